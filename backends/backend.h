@@ -218,6 +218,9 @@ struct backend_listener {
     void (*changed)(struct backend_listener *self, const struct backend_table *table, struct slice key);
     /* So may any row, as changes may have been missed, or all were at once. */
     void (*lost)(struct backend_listener *self);
+    /* A part of the rows is at another place of the store from now on. All that were taken there have been told of, or will be
+     * before what follows is proven; those that were left behind are gone, and that is not told. */
+    void (*moved)(struct backend_listener *self);
 };
 
 /* Parts of a store that were found elsewhere, as another node has taken over: how many, and where the last of them was and is. */
@@ -230,6 +233,8 @@ enum { BACKEND_PROOF_MS = 50 };
 
 /* Of a row whose version does not tell its value, as others write it without one: it has to be loaded. */
 #define BACKEND_VERSION_UNTOLD UINT64_MAX
+/* Of a row that could not be asked for, while others were (backend_connection.partial). */
+#define BACKEND_VERSION_UNASKED (UINT64_MAX - 1)
 
 /* Each kind embeds this as the first member of its own connection struct. */
 struct backend_connection {
@@ -370,8 +375,8 @@ struct backend_type {
                                    struct backend_listener *listener, uint64_t *ret_proven_us,
                                    struct backend_error *ret_error);
 
-    /* The versions of count rows: 0: there is none, or it has none; or BACKEND_VERSION_UNTOLD. A deleted row may have one. NULL
-     * where changes is. */
+    /* The versions of count rows: 0: there is none, or it has none; or BACKEND_VERSION_UNTOLD. A deleted row may have one. Where
+     * the call fails for some alone (partial), these are BACKEND_VERSION_UNASKED. NULL where changes is. */
     enum backend_status (*versions)(struct backend_connection *connection, const struct backend_table *table,
                                     const struct slice *keys, size_t count, uint64_t *ret_versions,
                                     struct backend_error *ret_error);

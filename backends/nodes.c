@@ -100,6 +100,16 @@ void *backend_nodes_take(struct backend_nodes *nodes) {
     return legacy;
 }
 
+void backend_nodes_hear(struct backend_nodes *nodes, const char *name, bool is_heard) {
+    if (!nodes)
+        return;
+    pthread_mutex_lock(&nodes->mutex);
+    struct backend_node *node = find(&nodes->now, name);
+    if (node)
+        node->heard = is_heard;
+    pthread_mutex_unlock(&nodes->mutex);
+}
+
 void backend_nodes_read(struct backend_nodes *nodes, struct backend_nodes_copy *ret_copy) {
     pthread_mutex_lock(&nodes->mutex);
     *ret_copy = nodes->now;

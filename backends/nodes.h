@@ -16,6 +16,7 @@ struct backend_node {
     char name[BACKEND_NODE_NAME]; /* its place, fit to be shown */
     unsigned slots;               /* of which it is the master; 0: of none any more */
     bool away;                    /* it did not serve when it was asked last */
+    bool heard;                   /* what is changed there is heard of (backend_type.changes) */
     uint64_t commands, errors, redirections;
     uint64_t replica_waits,
         replica_short; /* batches that waited for its replicas, and those that too few had */
@@ -44,6 +45,9 @@ void backend_nodes_note(struct backend_nodes *nodes, const struct backend_node *
  * does. NULL: nothing. Without nodes it is freed at once. */
 void backend_nodes_leave(struct backend_nodes *nodes, void *legacy);
 void *backend_nodes_take(struct backend_nodes *nodes);
+
+/* Whether it is heard, from now on. NULL: as above. */
+void backend_nodes_hear(struct backend_nodes *nodes, const char *name, bool is_heard);
 
 void backend_nodes_read(struct backend_nodes *nodes, struct backend_nodes_copy *ret_copy);
 

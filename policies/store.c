@@ -77,6 +77,13 @@ bool store_note_place(struct store *store, const char *place, char ret_before[BA
     return true;
 }
 
+unsigned store_shift(struct store *store) {
+    pthread_mutex_lock(&store->mutex);
+    unsigned moves = atomic_fetch_add(&store->moves, 1) + 1;
+    pthread_mutex_unlock(&store->mutex);
+    return moves;
+}
+
 void store_get_place(struct store *store, char ret_text[BACKEND_PLACE_SHOWN]) {
     pthread_mutex_lock(&store->mutex);
     strcpy(ret_text, store->place);

@@ -23,7 +23,7 @@ struct store {
     bool known;                       /* it has had one */
     unsigned readers;                 /* connections that are open, or being opened */
     char place[BACKEND_PLACE_SHOWN];  /* where the writer found it last, if it was looked for */
-    atomic_uint moves; /* how often it was found, or found elsewhere; changed under the mutex */
+    atomic_uint moves; /* how often it was found, or found elsewhere, or may be; changed under the mutex */
 };
 
 /* NULL: no memory. */
@@ -52,6 +52,12 @@ bool store_fits(struct store *store, const struct backend_identity *identity);
 
 /* It has closed it, or could not open it. */
 void store_leave(struct store *store);
+
+/* ---- The watcher ---- */
+
+/* It did not hear the store for a while: what others have open may lead to where it was before. Gives store_moves as it is from
+ * now on. */
+unsigned store_shift(struct store *store);
 
 /* ---- The writer ---- */
 

@@ -360,7 +360,9 @@ static void stat_place(struct tier_backend *backend, struct stat_sink *sink) {
 }
 
 /* One of its lines: "node:PLACE:NAME". */
-static void stat_node(const char *owner, const struct backend_node *node, struct stat_sink *sink) {
+static void stat_node(const struct tier_backend *backend, const struct backend_node *node,
+                      struct stat_sink *sink) {
+    const char *owner = backend->options.store.name;
     const struct {
         const char *name;
         uint64_t value;
@@ -378,6 +380,9 @@ static void stat_node(const char *owner, const struct backend_node *node, struct
     line(sink, owner, name, "%s", node->slots ? "master" : "none");
     snprintf(name, sizeof name, "node:%s:breaker", node->name);
     line(sink, owner, name, "%s", node->away ? "open" : "closed");
+    snprintf(name, sizeof name, "node:%s:heard", node->name);
+    if (backend->coherence)
+        line(sink, owner, name, "%s", node->heard ? "yes" : "no");
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         snprintf(name, sizeof name, "node:%s:%s", node->name, numbers[i].name);
         number(sink, owner, name, numbers[i].value);
@@ -391,7 +396,7 @@ static void stat_nodes(struct tier_backend *backend, struct stat_sink *sink) {
     if (nodes.map_us)
         number(sink, backend->options.store.name, "map_age_ms", (monotonic_us() - nodes.map_us) / US_PER_MS);
     for (size_t i = 0; i < nodes.count; i++)
-        stat_node(backend->options.store.name, &nodes.list[i], sink);
+        stat_node(backend, &nodes.list[i], sink);
 }
 
 static void stat_coherence(struct stat_sink *sink, const char *name, const struct coherence *coherence) {

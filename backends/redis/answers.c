@@ -42,7 +42,7 @@ void redis_dealing_lose_lane(struct dealing *dealing, struct lane *lane) {
     lane->errors++;
     lane->unsent = lane->unheard = NO_JOB;
     lane->under_way = lane->seals = lane->seals_heard = 0;
-    lane->greeting = lane->unguarded = false;
+    lane->greeting = lane->unguarded = lane->unsealed = false;
 }
 
 static bool is_waiting(const struct lane *lane) {
@@ -178,6 +178,14 @@ static void tell_short(struct dealing *dealing, const struct lane *lane) {
             dealing->deal->short_of(dealing->deal->task, i);
 }
 
+/* Else all of its jobs went elsewhere, and there is nothing that an end would be for. */
+static bool any_is_heard(const struct dealing *dealing, const struct lane *lane) {
+    for (uint32_t i = lane->first; i != NO_JOB; i = dealing->jobs[i].next)
+        if (dealing->jobs[i].state == JOB_HEARD)
+            return true;
+    return false;
+}
+
 /* All answers to its end are there. */
 static void take_seal(struct dealing *dealing, struct lane *lane) {
     switch (lane->seal) {
@@ -188,7 +196,7 @@ static void take_seal(struct dealing *dealing, struct lane *lane) {
         return;
     case REDIS_UNSEALED:
         dealing->moving = true;
-        end_jobs(dealing, lane, JOB_WAITS);
+        lane->unsealed = any_is_heard(dealing, lane);
         return;
     case REDIS_SEAL_SHORT:
         tell_short(dealing, lane);
@@ -203,12 +211,9 @@ static void take_seal(struct dealing *dealing, struct lane *lane) {
     end_jobs(dealing, lane, JOB_FAILED);
 }
 
-/* Its rows are done again, behind a greeting in another slot. Not of a master that has no slot yet, nor for ever where all
- * of them are on their way. */
-static bool has_to_be_guarded(struct dealing *dealing, const struct lane *lane) {
-    enum { TRIES = 16 };
-    return lane->unguarded && redis_node_has_slots(dealing->cluster, lane->node) &&
-           ++dealing->unguarded <= TRIES;
+/* Its greeting is given once more, in another slot. Not to a master that has no slot yet. */
+static bool has_to_be_guarded(const struct dealing *dealing, const struct lane *lane) {
+    return lane->unguarded && redis_node_has_slots(dealing->cluster, lane->node);
 }
 
 static void hear_seal(struct dealing *dealing, struct lane *lane, redisReply *reply) {
@@ -225,6 +230,11 @@ static void hear_seal(struct dealing *dealing, struct lane *lane, redisReply *re
     lane->seal = seal > lane->seal ? seal : lane->seal;
     if (lane->seals_heard == lane->seals)
         take_seal(dealing, lane);
+}
+
+void redis_dealing_leave_unsealed(struct dealing *dealing, struct lane *lane) {
+    redis_dealing_give_up(dealing, BACKEND_TRANSIENT, dealing->error);
+    end_jobs(dealing, lane, JOB_FAILED);
 }
 
 static void hear_one(struct dealing *dealing, struct lane *lane, redisReply *reply) {

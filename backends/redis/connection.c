@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections: opened, closed, and asked for what is of the whole database. */
 #include "backends/failure.h"
+#include "backends/redis/cluster.h"
 #include "backends/redis/proofs.h"
+#include "backends/redis/watch.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -17,6 +19,7 @@ void redis_close(struct backend_connection *base) {
     redis_disconnect(connection);
     redis_proofs_leave(connection);
     redis_cluster_destroy(connection->cluster);
+    redis_hearing_destroy(connection->hearing);
     redis_forget_loaded(connection);
     arena_free(&connection->words);
     free(connection->kept);

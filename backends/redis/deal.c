@@ -191,6 +191,28 @@ static void fill(struct dealing *dealing, struct lane *lane) {
         redis_dealing_lose_lane(dealing, lane);
 }
 
+/* While its slot moves, the greeting or the end of a lane may be for another node, and its jobs were done without: it is given
+ * once more, in another slot. All answers have been heard. */
+static void seal_again(struct dealing *dealing, struct lane *lane) {
+    enum { TRIES = 16 };
+    for (unsigned tries = 0; lane->unsealed && tries < TRIES; tries++) {
+        redis_dealing_take_up(dealing, lane->node);
+        lane->unsealed = lane->ended = false;
+        lane->seal = REDIS_SEALED;
+        lane->seals = lane->seals_heard = 0;
+        lane->greeted = !lane->unguarded;
+        bool sent = greet(dealing, lane) && end_lane(dealing, lane);
+        if (!sent)
+            run_out_of_memory(dealing);
+        if (!sent || redis_send(dealing->connection) != REDIS_DONE)
+            redis_dealing_lose_lane(dealing, lane);
+        while (redis_dealing_hear(dealing))
+            ;
+    }
+    if (lane->unsealed)
+        redis_dealing_leave_unsealed(dealing, lane);
+}
+
 /* ---- The whole ---- */
 
 static void load_scripts_again(struct dealing *dealing) {
@@ -225,6 +247,8 @@ static void round_of(struct dealing *dealing) {
         for (size_t i = 0; i < dealing->lane_count; i++)
             fill(dealing, &dealing->lanes[i]);
     while (redis_dealing_hear(dealing));
+    for (size_t i = 0; i < dealing->lane_count; i++)
+        seal_again(dealing, &dealing->lanes[i]);
     for (size_t i = 0; i < dealing->lane_count; i++)
         note_exchange(dealing, &dealing->lanes[i], since_us);
     load_scripts_again(dealing);

@@ -27,6 +27,7 @@ struct lane {
     bool greeted;
     bool greeting;    /* its answer comes first */
     bool unguarded;   /* its greeting was for another node */
+    bool unsealed;    /* so was its end; its jobs are done, and wait for another one */
     bool asking;      /* the answer to ASKING was heard, that of the job comes */
     bool loads_again; /* scripts are gone */
     uint64_t commands, errors, redirections, heard_us; /* for statistics */
@@ -42,7 +43,6 @@ struct dealing {
     bool pauses;                 /* before the next round */
     bool moving;                 /* a slot is on its way */
     bool asks;                   /* some job has another node to go to */
-    unsigned unguarded;          /* times that a greeting was for another node */
     enum backend_status failed;  /* of a job; BACKEND_OK: none has */
     struct backend_error reason; /* why it failed */
     struct backend_error *error; /* what was met last */
@@ -63,6 +63,9 @@ void redis_dealing_lose_lane(struct dealing *dealing, struct lane *lane);
 /* Why the whole deal fails: the first reason stays, but for a loss. */
 void redis_dealing_give_up(struct dealing *dealing, enum backend_status status,
                            const struct backend_error *reason);
+
+/* No end was found for what it did. */
+void redis_dealing_leave_unsealed(struct dealing *dealing, struct lane *lane);
 
 /* Takes the answers that come next, of whichever node. False: nothing is under way any more. */
 bool redis_dealing_hear(struct dealing *dealing);

@@ -147,6 +147,13 @@ static void take_run(struct redis_connection *connection, const char *info) {
         snprintf(link->run, sizeof link->run, "link-%llu", (unsigned long long)monotonic_us());
 }
 
+/* A watcher of a cluster hears whomever somebody takes for a master: for a moment, that may be one who has become a replica.
+ * Sentinel has its own question (hear_role). */
+static bool needs_master(const struct redis_connection *connection) {
+    bool of_cluster = connection->cluster && connection->role != BACKEND_WATCHER;
+    return (connection->writes || of_cluster) && connection->address.sentinel_count == 0;
+}
+
 /* An error is not important: the user may not be allowed to ask. Then each call says what is wrong. */
 static enum redis_step hear_info(struct redis_connection *connection, const redisReply *reply,
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
@@ -164,8 +171,7 @@ static enum redis_step hear_info(struct redis_connection *connection, const redi
             backend_fail(ret_error, BACKEND_REFUSED,
                          "backend \"%s\", redis at %s: it is Redis %s, %d.0 or later is needed",
                          connection->name, redis_shown(connection), version, (int)REDIS_MAJOR_LEAST);
-    else if ((connection->writes || connection->cluster) && connection->address.sentinel_count == 0 &&
-             strstr(reply->str, "\nrole:slave"))
+    else if (needs_master(connection) && strstr(reply->str, "\nrole:slave"))
         return refuse_replica(connection, reply->str, ret_status, ret_error);
     else
         return REDIS_DONE;

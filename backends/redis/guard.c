@@ -9,8 +9,8 @@
  *     the mark           is one for the cluster. A server that finds a master with less than it had sets another one, and
  *                        all others find out by it
  *
- * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it, and the rows of
- * the same call are done again behind it (answers.c, hear_seal).
+ * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it, and raised
+ * behind the rows of the same call (deal.c, seal_again).
  *
  * What a master is known to have is kept in proofs (proofs.c), which go with the slots; the high version that it is raised to
  * is one of them once its batch is sealed.
@@ -384,12 +384,43 @@ static enum backend_status look(struct redis_connection *connection, struct back
     return redis_deal(connection, &deal, done, ret_error);
 }
 
+/* One that did not serve may be there again: the next look asks it, then. */
+static void try_again(struct redis_connection *connection, struct redis_node *node) {
+    if (monotonic_us() < node->try_at_us)
+        return;
+    if (redis_node_connect(connection, node, LOOK_MS, &node->error))
+        redis_node_serves(node);
+    else
+        redis_node_fails(node);
+    connection->link = &connection->only;
+}
+
+/* What a master that does not serve has, nobody knows: the look has not seen all. */
+static enum backend_status see_all(struct redis_connection *connection, struct backend_error *ret_error) {
+    const struct redis_cluster *cluster = connection->cluster;
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < cluster->map.master_count; i++)
+        if (!serves(cluster->nodes[i])) {
+            *ret_error = cluster->nodes[i]->error;
+            connection->base.partial = true;
+            status = BACKEND_TRANSIENT;
+            try_again(connection, cluster->nodes[i]);
+        }
+    return status;
+}
+
+/* By a new map: a master that was replaced may go on as if it were not. */
 enum backend_status redis_cluster_look(struct redis_connection *connection, struct backend_error *ret_error) {
     uint64_t until_us = connection->base.call_until_us;
     connection->base.call_until_us = monotonic_us() + LOOK_MS * US_PER_MS;
-    enum backend_status status = look(connection, ret_error);
+    enum backend_status status;
+    redis_begin_call(connection);
+    redis_cluster_refresh_now(connection, &status, ret_error); /* else by the old one */
+    status = look(connection, ret_error);
     if (status == BACKEND_OK)
         status = register_server(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = see_all(connection, ret_error);
     connection->base.call_until_us = until_us;
     if (status == BACKEND_REPLACED)
         redis_cluster_mark_anew(connection);

@@ -22,7 +22,7 @@
  *     acknowledged.c  what a batch ends with: its number, and replicas that have it
  *     scan.c        the newest entries, with picks.c
  *     pages.c       all keys, page by page
- *     watch.c       what others change
+ *     watch.c       what others change; of a cluster with watch_cluster.c
  */
 #ifndef FOREBAY_BACKENDS_REDIS_INTERNAL_H
 #define FOREBAY_BACKENDS_REDIS_INTERNAL_H
@@ -73,7 +73,9 @@ struct redis_link {
     char replicates[REDIS_RUN_MAX + 1], replicated[REDIS_RUN_MAX + 1];
 };
 
-/* A watcher's. */
+struct redis_hearing; /* watch_cluster.c */
+
+/* Of a link of a watcher. */
 struct redis_watch {
     bool subscribed;    /* over the link that is open */
     uint64_t pinged_us; /* when the PING under way was sent, monotonic; 0: none is */
@@ -89,6 +91,8 @@ struct redis_connection {
     const char *sentinel_user, *sentinel_password; /* NULL: none; the configuration's */
     uint64_t sentinel_asked_us; /* when it was last asked whether the master is the same, monotonic, */
     uint64_t sentinel_pause_us; /* and how long not again */
+    uint64_t sentinel_named_us; /* when one was asked that named the master which is connected, */
+    unsigned sentinel_silences; /* and how many in a row have not answered since */
     bool only_looks;            /* a probe: no script is loaded, whether that would be allowed is asked */
     bool writes;                /* a replica will not do */
     unsigned node, replicas;    /* of this server; that have to have each batch */
@@ -119,6 +123,7 @@ struct redis_connection {
     bool too_few;                  /* replicas have it */
 
     struct redis_watch watch;
+    struct redis_hearing *hearing; /* of a cluster; NULL: not begun */
 
     redisReply **kept; /* answers of the last load: its values point into them */
     size_t kept_count, kept_room;
@@ -177,11 +182,15 @@ enum redis_step redis_find_master(struct redis_connection *connection, enum back
                                   struct backend_error *ret_error);
 
 /* False: the master is another Redis than the one that is connected. Waits for a moment at most, and asks about once a
- * second, less often while no Sentinel answers. */
+ * second (a watcher: ten times), less often while no Sentinel answers. */
 bool redis_is_still_master(struct redis_connection *connection);
 
 /* Asks all Sentinels, where one has named the master, and says what is wrong with one of the others. False: nothing is. */
 bool redis_sentinels_differ(struct redis_connection *connection, struct backend_error *ret_error);
+
+/* Until when the Redis that is connected was the master, as far as is known. UINT64_MAX: there is no Sentinel, or none that can
+ * say so. */
+uint64_t redis_named_until_us(const struct redis_connection *connection);
 
 /* ---- link.c ---- */
 

@@ -193,27 +193,31 @@ struct version_task {
     uint64_t *versions;
 };
 
-static bool ask_version(struct redis_connection *connection, const struct redis_table *table,
-                        struct slice key) {
-    struct slice name = redis_key(connection, table, key);
+static bool ask_version(struct redis_connection *connection, const struct version_task *task, size_t index) {
+    struct slice name = redis_key(connection, task->table, task->keys[index]);
     const char *words[] = {"HGET", name.data, "version"};
     const size_t sizes[] = {4, name.size, 7};
     return redis_append(connection, 3, words, sizes);
 }
 
-/* What somebody has put in the place of a hash has no version. */
-static enum redis_step hear_version(struct redis_connection *connection, uint64_t *ret_version,
-                                    enum backend_status *ret_status, struct backend_error *ret_error) {
-    redisReply *reply = NULL;
-    enum redis_step step = redis_answer(connection, &reply);
-    if (step != REDIS_DONE)
-        return step;
+/* What somebody has put in the place of a hash has no version. Frees the answer. */
+static enum redis_step take_version(struct redis_connection *connection, redisReply *reply,
+                                    uint64_t *ret_version, enum backend_status *ret_status,
+                                    struct backend_error *ret_error) {
+    enum redis_step step = REDIS_DONE;
     if (reply->type == REDIS_REPLY_ERROR && !redis_begins_with(reply, "WRONGTYPE"))
         step = redis_error_means(connection, reply, ret_status, ret_error);
     else
         *ret_version = redis_number_in(reply, ENTRY_VERSION_HIGHEST);
     freeReplyObject(reply);
     return step;
+}
+
+static enum redis_step hear_version(struct redis_connection *connection, uint64_t *ret_version,
+                                    enum backend_status *ret_status, struct backend_error *ret_error) {
+    redisReply *reply = NULL;
+    enum redis_step step = redis_answer(connection, &reply);
+    return step == REDIS_DONE ? take_version(connection, reply, ret_version, ret_status, ret_error) : step;
 }
 
 static enum redis_step versions_work(struct redis_connection *connection, void *context,
@@ -223,7 +227,7 @@ static enum redis_step versions_work(struct redis_connection *connection, void *
     for (size_t from = 0; from < task->count && step == REDIS_DONE; from += LOAD_COMMANDS) {
         size_t to = task->count - from < LOAD_COMMANDS ? task->count : from + LOAD_COMMANDS;
         for (size_t i = from; i < to; i++)
-            if (!ask_version(connection, task->table, task->keys[i]))
+            if (!ask_version(connection, task, i))
                 return redis_out_of_memory(connection, ret_status, ret_error);
         for (size_t i = from; i < to && step == REDIS_DONE; i++)
             step = hear_version(connection, &task->versions[i], ret_status, ret_error);
@@ -232,15 +236,53 @@ static enum redis_step versions_work(struct redis_connection *connection, void *
     return step;
 }
 
+static unsigned slot_of_version(struct redis_connection *connection, void *context, size_t job) {
+    const struct version_task *task = context;
+    struct slice name = redis_key(connection, task->table, task->keys[job]);
+    return name.data ? redis_slot_of(name) : REDIS_SLOTS;
+}
+
+static bool send_version(struct redis_connection *connection, void *context, size_t job) {
+    return ask_version(connection, context, job);
+}
+
+static enum redis_step hear_dealt(struct redis_connection *connection, void *context, size_t job,
+                                  redisReply *reply, enum backend_status *ret_status,
+                                  struct backend_error *ret_error) {
+    const struct version_task *task = context;
+    return take_version(connection, reply, &task->versions[job], ret_status, ret_error);
+}
+
+static enum backend_status versions_of_cluster(struct redis_connection *connection, struct version_task *task,
+                                               struct backend_error *ret_error) {
+    const struct redis_deal deal = {.count = task->count,
+                                    .task = task,
+                                    .slot = slot_of_version,
+                                    .send = send_version,
+                                    .hear = hear_dealt};
+    enum backend_status status = BACKEND_TRANSIENT;
+    bool *done = malloc(task->count * sizeof *done);
+    if (!done)
+        redis_out_of_memory(connection, &status, ret_error);
+    else
+        status = redis_deal(connection, &deal, done, ret_error);
+    for (size_t i = 0; done && i < task->count; i++)
+        if (!done[i])
+            task->versions[i] = BACKEND_VERSION_UNASKED;
+    free(done);
+    return status;
+}
+
 /* In a string layout others write values, and leave the companion as it is. */
 enum backend_status redis_versions(struct backend_connection *base, const struct backend_table *table,
                                    const struct slice *keys, size_t count, uint64_t *ret_versions,
                                    struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
     struct version_task task = {redis_table_of(connection, table), keys, count, ret_versions};
-    if (!task.table->is_string)
-        return count ? redis_do(connection, versions_work, &task, ret_error) : BACKEND_OK;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && task.table->is_string; i++)
         ret_versions[i] = BACKEND_VERSION_UNTOLD;
-    return BACKEND_OK;
+    if (count == 0 || task.table->is_string)
+        return BACKEND_OK;
+    return connection->cluster ? versions_of_cluster(connection, &task, ret_error)
+                               : redis_do(connection, versions_work, &task, ret_error);
 }

@@ -80,18 +80,6 @@ static bool check_login(const struct backend_options *options, const struct redi
     return false;
 }
 
-/* Each master would have to be heard. */
-static bool check_coherent(const struct backend_options *options, const struct redis_address *address,
-                           struct backend_complaint *ret_complaint) {
-    if (!options->coherent || address->seed_count == 0)
-        return true;
-    ret_complaint->setting = "coherent";
-    snprintf(ret_complaint->message, sizeof ret_complaint->message,
-             "backend \"%s\": coherent is not for a Redis Cluster: remove it, and set max_residency",
-             options->name);
-    return false;
-}
-
 static bool check(const struct backend_options *options, struct backend_complaint *ret_complaint) {
     struct redis_address address;
     const char *problem;
@@ -101,7 +89,7 @@ static bool check(const struct backend_options *options, struct backend_complain
                  options->name, problem);
         return false;
     }
-    return check_login(options, &address, ret_complaint) && check_coherent(options, &address, ret_complaint);
+    return check_login(options, &address, ret_complaint);
 }
 
 static bool check_table(const struct backend_table *table, const char *scanned_for,

@@ -10,8 +10,9 @@
  * behind what has happened: so the Redis that it names is asked for its role as well (greeting.c).
  *
  * A master that was cut off from the Sentinels and others goes on answering those who still reach it, until it is told that
- * it is none any more: what is written to it meanwhile is lost. So the writer asks once a second, over a connection of
- * its own, whether the master is still the same, and leaves the Redis that is not.
+ * it is none any more: what is written to it meanwhile is lost, and what others change is not told by it. So the writer asks
+ * once a second, over a connection of its own, whether the master is still the same, and a watcher ten times as often; and they
+ * leave the Redis that is not.
  */
 #include "backends/failure.h"
 #include "backends/redis/internal.h"
@@ -21,6 +22,7 @@
 enum {
     MOMENT_MS = 200, /* for a Sentinel */
     ASK_AGAIN_US = 1000000,
+    ASK_AGAIN_WATCHING_US = 100000,
     ASK_AGAIN_LONGEST_US = 16000000, /* while none answers: each try may take a moment of the writer's time */
 };
 
@@ -201,10 +203,13 @@ static enum redis_step tell(const struct redis_connection *connection, const str
 
 enum redis_step redis_find_master(struct redis_connection *connection, enum backend_status *ret_status,
                                   struct backend_error *ret_error) {
+    uint64_t now_us = monotonic_us();
     redis_address_take_master(&connection->address, NULL);
     struct asking asking = ask_all(connection);
     if (asking.verdict != SENTINEL_NAMES)
         return tell(connection, &asking, ret_status, ret_error);
+    connection->sentinel_named_us = now_us;
+    connection->sentinel_silences = 0;
     redis_address_take_master(&connection->address, &asking.master);
     return REDIS_DONE;
 }
@@ -244,13 +249,26 @@ bool redis_sentinels_differ(struct redis_connection *connection, struct backend_
 /* ---- Is it still the same? ---- */
 
 /* The one in front answered last. Where it is away now, the next one is asked the next time. */
-static bool ask_front(struct redis_connection *connection, struct redis_place *ret_master) {
+static enum verdict ask_front(struct redis_connection *connection, struct redis_place *ret_master) {
     struct redis_address *address = &connection->address;
     struct asking asking = ask(connection, &address->sentinels[0]);
     if (asking.verdict != SENTINEL_NAMES)
         send_to_end(address);
     *ret_master = asking.master;
-    return asking.verdict == SENTINEL_NAMES;
+    return asking.verdict;
+}
+
+/* How long none is asked again. A watcher asks them all before it takes them for silent. */
+static uint64_t next_pause_us(const struct redis_connection *connection) {
+    bool watches = connection->role == BACKEND_WATCHER;
+    uint64_t least_us = watches ? ASK_AGAIN_WATCHING_US : ASK_AGAIN_US,
+             longer_us = 2 * connection->sentinel_pause_us;
+    if (connection->sentinel_silences == 0 ||
+        (watches && connection->sentinel_silences < connection->address.sentinel_count))
+        return least_us;
+    return longer_us < least_us               ? least_us
+           : longer_us > ASK_AGAIN_LONGEST_US ? ASK_AGAIN_LONGEST_US
+                                              : longer_us;
 }
 
 bool redis_is_still_master(struct redis_connection *connection) {
@@ -260,11 +278,19 @@ bool redis_is_still_master(struct redis_connection *connection) {
         now_us < connection->sentinel_asked_us + connection->sentinel_pause_us)
         return true;
     connection->deadline = now_us / US_PER_MS + MOMENT_MS;
-    bool answered = ask_front(connection, &master);
-    uint64_t pause_us = answered ? 0 : 2 * connection->sentinel_pause_us;
-    connection->sentinel_pause_us = pause_us < ASK_AGAIN_US           ? ASK_AGAIN_US
-                                    : pause_us > ASK_AGAIN_LONGEST_US ? ASK_AGAIN_LONGEST_US
-                                                                      : pause_us;
+    enum verdict verdict = ask_front(connection, &master);
+    bool answered = verdict == SENTINEL_NAMES, knows = answered || verdict == SENTINEL_KNOWS_NONE;
+    connection->sentinel_silences = knows ? 0 : connection->sentinel_silences + 1;
+    connection->sentinel_pause_us = next_pause_us(connection);
     connection->sentinel_asked_us = now_us;
-    return !answered || redis_is_one_place(&master, &connection->address.place);
+    if (answered && !redis_is_one_place(&master, &connection->address.place))
+        return false;
+    if (answered)
+        connection->sentinel_named_us = now_us;
+    return true;
+}
+
+uint64_t redis_named_until_us(const struct redis_connection *connection) {
+    size_t sentinels = connection->address.sentinel_count;
+    return connection->sentinel_silences < sentinels ? connection->sentinel_named_us : UINT64_MAX;
 }

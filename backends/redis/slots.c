@@ -135,6 +135,76 @@ bool redis_slots_read(const redisReply *reply, const struct redis_place *asked,
     return true;
 }
 
+/* ---- CLUSTER SHARDS ---- */
+
+/* In a list of names and values in turn. NULL: there is none of this type. */
+static const redisReply *value_of(const redisReply *list, const char *name, int type) {
+    for (size_t i = 0; list->type == REDIS_REPLY_ARRAY && i + 1 < list->elements; i += 2)
+        if (list->element[i]->type == REDIS_REPLY_STRING && strcmp(list->element[i]->str, name) == 0)
+            return list->element[i + 1]->type == type ? list->element[i + 1] : NULL;
+    return NULL;
+}
+
+static bool says(const redisReply *node, const char *name, const char *word) {
+    const redisReply *value = value_of(node, name, REDIS_REPLY_STRING);
+    return value && strcmp(value->str, word) == 0;
+}
+
+static bool is_living_master(const redisReply *node) {
+    return says(node, "role", "master") && !says(node, "health", "fail");
+}
+
+/* First slot, last slot, and so on. */
+static bool take_owner(const redisReply *slots, size_t owner, struct redis_known *known) {
+    for (size_t i = 0; i + 1 < slots->elements; i += 2) {
+        const redisReply *first = slots->element[i], *last = slots->element[i + 1];
+        if (first->type != REDIS_REPLY_INTEGER || last->type != REDIS_REPLY_INTEGER || first->integer < 0 ||
+            last->integer >= REDIS_SLOTS || owner == known->count)
+            return false;
+        for (long long slot = first->integer; slot <= last->integer; slot++)
+            known->owner[slot] = (uint8_t)owner;
+    }
+    return slots->elements % 2 == 0;
+}
+
+static bool add_known(const redisReply *node, const struct redis_place *asked, struct redis_known *known) {
+    const redisReply *port = value_of(node, "port", REDIS_REPLY_INTEGER),
+                     *host = value_of(node, "endpoint", REDIS_REPLY_STRING);
+    if (!port || !is_port(port->integer) || known->count == REDIS_MASTERS_MAX)
+        return false;
+    struct redis_place *place = &known->masters[known->count++];
+    place->port = (int)port->integer;
+    return take_host(host ? host->str : NULL, host ? (size_t)host->len : 0, asked, place);
+}
+
+/* A master that is dead for all counts only if its slots are nobody else's. */
+static bool take_shard(const redisReply *shard, const struct redis_place *asked, struct redis_known *known) {
+    const redisReply *slots = value_of(shard, "slots", REDIS_REPLY_ARRAY),
+                     *nodes = value_of(shard, "nodes", REDIS_REPLY_ARRAY);
+    size_t owner = known->count;
+    if (!slots || !nodes)
+        return false;
+    bool lives = slots->elements == 0, good = true;
+    for (size_t i = 0; i < nodes->elements; i++)
+        lives |= is_living_master(nodes->element[i]);
+    for (size_t i = 0; i < nodes->elements && good; i++)
+        if (is_living_master(nodes->element[i]) || (!lives && says(nodes->element[i], "role", "master")))
+            good = add_known(nodes->element[i], asked, known);
+    return good && take_owner(slots, owner, known);
+}
+
+bool redis_shards_read(const redisReply *reply, const struct redis_place *asked,
+                       struct redis_known *ret_known) {
+    bool good = reply->type == REDIS_REPLY_ARRAY;
+    memset(ret_known->owner, REDIS_NOBODY, sizeof ret_known->owner);
+    ret_known->count = 0;
+    for (size_t i = 0; good && i < reply->elements; i++)
+        good = take_shard(reply->element[i], asked, ret_known);
+    return good;
+}
+
+/* ---- Comparing maps, and redirections ---- */
+
 bool redis_slots_equal(const struct redis_slot_map *a, const struct redis_slot_map *b) {
     bool equal = true;
     for (size_t slot = 0; slot < REDIS_SLOTS && equal; slot++) {

@@ -23,6 +23,14 @@ struct redis_slot_map {
     size_t master_count;
 };
 
+/* What a node knows of its cluster. The masters are all that may have rows, or get some: those without slots are among them, as a
+ * slot that is on its way to one has rows there; those that are dead for all, and have no slots, are not. */
+struct redis_known {
+    struct redis_place masters[REDIS_MASTERS_MAX];
+    size_t count;
+    uint8_t owner[REDIS_SLOTS]; /* as in redis_slot_map */
+};
+
 /* CRC-16 as XMODEM has it: polynomial 0x1021, from 0. */
 uint16_t redis_crc16(struct slice bytes);
 
@@ -35,6 +43,11 @@ void redis_slot_tag(unsigned slot, char ret_tag[REDIS_TAG_SIZE]);
 /* Takes the answer to CLUSTER SLOTS, which the node at `asked` gave. False: it is none, or there are too many masters. */
 bool redis_slots_read(const redisReply *reply, const struct redis_place *asked,
                       struct redis_slot_map *ret_map);
+
+/* Takes the answer to CLUSTER SHARDS, which the node at `asked` gave. False: it is none, a master has no place, or there are too
+ * many. */
+bool redis_shards_read(const redisReply *reply, const struct redis_place *asked,
+                       struct redis_known *ret_known);
 
 /* Whether every slot has the same master. */
 bool redis_slots_equal(const struct redis_slot_map *a, const struct redis_slot_map *b);

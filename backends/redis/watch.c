@@ -12,10 +12,15 @@
  * NOLOOP would keep our own changes away, but in 7.0 it does not do so for those that a script makes, as ours are. Numbers of
  * databases are not told apart: what is changed in another one is told as well, and does no harm.
  *
+ * A Sentinel may name another master while the one that is heard goes on answering: what has changed since is told elsewhere. So
+ * it is asked as often as that, and what it has not confirmed is not proven, unless none of them answers.
+ *
  * It is read with poll: a blocking read of hiredis that times out leaves a link that cannot be used again.
+ *
+ * Of a cluster each master is heard: watch_cluster.c.
  */
+#include "backends/redis/watch.h"
 #include "backends/failure.h"
-#include "backends/redis/internal.h"
 #include "cache/base/clock.h"
 #include <poll.h>
 #include <stdlib.h>
@@ -174,9 +179,8 @@ static bool is_word(const redisReply *reply, struct slice word) {
 }
 
 /* False: what Redis does not say to a watcher. */
-static bool take_message(struct redis_connection *connection, const redisReply *reply,
-                         struct backend_listener *listener) {
-    struct redis_watch *watch = &connection->watch;
+static bool take_message(struct redis_connection *connection, struct redis_watch *watch,
+                         const redisReply *reply, struct backend_listener *listener) {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2)
         return false;
     if (is_word(reply->element[0], SLICE("pong"))) {
@@ -190,29 +194,22 @@ static bool take_message(struct redis_connection *connection, const redisReply *
     return true;
 }
 
-/* ---- The link ---- */
+/* ---- The link in hand ---- */
 
-static enum backend_status lose(struct redis_connection *connection, const char *reason,
-                                struct backend_error *ret_error) {
+static enum backend_status lose(struct redis_connection *connection, struct redis_watch *watch,
+                                const char *reason, struct backend_error *ret_error) {
+    redisContext *context = connection->link->context;
+    if (!reason)
+        reason = context && *context->errstr ? context->errstr : "the connection broke";
     backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: %s", connection->name,
-                 redis_shown(connection), *reason ? reason : "the connection broke");
+                 redis_shown(connection), reason);
     redis_disconnect(connection);
-    connection->watch = (struct redis_watch){.subscribed = false};
+    *watch = (struct redis_watch){.subscribed = false};
     return BACKEND_TRANSIENT;
 }
 
-static enum backend_status subscribe(struct redis_connection *connection, struct backend_listener *listener,
-                                     struct backend_error *ret_error) {
-    enum backend_status status = redis_try(connection, subscribe_work, NULL, ret_error);
-    connection->watch = (struct redis_watch){.subscribed = status == BACKEND_OK};
-    if (status == BACKEND_OK)
-        listener->lost(listener);
-    return status;
-}
-
 /* False: it could not be sent. */
-static bool ping(struct redis_connection *connection, uint64_t now_us) {
-    struct redis_watch *watch = &connection->watch;
+static bool ping(struct redis_connection *connection, struct redis_watch *watch, uint64_t now_us) {
     const char *words[] = {"PING"};
     const size_t sizes[] = {4};
     if (watch->pinged_us || now_us < watch->next_ping_us)
@@ -223,21 +220,58 @@ static bool ping(struct redis_connection *connection, uint64_t now_us) {
            redis_send(connection) == REDIS_DONE;
 }
 
-static bool is_silent(const struct redis_connection *connection, uint64_t now_us) {
-    uint64_t pinged_us = connection->watch.pinged_us;
-    return pinged_us && now_us - pinged_us > (uint64_t)connection->timeout_ms * US_PER_MS;
+bool redis_is_silent(const struct redis_connection *connection, uint64_t asked_us, uint64_t now_us) {
+    return asked_us && now_us - asked_us > (uint64_t)connection->timeout_ms * US_PER_MS;
 }
 
-/* False: the link is of no use any more. */
-static bool take_messages(struct redis_connection *connection, struct backend_listener *listener) {
+enum backend_status redis_watch_reach(struct redis_connection *connection, struct redis_watch *watch,
+                                      bool *ret_anew, struct backend_error *ret_error) {
+    if (!watch->subscribed) {
+        enum backend_status status = redis_try(connection, subscribe_work, NULL, ret_error);
+        *watch = (struct redis_watch){.subscribed = status == BACKEND_OK};
+        *ret_anew = status == BACKEND_OK;
+        if (status != BACKEND_OK)
+            return status;
+    }
+    uint64_t now_us = monotonic_us();
+    if (redis_is_silent(connection, watch->pinged_us, now_us))
+        return lose(connection, watch, "no answer in time", ret_error);
+    return ping(connection, watch, now_us) ? BACKEND_OK : lose(connection, watch, NULL, ret_error);
+}
+
+enum backend_status redis_watch_take(struct redis_connection *connection, struct redis_watch *watch,
+                                     struct backend_listener *listener, struct backend_error *ret_error) {
     void *reply = NULL;
-    bool good = redisBufferRead(connection->link->context) == REDIS_OK;
-    while (good && (good = redisReaderGetReply(connection->link->context->reader, &reply) == REDIS_OK) &&
-           reply) {
-        good = take_message(connection, reply, listener);
+    redisContext *context = connection->link->context;
+    bool good = redisBufferRead(context) == REDIS_OK;
+    while (good && (good = redisReaderGetReply(context->reader, &reply) == REDIS_OK) && reply) {
+        good = take_message(connection, watch, reply, listener);
         freeReplyObject(reply);
     }
-    return good;
+    return good ? BACKEND_OK : lose(connection, watch, NULL, ret_error);
+}
+
+/* ---- One Redis ---- */
+
+static enum backend_status hear_one(struct redis_connection *connection, unsigned wait_ms,
+                                    struct backend_listener *listener, uint64_t *ret_proven_us,
+                                    struct backend_error *ret_error) {
+    struct redis_watch *watch = &connection->watch;
+    bool anew = false;
+    if (watch->subscribed && !redis_is_still_master(connection))
+        return lose(connection, watch, "Sentinel names another master", ret_error);
+    enum backend_status status = redis_watch_reach(connection, watch, &anew, ret_error);
+    if (anew)
+        listener->lost(listener);
+    if (status != BACKEND_OK)
+        return status;
+    struct pollfd wanted = {.fd = connection->link->context->fd, .events = POLLIN};
+    if (poll(&wanted, 1, (int)wait_ms) > 0)
+        status = redis_watch_take(connection, watch, listener, ret_error);
+    uint64_t named_us = redis_named_until_us(connection);
+    if (status == BACKEND_OK)
+        *ret_proven_us = watch->proven_us < named_us ? watch->proven_us : named_us;
+    return status;
 }
 
 enum backend_status redis_changes(struct backend_connection *base, unsigned wait_ms,
@@ -245,18 +279,7 @@ enum backend_status redis_changes(struct backend_connection *base, unsigned wait
                                   struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
     assert(connection->role == BACKEND_WATCHER);
-    enum backend_status status =
-        connection->watch.subscribed ? BACKEND_OK : subscribe(connection, listener, ret_error);
-    if (status != BACKEND_OK)
-        return status;
-    uint64_t now_us = monotonic_us();
-    if (is_silent(connection, now_us))
-        return lose(connection, "no answer in time", ret_error);
-    if (!ping(connection, now_us))
-        return lose(connection, connection->link->context->errstr, ret_error);
-    struct pollfd wanted = {.fd = connection->link->context->fd, .events = POLLIN};
-    if (poll(&wanted, 1, (int)wait_ms) > 0 && !take_messages(connection, listener))
-        return lose(connection, connection->link->context->errstr, ret_error);
-    *ret_proven_us = connection->watch.proven_us;
-    return BACKEND_OK;
+    if (connection->cluster)
+        return redis_cluster_changes(connection, wait_ms, listener, ret_proven_us, ret_error);
+    return hear_one(connection, wait_ms, listener, ret_proven_us, ret_error);
 }

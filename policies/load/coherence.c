@@ -8,10 +8,14 @@
  * What is proven counts when all that was heard before is compared, and not while LOOKING. Namespaces of which memory is
  * never written to the store get their new epoch at once.
  *
+ * Where a part of the rows has moved in the store, some may be gone that nobody tells of. That is taken for a loss once half of
+ * coherence_limit is over, as others mostly follow; until then nothing more is believed than was before.
+ *
  * A server that was stopped and goes on shows what it has for the moment until its thread has seen how late it is.
  */
 #include "policies/load/coherence.h"
 #include "policies/load/doubts.h"
+#include "policies/load/loader.h"
 #include "policies/policy.h"
 #include "policies/tell.h"
 #include "policies/write/quarantine.h"
@@ -46,6 +50,7 @@ struct coherence {
     uint64_t look_asked_us;
     uint64_t proven_us;   /* backend_type.changes; 0: nothing */
     uint64_t believed_us; /* what is older was heard and compared; 0: nothing */
+    uint64_t moved_us;    /* since when rows may be gone that nobody tells of; 0: none */
     size_t shown_tables;  /* of how many namespaces the cache knows whether they are blind */
     unsigned pause_ms;    /* after a failure */
     bool told;            /* the log knows that it is blind */
@@ -111,10 +116,22 @@ static void ask_look(struct coherence *self) {
     self->look_asked_us = monotonic_us();
 }
 
+/* The other connections may lead to an old master, which still shows what it had: none of them is used for what is asked from now
+ * on. All go at once: later, nobody may be able to say where the store is. The one on which it hears is no older than the loss. */
+static void leave_old_links(struct coherence *self) {
+    unsigned moves = store_shift(self->backend->store);
+    if (self->session.moves + 1 == moves) /* else the store was found elsewhere meanwhile */
+        self->session.moves = moves;
+    loader_let_go(self->backend->loader);
+    doubts_follow(&self->doubts);
+}
+
 static void lose(struct coherence *self) {
     count(&self->losses);
+    leave_old_links(self);
     self->phase = LOOKING;
     self->looks_back = false;
+    self->moved_us = 0;
     begin_epoch(self, false);
     ask_look(self);
 }
@@ -123,6 +140,18 @@ static void on_lost(struct backend_listener *listener) {
     struct coherence *self = coherence_of(listener);
     count_add(&self->subscriptions, self->proven_us == 0);
     lose(self);
+}
+
+static void on_moved(struct backend_listener *listener) {
+    struct coherence *self = coherence_of(listener);
+    if (!self->moved_us)
+        self->moved_us = monotonic_us();
+}
+
+/* Slots of a cluster move one after the other, many of them: so not at once, but in time. */
+static void end_move(struct coherence *self) {
+    if (self->moved_us && monotonic_us() >= self->moved_us + limit_us(self) / LIMIT_SHARE)
+        lose(self);
 }
 
 static void on_changed(struct backend_listener *listener, const struct backend_table *table,
@@ -172,8 +201,10 @@ static bool hear_or_rest(struct coherence *self) {
 
 /* ---- After a loss ---- */
 
-static uint64_t later(uint64_t a, uint64_t b) {
-    return a > b ? a : b;
+/* What is proven to be heard is compared. Once rows may be gone that nobody tells of, that is not enough. */
+static void believe(struct coherence *self) {
+    if (self->proven_us > self->believed_us && !self->moved_us)
+        self->believed_us = self->proven_us;
 }
 
 /* A look that was asked for is asked for again until it is answered. */
@@ -195,7 +226,7 @@ static void see_what_is_back(struct coherence *self) {
         self->looks_back = true;
     } else if (has_looked(self) && !writer_rewrites(self->backend->writer)) {
         if (doubts_are_sure(&self->doubts)) /* of all that was heard by now */
-            self->believed_us = later(self->believed_us, self->proven_us);
+            believe(self);
         self->looks_back = false;
     }
 }
@@ -242,7 +273,7 @@ static void turn(struct coherence *self, bool believes) {
 
 static void judge(struct coherence *self, bool heard, bool answered) {
     if (heard && answered && self->phase != LOOKING)
-        self->believed_us = later(self->believed_us, self->proven_us);
+        believe(self);
     bool believes = self->believed_us && monotonic_us() < self->believed_us + limit_us(self),
          more_tables = self->session.table_count != self->shown_tables;
     self->shown_tables = self->session.table_count;
@@ -265,6 +296,7 @@ static void *coherence_main(void *argument) {
         enum doubts_status status = doubts_ask(&self->doubts);
         if (status == DOUBTS_NO_MEMORY)
             lose(self);
+        end_move(self);
         see(self);
         judge(self, heard, status == DOUBTS_ANSWERED);
     }
@@ -276,7 +308,7 @@ struct coherence *coherence_create(struct tier_backend *backend) {
     struct coherence *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
-    self->listener = (struct backend_listener){.changed = on_changed, .lost = on_lost};
+    self->listener = (struct backend_listener){.changed = on_changed, .lost = on_lost, .moved = on_moved};
     self->backend = backend;
     self->phase = LOOKING;
     self->pause_ms = FIRST_PAUSE_MS;

@@ -79,6 +79,12 @@ static void forget_other(struct doubts *doubts, const struct doubt *doubt, const
         count(&doubts->dropped);
 }
 
+/* Of a call over the open connection. */
+static bool is_partial(const struct doubts *doubts, enum backend_status status) {
+    return status == BACKEND_TRANSIENT && doubts->session.connection->partial;
+}
+
+/* Those of a part of the store that is away: BACKEND_VERSION_UNASKED. */
 static enum backend_status ask_versions(struct doubts *doubts, const struct slice *keys,
                                         uint64_t *ret_versions) {
     struct session *session = &doubts->session;
@@ -92,7 +98,12 @@ static enum backend_status ask_versions(struct doubts *doubts, const struct slic
     session->connection->call_until_us = until_us;
     status = backend->type->versions(session->connection, &doubts->space->options.table, keys, doubts->count,
                                      ret_versions, &session->error);
-    return slow_log_end(backend, doubts->space, CALL_COMPARE, doubts->count, began_us, status);
+    slow_log_end(backend, doubts->space, CALL_COMPARE, doubts->count, began_us, status);
+    return is_partial(doubts, status) ? BACKEND_OK : status;
+}
+
+void doubts_follow(struct doubts *doubts) {
+    session_open(&doubts->session, monotonic_us() + doubts->patience_us);
 }
 
 /* What the store has refused before is shown, until it turns out to be superseded. */
@@ -115,6 +126,13 @@ static void judge(struct doubts *doubts, const struct doubt *doubt, uint64_t ver
         put_off(doubts, &doubts->back, doubts->space, doubt->hash, 0);
 }
 
+/* What could not be asked while others could, as it is on its way from one part of the store to another, or its part is away. */
+static void leave_unasked(struct doubts *doubts, const struct doubt *doubt) {
+    doubts->unanswered = true;
+    doubts->silent_until_us = monotonic_us() + SILENCE_US;
+    put_off(doubts, &doubts->later, doubts->space, doubt->hash, 0);
+}
+
 /* The values of those that no version tells. */
 static enum backend_status ask_rows(struct doubts *doubts, const size_t *indices, size_t count_rows) {
     struct slice keys[DOUBTS_ASKED] = {{0}};
@@ -123,11 +141,15 @@ static enum backend_status ask_rows(struct doubts *doubts, const size_t *indices
         keys[i] = key_of(&doubts->now[indices[i]]);
     enum backend_status status = session_load(&doubts->session, doubts->space, keys, count_rows,
                                               tier_now(doubts->backend->tier).seconds, rows);
-    for (size_t i = 0; i < count_rows && status == BACKEND_OK; i++) {
+    bool partial = is_partial(doubts, status);
+    for (size_t i = 0; i < count_rows && (status == BACKEND_OK || partial); i++) {
         const struct entry *row = rows[i].found && !rows[i].unfit ? &rows[i].entry : NULL;
-        judge(doubts, &doubts->now[indices[i]], row ? row->version : 0, row);
+        if (partial && rows[i].failed)
+            leave_unasked(doubts, &doubts->now[indices[i]]);
+        else
+            judge(doubts, &doubts->now[indices[i]], row ? row->version : 0, row);
     }
-    return status;
+    return partial ? BACKEND_OK : status;
 }
 
 /* Those that were answered and are others are forgotten. */
@@ -141,6 +163,8 @@ static enum backend_status compare(struct doubts *doubts) {
     for (size_t i = 0; i < doubts->count && status == BACKEND_OK; i++) {
         if (versions[i] == BACKEND_VERSION_UNTOLD)
             untold[untold_count++] = i;
+        else if (versions[i] == BACKEND_VERSION_UNASKED)
+            leave_unasked(doubts, &doubts->now[i]);
         else if (versions[i] != doubts->now[i].version)
             judge(doubts, &doubts->now[i], versions[i], NULL);
     }

@@ -7,7 +7,7 @@
  *       |                   |--a newer one--> forgotten
  *       |                   |--none, or an older one--> asked again once the writer has looked whether the store has lost what
  *       |                   |                           it had, and has written it again (doubts_are_sure)
- *       |                   `--no answer--> asked again
+ *       |                   `--no answer, for it or for all--> asked again
  *       `--being written, or a commit may be on its way into memory--> looked at again after the writer's pass
  *
  * A server hears of its own changes, too. Asking keeps them from costing hits.
@@ -56,6 +56,9 @@ struct doubts {
 
 void doubts_init(struct doubts *doubts, struct tier_backend *backend, uint64_t patience_us);
 void doubts_free(struct doubts *doubts);
+
+/* The store may be elsewhere: it is asked there from now on. */
+void doubts_follow(struct doubts *doubts);
 
 /* The row of this key was changed. */
 void doubts_note(struct doubts *doubts, struct space *space, struct slice key);

@@ -37,7 +37,7 @@ void loader_doubt(struct loader *loader);
  * namespace; NULL: of none in particular. Any thread. */
 void loader_backend_answers(struct loader *loader, struct space *space);
 
-/* The writer has lost the store, or found it (elsewhere): readers that have it open close their connections, or go where it
+/* The store is lost, or is or may be elsewhere: readers that have it open close their connections, or go where it
  * is; those that wait too. */
 void loader_let_go(struct loader *loader);
 

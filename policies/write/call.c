@@ -616,7 +616,7 @@ bool call_look(struct writer *writer) {
     writer->seen = status == BACKEND_OK;
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
-    else if (status == BACKEND_OK)
+    else if (status == BACKEND_OK || writer->session.connection->partial)
         company_note(writer);
     return status != BACKEND_REPLACED;
 }

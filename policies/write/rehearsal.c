@@ -110,7 +110,7 @@ static void pass_over(struct backend_listener *self) {
 /* Where others' changes cannot be heard, a start goes on all the same. */
 static void listen_once(const struct backend_type *type, const struct backend_options *store,
                         FILE *complaints) {
-    struct backend_listener listener = {.changed = pass_over_key, .lost = pass_over};
+    struct backend_listener listener = {.changed = pass_over_key, .lost = pass_over, .moved = pass_over};
     struct backend_connection *connection = NULL;
     struct backend_error error;
     uint64_t proven_us = 0;

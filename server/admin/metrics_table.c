@@ -211,6 +211,10 @@ static uint64_t node_up(const struct backend_node *node) {
     return !node->away;
 }
 
+static uint64_t node_heard(const struct backend_node *node) {
+    return node->heard;
+}
+
 static uint64_t node_slots(const struct backend_node *node) {
     return node->slots;
 }
@@ -257,6 +261,7 @@ static void write_nodes(struct metric_page *page, const void *measures, of_node 
         write_nodes(page, measures, name);                                                                   \
     }
 WRITE_NODES(node_up)
+WRITE_NODES(node_heard)
 WRITE_NODES(node_slots)
 WRITE_NODES(node_commands)
 WRITE_NODES(node_errors)
@@ -402,6 +407,7 @@ static const struct metric metrics[] = {
     {"forebay_backend_clock_off_seconds", METRIC_GAUGE, "seconds", "By how much the clock of the store is off that of this machine, at the least, ahead or behind (Redis)", BACKEND(clock_off_us)},
     {"forebay_backend_map_age_seconds", METRIC_GAUGE, "seconds", "Time since it was learnt which node of a cluster has which slots", METRIC_OF_BACKEND, .write = write_map_age},
     {"forebay_backend_node_up", METRIC_GAUGE, "", "Whether the node of a cluster served when it was asked last", METRIC_OF_BACKEND, .write = write_node_up},
+    {"forebay_backend_node_heard", METRIC_GAUGE, "", "Whether changes at the node of a cluster are heard of (coherent)", METRIC_OF_COHERENT, .write = write_node_heard},
     {"forebay_backend_node_slots", METRIC_GAUGE, "", "Slots of which the node is the master", METRIC_OF_BACKEND, .write = write_node_slots},
     {"forebay_backend_node_commands_total", METRIC_COUNTER, "", "Commands that were sent to the node", METRIC_OF_BACKEND, .write = write_node_commands},
     {"forebay_backend_node_errors_total", METRIC_COUNTER, "", "Errors that the node answered, and links to it that were lost", METRIC_OF_BACKEND, .write = write_node_errors},

@@ -7,6 +7,7 @@
 #include "backends/nodes.h"
 #include "backends/redis/options.h"
 #include "backends/redis/slots.h"
+#include "cache/base/clock.h"
 #include "tests/support/check.h"
 #include "tests/support/redis_server.h"
 #include <signal.h>
@@ -150,6 +151,14 @@ TEST(a_master_that_lost_what_it_had_is_noticed_by_a_look) {
     assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
     assert_string_equal(redis_server_ask(&masters[2], "FLUSHALL"), "OK");
     assert_int_equal(look(fixture, fixture->writer), BACKEND_REPLACED);
+}
+
+/* A slot without rows goes to another master, as all of them know. */
+static void give_away(unsigned slot, int to) {
+    char name[64];
+    snprintf(name, sizeof name, "%s", redis_server_ask(&masters[to], "CLUSTER MYID"));
+    for (int i = MASTERS; i-- > 0;)
+        assert_string_equal(redis_server_ask(&masters[i], "CLUSTER SETSLOT %u NODE %s", slot, name), "OK");
 }
 
 /* Whichever master has the key. */
@@ -380,6 +389,152 @@ TEST(a_master_without_slots_takes_rows_of_its_first_one) {
     assert_int_equal(status, BACKEND_OK);
 }
 
+/* ---- What others change ---- */
+
+/* What a watcher was told since the last call. */
+struct heard {
+    struct backend_listener listener;
+    bool keys[ROWS];
+    unsigned lost, moved;
+    uint64_t proven_us;
+};
+
+static void hear_key(struct backend_listener *listener, const struct backend_table *table, struct slice key) {
+    struct heard *heard = (struct heard *)(void *)listener;
+    char number[8] = "";
+    (void)table;
+    memcpy(number, key.data + 5, key.size - 5);
+    heard->keys[atoi(number)] = true;
+}
+
+static void hear_loss(struct backend_listener *listener) {
+    ((struct heard *)(void *)listener)->lost++;
+}
+
+static void hear_move(struct backend_listener *listener) {
+    ((struct heard *)(void *)listener)->moved++;
+}
+
+static enum backend_status hear_once(struct fixture *fixture, struct heard *heard) {
+    return redis_backend.changes(fixture->other, 10, &heard->listener, &heard->proven_us, &fixture->error);
+}
+
+/* All that was changed before now. */
+static struct heard hear(struct fixture *fixture) {
+    struct heard heard = {.listener = {.changed = hear_key, .lost = hear_loss, .moved = hear_move}};
+    uint64_t now_us = monotonic_us();
+    if (!fixture->other)
+        assert_int_equal(
+            redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
+            BACKEND_OK);
+    while (heard.proven_us < now_us)
+        if (hear_once(fixture, &heard) != BACKEND_OK)
+            fail_msg("%s", fixture->error.message);
+    return heard;
+}
+
+static unsigned count_keys(const struct heard *heard) {
+    unsigned count = 0;
+    for (size_t i = 0; i < ROWS; i++)
+        count += heard->keys[i];
+    return count;
+}
+
+TEST(a_watcher_hears_all_masters) {
+    struct fixture *fixture = *state;
+    open_writer(fixture, &fixture->writer);
+    struct heard heard = hear(fixture);
+    assert_int_not_equal(heard.lost, 0); /* more than once, where one is taken for a master a moment longer */
+    assert_int_equal(count_keys(&heard), 0);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    heard = hear(fixture);
+    assert_int_equal(heard.lost, 0);
+    assert_int_equal(count_keys(&heard), ROWS);
+    assert_string_equal(redis_server_ask(&masters[1], "FLUSHALL"), "OK");
+    assert_int_equal(hear(fixture).lost, 1);
+}
+
+TEST(a_watcher_that_one_master_cuts_off_says_so_and_begins_anew) {
+    struct fixture *fixture = *state;
+    struct heard heard = hear(fixture);
+    assert_string_equal(redis_server_ask(&masters[1], "CLIENT KILL TYPE pubsub"), "1");
+    while (hear_once(fixture, &heard) == BACKEND_OK)
+        continue;
+    heard = hear(fixture);
+    assert_int_equal(heard.lost, 1);
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    heard = hear(fixture);
+    assert_int_equal(heard.lost, 0);
+    assert_int_equal(count_keys(&heard), ROWS);
+}
+
+TEST(slots_that_move_or_lose_their_master_are_told) {
+    struct fixture *fixture = *state;
+    enum { EMPTY = 16383 };
+    struct heard heard = hear(fixture);
+    assert_int_equal(heard.moved, 0);
+    give_away(EMPTY, 0);
+    heard = hear(fixture);
+    assert_true(heard.moved > 0);
+    assert_int_equal(heard.lost, 0);
+    give_away(EMPTY, MASTERS - 1);
+    assert_true(hear(fixture).moved > 0);
+    for (int i = 0; i < MASTERS; i++)
+        assert_string_equal(redis_server_ask(&masters[i], "CLUSTER DELSLOTS %d", EMPTY), "OK");
+    assert_true(hear(fixture).lost > 0);
+    assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "CLUSTER ADDSLOTS %d", EMPTY), "OK");
+    assert_true(hear(fixture).lost > 0);
+    for (int i = 0; i < MASTERS; i++)
+        eventually(strstr(redis_server_ask(&masters[i], "CLUSTER INFO"), "cluster_state:ok"));
+}
+
+TEST(one_master_that_hangs_keeps_all_from_being_proven) {
+    struct fixture *fixture = *state;
+    fixture->options.timeout_ms = 300;
+    struct heard heard = hear(fixture);
+    redis_server_pause(&masters[2], true);
+    uint64_t paused_us = monotonic_us();
+    while (hear_once(fixture, &heard) == BACKEND_OK) /* until the timeout */
+        assert_true(heard.proven_us < paused_us);
+    assert_non_null(strstr(fixture->error.message, "no answer in time"));
+    redis_server_pause(&masters[2], false);
+    heard = (struct heard){.listener = {.changed = hear_key, .lost = hear_loss, .moved = hear_move}};
+    while (hear_once(fixture, &heard) != BACKEND_OK)
+        continue;
+    assert_int_equal(heard.lost, 1);
+}
+
+TEST(versions_are_those_of_all_masters_that_answer) {
+    struct fixture *fixture = *state;
+    struct slice keys[ROWS];
+    char names[ROWS][16];
+    uint64_t versions[ROWS];
+    unsigned unasked = 0;
+    fixture->options.timeout_ms = 300;
+    open_writer(fixture, &fixture->writer);
+    eventually(put_rows(fixture, 1000) == BACKEND_OK);
+    for (unsigned i = 0; i < ROWS; i++) {
+        snprintf(names[i], sizeof names[i], "sess:%u", i);
+        keys[i] = slice_string(names[i]);
+    }
+    eventually(redis_backend.versions(fixture->writer, &fixture->table, keys, ROWS, versions,
+                                      &fixture->error) == BACKEND_OK);
+    for (unsigned i = 0; i < ROWS; i++)
+        assert_int_equal(versions[i], 1000 + i);
+    redis_server_pause(&masters[0], true);
+    assert_int_equal(
+        redis_backend.versions(fixture->writer, &fixture->table, keys, ROWS, versions, &fixture->error),
+        BACKEND_TRANSIENT);
+    redis_server_pause(&masters[0], false);
+    assert_true(fixture->writer->partial);
+    for (unsigned i = 0; i < ROWS; i++) {
+        unasked += versions[i] == BACKEND_VERSION_UNASKED;
+        assert_true(versions[i] == BACKEND_VERSION_UNASKED || versions[i] == 1000 + i);
+    }
+    assert_true(unasked > 0 && unasked < ROWS);
+}
+
 /* ---- Page by page ---- */
 
 struct page_reader {
@@ -414,14 +569,6 @@ static void read_page(struct fixture *fixture, struct page_reader *reader) {
 static void expect_all_seen(const struct page_reader *reader) {
     for (size_t i = 0; i < ROWS; i++)
         assert_true(reader->seen[i]);
-}
-
-/* A slot without rows goes to another master, as all of them know. */
-static void give_away(unsigned slot, int to) {
-    char name[64];
-    snprintf(name, sizeof name, "%s", redis_server_ask(&masters[to], "CLUSTER MYID"));
-    for (int i = MASTERS; i-- > 0;)
-        assert_string_equal(redis_server_ask(&masters[i], "CLUSTER SETSLOT %u NODE %s", slot, name), "OK");
 }
 
 TEST(pages_go_over_all_masters) {
@@ -489,6 +636,11 @@ int main(void) {
         CASE(what_a_connection_has_seen_is_known_to_the_next_one),
         CASE(numbers_go_with_their_slots),
         CASE(a_master_without_slots_takes_rows_of_its_first_one),
+        CASE(a_watcher_hears_all_masters),
+        CASE(a_watcher_that_one_master_cuts_off_says_so_and_begins_anew),
+        CASE(slots_that_move_or_lose_their_master_are_told),
+        CASE(one_master_that_hangs_keeps_all_from_being_proven),
+        CASE(versions_are_those_of_all_masters_that_answer),
         CASE(pages_go_over_all_masters),
         CASE(pages_begin_anew_where_a_slot_has_moved),
         CASE(pages_have_no_end_while_a_slot_moves),

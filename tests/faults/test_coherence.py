@@ -6,47 +6,24 @@ import random
 import select
 import signal
 import threading
-import time
 
 import pytest
-from forebay import THERE, Background, Config, Redis, Server, eventually, namespace, section, share
+from coherent import SPACES, Model, backend, believes, config, expect, stats
+from forebay import Background, Config, Redis, Server, eventually, namespace, share
 from relay import Relay
+from sentinel import Sentinels
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
-LIMIT = 1  # seconds: coherence_limit as it is by default
 BLIND = "what others change is not heard"
-SLACK = 5  # seconds that a busy machine may stall a server
-
-
-def backend(uri, timeout=THERE, **options):
-    return section("backend", "local", uri=uri, timeout=timeout, coherent=True, **options)
-
-
-SPACES = [namespace("sessions", "sess:", "write-behind", flush_delay="10ms"),
-          namespace("through", "wt:", "write-through"),
-          namespace("shared", "str:", "write-through", layout="string"),
-          namespace("rows", "row:", "read-through", layout="string", negative_ttl="1h")]
-
-
-def config(uri, *spaces, node=1, **options):
-    return Config(*(spaces or SPACES), backends=[backend(uri, **options)], node=node)
-
-
-def stats(server):
-    return {name.split(":", 1)[1]: value for name, value in server.client().stats("backends").items()}
-
-
-def believes(server):
-    return stats(server)["coherent"] == "yes"
 
 
 @pytest.fixture
 def pair(serve, redis, tmp_path):
-    """pair(namespaces) starts two servers over the Redis, which hear of changes."""
-    def start(*spaces, first=None, **options):
-        servers = [serve(config(uri or redis.uri, *spaces, node=number, **options), folder=tmp_path / f"node{number}")
-                   for number, uri in enumerate((first, None), 1)]
+    """pair(namespaces) starts two servers over the Redis, or what else uri names, which hear of changes."""
+    def start(*spaces, first=None, uri=redis.uri, **options):
+        servers = [serve(config(own or uri, *spaces, node=number, **options), folder=tmp_path / f"node{number}")
+                   for number, own in enumerate((first, None), 1)]
         for server in servers:
             eventually(lambda: believes(server))
         return servers
@@ -56,11 +33,6 @@ def pair(serve, redis, tmp_path):
 @pytest.fixture
 def both(pair):
     return [server.client() for server in pair()]
-
-
-def expect(client, key, value):
-    """Soon."""
-    eventually(lambda: client.get(key) == value)
 
 
 # ---- Changes ----
@@ -237,8 +209,8 @@ def kill_watchers(redis):
 
 
 def test_a_watcher_that_is_cut_off(redis, pair):
-    server, _ = pair()
-    client, beside = server.client(), redis.connect()
+    servers = pair()
+    client, beside = servers[0].client(), redis.connect()
     for round_number in range(5):
         value = b"%d" % round_number
         beside.set("row:1", value)
@@ -246,8 +218,9 @@ def test_a_watcher_that_is_cut_off(redis, pair):
         assert kill_watchers(redis) == 2
         beside.set("row:1", b"after " + value)
         expect(client, "row:1", b"after " + value)
-        eventually(lambda: int(stats(server)["coherent_reconnects"]) == round_number + 1)
-        eventually(lambda: believes(server))
+        for server in servers:
+            eventually(lambda server=server: int(stats(server)["coherent_reconnects"]) == round_number + 1)
+            eventually(lambda server=server: believes(server))
 
 
 def test_a_store_that_stops(redis, pair):
@@ -319,6 +292,55 @@ def test_a_node_that_is_cut_off_shows_nothing_old(redis, pair, relay):
     eventually(lambda: believes(server))
 
 
+# ---- Another master ----
+
+def test_a_master_that_is_replaced(pair, tmp_path):
+    """It sleeps meanwhile, and goes on as if it still were the master: whoever reads sees nothing older than what it has seen, nor
+    than the limit."""
+    with Sentinels(tmp_path / "sentinels") as sentinels:
+        servers = pair(uri=sentinels.uri, timeout="1s")
+        model, old = Model("wt:", 40), sentinels.master()
+        model.write_all(servers[0], 1)
+        sentinels.await_replica(old)
+        with Background(model.read, servers[0]), Background(model.read, servers[1]):
+            old.pause()
+            new = sentinels.await_failover(old)
+            model.write_all(servers[0], 2)
+            for server in servers:
+                eventually(lambda server=server: believes(server))
+            old.resume()
+            assert old.connect().hget("wt:0", "value") == b"1"
+            for server in servers:
+                for key in range(len(model.written)):
+                    expect(server.client(), f"wt:{key}", b"2")
+        new.connect().delete("wt:0")
+        for server in servers:
+            expect(server.client(), "wt:0", None)
+
+
+def test_a_master_that_is_none_any_more_and_goes_on(pair, tmp_path):
+    """It answers those who know it, with what it had, and Sentinel names another one."""
+    with Sentinels(tmp_path / "sentinels") as sentinels:
+        servers = pair(uri=sentinels.uri)
+        old, new = sentinels.redis
+        old.connect().set("row:1", "old")
+        for server in servers:
+            expect(server.client(), "row:1", b"old")
+        sentinels.await_replica(old)
+        new.connect().replicaof("NO", "ONE")
+        names = sentinels.sentinels[0].connect()
+        names.execute_command("SENTINEL", "REMOVE", "mymaster")
+        names.execute_command("SENTINEL", "MONITOR", "mymaster", "127.0.0.1", new.port, 1)
+        new.connect().set("row:1", "new")
+        for server in servers:
+            expect(server.client(), "row:1", b"new")
+            eventually(lambda server=server: believes(server))
+        new.connect().set("row:1", "newer")
+        for server in servers:
+            expect(server.client(), "row:1", b"newer")
+        assert old.connect().get("row:1") == b"old"
+
+
 # ---- Refused ----
 
 def test_an_access_list_without_tracking(serve, redis, tmp_path):
@@ -342,62 +364,13 @@ def test_an_access_list_without_tracking(serve, redis, tmp_path):
     eventually(lambda: believes(server))
 
 
-@pytest.mark.parametrize("uri, what", [
-    ("sqlite:store.db", 'coherent is not for an SQLite backend, which does not tell what others change, and "local" is "sqlite:store.db": remove it'),
-    ("redis+cluster://127.0.0.1:1", 'backend "local": coherent is not for a Redis Cluster: remove it'),
-])
-def test_a_backend_that_cannot_tell(tmp_path, uri, what):
-    said = Server(tmp_path, Config(backends=[backend(uri)])).refuses("--check")
-    assert what in said, said
+def test_a_backend_that_cannot_tell(tmp_path):
+    said = Server(tmp_path, Config(backends=[backend("sqlite:store.db")])).refuses("--check")
+    assert ('coherent is not for an SQLite backend, which does not tell what others change, and "local" is "sqlite:store.db": '
+            "remove it") in said, said
 
 
 # ---- A random run ----
-
-class Model:
-    """What was acknowledged when, and what each server has shown: numbers that grow, one writer a key."""
-
-    def __init__(self, prefix, keys):
-        self.prefix = prefix
-        self.written = [[(0.0, 0)] for _ in range(keys)]
-        self.lock = threading.Lock()
-
-    def count(self):
-        with self.lock:
-            return sum(map(len, self.written))
-
-    def newest_before(self, key, moment):
-        with self.lock:
-            return max((number for when, number in self.written[key] if when <= moment), default=0)
-
-    def note(self, key, number):
-        with self.lock:
-            self.written[key].append((time.monotonic(), number))
-
-    def write(self, end, servers, seed):
-        """Through one server after the other, each key by one thread."""
-        dice = random.Random(seed)
-        clients = [server.client() for server in servers]
-        number = 0
-        while not end.is_set():
-            number += 1
-            key = dice.randrange(seed, len(self.written), 2)
-            if dice.choice(clients).set(f"{self.prefix}{key}", b"%d" % number) == b"STORED":
-                self.note(key, number)
-
-    def read(self, end, server):
-        seen, client = [0] * len(self.written), server.client()
-        dice = random.Random(server.port)
-        while not end.is_set():
-            key = dice.randrange(len(self.written))
-            began = time.monotonic()
-            kind, value = client.ask(f"{self.prefix}{key}")
-            number = int(value) if kind == "hit" else 0
-            if kind == "error":
-                continue
-            assert number >= seen[key], f"{number} after {seen[key]}"
-            assert number >= self.newest_before(key, began - LIMIT - SLACK)
-            seen[key] = number
-
 
 @pytest.mark.threads
 def test_random_writes_through_both(redis, pair):
@@ -408,8 +381,7 @@ def test_random_writes_through_both(redis, pair):
         thread.__enter__()
     dice = random.Random(7)
     for _ in range(share(10)):
-        enough = model.count() + dice.randrange(1000)
-        eventually(lambda: model.count() >= enough)
+        model.go_on(dice.randrange(1000))
         kill_watchers(redis)
     for thread in background:
         thread.join()

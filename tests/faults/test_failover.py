@@ -81,7 +81,7 @@ def test_a_kill_of_the_server_meanwhile_loses_nothing(serve, sentinels):
     client, old = server.client(), sentinels.master()
     fill(client, KEYS, b"old")
     client.sync()
-    eventually(lambda: old.connect().wait(1, 1000) == 1)
+    sentinels.await_replica(old)
     old.kill()
     fill(client, KEYS // 2, b"new")
     server.kill()

@@ -19,6 +19,16 @@ static inline void check_map(const struct redis_slot_map *map) {
         check_place(&map->masters[i]);
 }
 
+static inline void check_known(const struct redis_known *known) {
+    if (known->count > REDIS_MASTERS_MAX)
+        abort();
+    for (size_t i = 0; i < known->count; i++)
+        check_place(&known->masters[i]);
+    for (size_t slot = 0; slot < REDIS_SLOTS; slot++)
+        if (known->owner[slot] != REDIS_NOBODY && known->owner[slot] >= known->count)
+            abort();
+}
+
 /* An exact copy, so that a step beyond it is seen. */
 static inline void check_redirection(const char *bytes, size_t size, const struct redis_place *asked) {
     char *copy = malloc(size + 1);
@@ -39,6 +49,7 @@ static inline void check_redirection(const char *bytes, size_t size, const struc
 static inline void check_slots(const char *bytes, size_t size) {
     static const struct redis_place asked = {.host = "a", .port = 1};
     static struct redis_slot_map map;
+    static struct redis_known known;
     void *reply = NULL;
     redisReader *reader = redisReaderCreate();
     check_redirection(bytes, size, &asked);
@@ -47,6 +58,8 @@ static inline void check_slots(const char *bytes, size_t size) {
         check_map(&map);
         redis_slots_share_node(reply, reply);
     }
+    if (reply && redis_shards_read(reply, &asked, &known))
+        check_known(&known);
     if (reply)
         freeReplyObject(reply);
     redisReaderFree(reader);

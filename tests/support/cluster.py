@@ -6,6 +6,7 @@
         cluster.masters[0].kill()
         cluster.begin_move(slots, source, target)
         cluster.end_move(slots, source, target)
+        cluster.add_master()
 """
 
 import contextlib
@@ -98,6 +99,15 @@ class Cluster:
             eventually(lambda replica=replica, i=i: self.follow(replica, self.masters[i % self.count]))
         eventually(self.serves)
 
+    def add_master(self):
+        """One more, without slots."""
+        node = self.add_node()
+        node.ask("CLUSTER", "MEET", "127.0.0.1", self.masters[0].port, self.masters[0].bus)
+        self.masters.append(node)
+        eventually(lambda: all(int(one.info()["cluster_known_nodes"]) == len(self.nodes) for one in self.nodes))
+        eventually(lambda: node.info()["cluster_state"] == "ok")
+        return node
+
     @staticmethod
     def follow(replica, master):
         with contextlib.suppress(redis_py.ResponseError):  # it does not know it yet
@@ -171,6 +181,19 @@ class Cluster:
             slots = {key: client.execute_command("CLUSTER KEYSLOT", key) for key in keys}
         return [key for key, slot in slots.items() if any(first <= slot <= last for first, last in ranges)]
 
+    def node_of(self, key):
+        """The master that has this key, and its slot."""
+        with self.living().connect() as client:
+            slot = client.execute_command("CLUSTER KEYSLOT", key)
+        port = self.master_of(slot)
+        return next(node for node in self.nodes if node.port == port), slot
+
+    def await_replica(self, master):
+        """Until one has all that the master was given. WAIT is about what its own connection has written."""
+        with master.connect() as client:
+            client.set(self.keys_of([f"waits{i}" for i in range(100)], master)[0], "")
+            assert client.wait(1, 1000 * PATIENCE) == 1
+
     def slots_with(self, keys, master):
         """Those of this master that have some of the keys."""
         with self.living().connect() as client:
@@ -184,11 +207,16 @@ class Cluster:
                 old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", target.identity())
 
     @staticmethod
-    def end_move(slots, source, target):
+    def move_keys(slot, source, target):
+        with source.connect() as old:
+            while keys := old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+                old.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+
+    @classmethod
+    def end_move(cls, slots, source, target):
         with source.connect() as old, target.connect() as new:
             for slot in slots:
-                while keys := old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
-                    old.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+                cls.move_keys(slot, source, target)
                 for client in (new, old):
                     client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", target.identity())
 

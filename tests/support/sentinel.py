@@ -99,6 +99,13 @@ class Sentinels:
         port = next(one for one in self.sentinels if one.running()).names()
         return next(one for one in self.redis if one.port == port)
 
+    @staticmethod
+    def await_replica(master):
+        """Until one has all that the master was given. WAIT is about what its own connection has written."""
+        with master.connect() as client:
+            client.set("waits", "")
+            assert client.wait(1, 1000 * PATIENCE) == 1
+
     def cut_off(self, master):
         """No replica gets what the master is given from now on. (One that is stopped would find it in its socket.) After ten times
         down_after, and as long as the master is dead, Sentinel promotes none."""

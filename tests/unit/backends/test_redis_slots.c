@@ -107,6 +107,59 @@ TEST(what_is_no_map_is_refused) {
     }
 }
 
+#define WORD(size, word) "$" size "\r\n" word "\r\n"
+#define MEMBER(port, role, health)                                                                           \
+    "*10\r\n" WORD("2", "id") WORD("1", "x") WORD("4", "port") ":" port "\r\n" WORD("8", "endpoint")         \
+        WORD("1", "h") role health
+#define MASTER  WORD("4", "role") WORD("6", "master")
+#define REPLICA WORD("4", "role") WORD("7", "replica")
+#define FINE    WORD("6", "health") WORD("6", "online")
+#define DEAD    WORD("6", "health") WORD("4", "fail")
+#define SHARD(slots, count, members)                                                                         \
+    "*4\r\n" WORD("5", "slots") slots WORD("5", "nodes") "*" count "\r\n" members
+
+/* Where the slots of a shard are other's already (Redis 7.2 lists both masters), and where a dead one has none. */
+TEST(a_node_knows_masters_with_and_without_slots) {
+    static struct redis_known known;
+    redisReply *reply = reply_of(
+        "*5\r\n" SHARD("*4\r\n:0\r\n:8\r\n:10\r\n:10\r\n", "2",
+                       MEMBER("1", MASTER, FINE) MEMBER("2", REPLICA, FINE))
+            SHARD("*0\r\n", "1", MEMBER("3", MASTER, FINE)) SHARD("*0\r\n", "1", MEMBER("4", MASTER, DEAD))
+                SHARD("*2\r\n:20\r\n:20\r\n", "1", MEMBER("5", MASTER, DEAD)) SHARD(
+                    "*2\r\n:16383\r\n:16383\r\n", "2", MEMBER("6", MASTER, DEAD) MEMBER("7", MASTER, FINE)));
+    assert_true(redis_shards_read(reply, &asked, &known));
+    freeReplyObject(reply);
+    const int ports[] = {1, 3, 5, 7};
+    assert_int_equal(known.count, 4);
+    for (size_t i = 0; i < known.count; i++)
+        assert_int_equal(known.masters[i].port, ports[i]);
+    assert_string_equal(known.masters[0].host, "h");
+    assert_int_equal(known.owner[8], 0);
+    assert_int_equal(known.owner[9], REDIS_NOBODY);
+    assert_int_equal(known.owner[10], 0);
+    assert_int_equal(known.owner[20], 2);
+    assert_int_equal(known.owner[16383], 3);
+}
+
+TEST(what_tells_no_masters_is_refused) {
+    static const char *const texts[] = {
+        "-ERR unknown subcommand\r\n",
+        "*1\r\n:1\r\n",
+        "*1\r\n*2\r\n" WORD("5", "slots") "*0\r\n",
+        "*1\r\n" SHARD("*1\r\n:1\r\n", "1", MEMBER("1", MASTER, FINE)),
+        "*1\r\n" SHARD("*2\r\n:1\r\n:16384\r\n", "1", MEMBER("1", MASTER, FINE)),
+        "*1\r\n" SHARD("*2\r\n:-1\r\n:1\r\n", "1", MEMBER("1", MASTER, FINE)),
+        "*1\r\n" SHARD("*0\r\n", "1", MEMBER("0", MASTER, FINE)), /* it is not known where it is */
+        "*1\r\n" SHARD("*2\r\n:1\r\n:1\r\n", "1", MEMBER("1", REPLICA, FINE)), /* whose slot it is */
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        static struct redis_known known;
+        redisReply *reply = reply_of(texts[i]);
+        assert_false(redis_shards_read(reply, &asked, &known));
+        freeReplyObject(reply);
+    }
+}
+
 TEST(answers_of_one_cluster_share_a_node) {
     redisReply *first =
         reply_of("*1\r\n*4\r\n:0\r\n:99\r\n" NODE("$1\r\na", "1", "aa") NODE("$1\r\na", "2", "bb"));
@@ -156,6 +209,8 @@ int main(void) {
         cmocka_unit_test(a_map_is_made_of_what_a_node_says),
         cmocka_unit_test(a_node_without_a_name_is_where_its_address_says),
         cmocka_unit_test(what_is_no_map_is_refused),
+        cmocka_unit_test(a_node_knows_masters_with_and_without_slots),
+        cmocka_unit_test(what_tells_no_masters_is_refused),
         cmocka_unit_test(answers_of_one_cluster_share_a_node),
         cmocka_unit_test(a_redirection_is_taken_apart),
     };

@@ -69,6 +69,8 @@ TEST(a_store_that_is_found_elsewhere_has_moved) {
     store_lose(store);
     store_found(store, &first);
     assert_int_equal(store_moves(store), 3); /* its readers have nothing open */
+    assert_int_equal(store_shift(store), 4);
+    assert_int_equal(store_moves(store), 4);
 }
 
 int main(void) {
