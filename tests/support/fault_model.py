@@ -65,7 +65,8 @@ class OwnKey(Key):
         return self.after_late(self.states + (self.line if self.loose else []))
 
     def breadth(self):
-        return len(self.shown())
+        """The line does not count: it grows until something is changed that cannot be lost."""
+        return len(self.after_late(self.states))
 
     # ---- What its writer is told ----
 
