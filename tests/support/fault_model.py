@@ -65,7 +65,9 @@ class OwnKey(Key):
         return self.after_late(self.states + (self.line if self.loose else []))
 
     def breadth(self):
-        """The line does not count: it grows until something is changed that cannot be lost."""
+        """While all that is done may be lost the line grows, and a long one takes long to compare: then the key is left alone."""
+        if self.loose and not self.loose_until and len(self.line) > 40:
+            return len(self.line)
         return len(self.after_late(self.states))
 
     # ---- What its writer is told ----
