@@ -65,7 +65,10 @@ class OwnKey(Key):
         return self.after_late(self.states + (self.line if self.loose else []))
 
     def breadth(self):
-        return len(self.shown())
+        """While all that is done may be lost the line grows, and a long one takes long to compare: then the key is left alone."""
+        if self.loose and not self.loose_until and len(self.line) > 40:
+            return len(self.line)
+        return len(self.after_late(self.states))
 
     # ---- What its writer is told ----
 
