@@ -126,7 +126,7 @@ static struct redis_node *node_of(const struct dealing *dealing, const struct jo
 /* The same, if the job goes there now; NULL: it waits. */
 static struct redis_node *node_for(struct dealing *dealing, const struct job *job) {
     struct redis_node *node = node_of(dealing, job);
-    if (node && monotonic_us() >= node->try_at_us)
+    if (node && (node->try_at_us == 0 || monotonic_us() >= node->try_at_us))
         return node;
     if (node)
         *dealing->error = node->error;

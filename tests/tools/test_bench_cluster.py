@@ -37,7 +37,8 @@ def test_keys_are_loaded_again_once_no_answer_fails_any_more():
 
 
 def test_a_line_of_the_program_is_read():
-    assert cluster_rows.phase_of("load_one       12345 entries/s    3.250 us of CPU an entry\n", 7) == ("load_one", (12345, 3.25, 7))
+    assert cluster_rows.phase_of("load_one       12345 entries/s    3.250 us of CPU an entry\n", 70, 50) == ("load_one", (12345, 3.25, 7))
+    assert cluster_rows.phase_of("load           12345 entries/s    3.250 us of CPU an entry\n", 70, 50) == ("load", (12345, 3.25, 1.4))
     assert cluster_rows.rate_in('"test","rps","avg"\n"SET","123456.79","0.1"\n') == 123456.79
 
 
@@ -50,7 +51,7 @@ def test_one_program_sends_calls_of_one_entry(tmp_path, built):
             with redis.connect() as client:
                 client.flushall()
                 client.config_resetstat()
-                said = subprocess.run([built(name), "-u", redis.uri, "-n", str(ENTRIES), "-b", "500", "-o"], capture_output=True, text=True, check=True)
+                said = subprocess.run([built(name), "-u", redis.uri, "-n", str(ENTRIES), "-b", "500", "-o", str(ENTRIES)], capture_output=True, text=True, check=True)
                 stats = client.info("commandstats")
                 found[name] = stats["cmdstat_evalsha"]["calls"]
                 assert stats["cmdstat_hmget"]["calls"] == 2 * ENTRIES

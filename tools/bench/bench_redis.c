@@ -4,12 +4,12 @@
  * a Redis Cluster, that may be written to:
  *
  *     bench_redis -u redis://127.0.0.1:6379/9 [-n entries] [-b batch] [-v value bytes]
- *                 [-l hash|string] [-p prefix] [-o]
+ *                 [-l hash|string] [-p prefix] [-o entries]
  *
  * insert     new keys, -b entries an apply()
  * overwrite  every key again in another order, with a higher version
  * load       100 keys a load()
- * load_one   one key a load(), with -o
+ * load_one   one key a load(), as many entries as -o says
  *
  * bench_redis_single is the same program, whose calls to one Redis carry one entry each, not up to 16.
  * docs/benchmarks-backends.md has the redis-benchmark line that sends commands of the same form. tools/bench/cluster runs
@@ -32,8 +32,8 @@ struct bench {
     struct backend_table table;
     struct backend_connection *connection;
     struct mutation *mutations;
-    bool one_by_one;
-    double began, used; /* of the phase: seconds, and those of CPU */
+    unsigned one_by_one; /* entries */
+    double began, used;  /* of the phase: seconds, and those of CPU */
 };
 
 static void open_store(struct bench *bench) {
@@ -96,6 +96,8 @@ static void run(struct bench *bench) {
     apply_all(bench, "insert");
     apply_all(bench, "overwrite");
     load_all(bench, "load", LOAD_KEYS);
+    if (bench->one_by_one && bench->one_by_one < bench->entries.count)
+        bench->entries.count = bench->one_by_one; /* the first of their order */
     if (bench->one_by_one)
         load_all(bench, "load_one", 1);
     redis_backend.close(bench->connection);
@@ -106,7 +108,7 @@ static void run(struct bench *bench) {
 int main(int count, char **arguments) {
     struct bench bench = {.table_options = {.layout = "hash", .store_prefix = "forebay-bench:"},
                           .entries = {.count = 500000, .value_size = 100, .batch = 10000}};
-    for (int option; (option = getopt(count, arguments, "u:n:b:v:l:p:o")) != -1;) {
+    for (int option; (option = getopt(count, arguments, "u:n:b:v:l:p:o:")) != -1;) {
         switch (option) {
         case 'u':
             bench.uri = optarg;
@@ -118,7 +120,7 @@ int main(int count, char **arguments) {
             bench.table_options.store_prefix = optarg;
             break;
         case 'o':
-            bench.one_by_one = true;
+            bench.one_by_one = bench_number(optarg);
             break;
         default:
             entries_take_option(&bench.entries, option, optarg);

@@ -15,13 +15,14 @@ import subprocess
 import tempfile
 
 import figures
-from measure import LOAD_CORE, SERVER_CORE, built, in_turns, pinned, program, remove, say, seconds_by_thread, servers, whole
+from measure import LOAD_CORE, SERVER_CORE, built, pinned, program, remove, say, seconds_by_thread, servers, whole
 from cluster import Cluster, Node
 from forebay import Config, Redis, Server, die_with_the_test, namespace, section
 
 PHASES = {"insert": "insert", "overwrite": "overwrite", "load": "load, 100 keys a call", "load_one": "load, one key a call"}
 VALUE = "x" * 100
 LINE = re.compile(r"^(\w+) +(\d+) entries/s +([\d.]+) us of CPU")
+ALONE = 5  # one of so many rows is loaded by itself
 BATCH, KEYS_IN_LINE = 5000, 100  # of a client
 
 # Rows a second; and microseconds of CPU for each: of the program, and of all Redis.
@@ -97,21 +98,22 @@ def run(command):
 # ---- By the backend's own functions ----
 
 
-def phase_of(line, redis_us):
-    """What bench_redis says of a phase; None: the line is something else."""
-    found = LINE.match(line)
-    return (found.group(1), Phase(float(found.group(2)), float(found.group(3)), redis_us)) if found else None
+def phase_of(line, redis_us, entries):
+    """What bench_redis says of a phase. redis_us: what all Redis have used for it."""
+    name, rate, ours = LINE.match(line).groups()
+    return name, Phase(float(rate), float(ours), redis_us / (entries // ALONE if name == "load_one" else entries))
 
 
 def run_program(side, given):
     """{phase: Phase} of one run of bench_redis into empty stores."""
     empty(side.nodes)
     found, used = {}, redis_seconds(side.nodes)
-    command = ["taskset", "-c", str(LOAD_CORE), built(side.program), "-u", side.uri, "-n", str(given.entries), "-l", given.layout, "-o"]
+    command = ["taskset", "-c", str(LOAD_CORE), built(side.program), "-u", side.uri, "-n", str(given.entries), "-l", given.layout,
+               "-o", str(given.entries // ALONE)]
     with run(command) as process:
         for line in process.stdout:
             now = redis_seconds(side.nodes)
-            name, phase = phase_of(line, (now - used) / given.entries * 1e6)
+            name, phase = phase_of(line, (now - used) * 1e6, given.entries)
             found[name], used = phase, now
     return found
 
@@ -238,13 +240,14 @@ def through_a_server(store, given):
 def served(given, report):
     """CPU per row of a server's writer and readers: three masters against one Redis, as it calls it (up to 16 entries)"""
     with cluster_of() as cluster, servers((OneRedis, [], SERVER_CORE)) as [single]:
-        kept = {"ours": [], "theirs": []}
-
-        def writer_us(store):
-            taken = through_a_server(store, given)
-            kept["ours" if store is cluster else "theirs"].append(taken[1])
-            return taken[0]
-
-        taken = in_turns(cluster, single, writer_us, given.rounds)
-    report.ratio("CPU of the writer per row: cluster / one Redis", taken, None, "us")
-    report.ratio("CPU of the readers per row: cluster / one Redis", figures.turns(kept["ours"], kept["theirs"]), 1.5, "us")
+        stores, found = (cluster, single), ([], [])
+        for turn in range(given.rounds):
+            for which in figures.order(len(stores), turn):
+                say(f"    turn {turn + 1} of {given.rounds}: {('three masters', 'one Redis')[which]}")
+                found[which].append(through_a_server(stores[which], given))
+    lines = ["| CPU, us a row | three masters | one Redis |", "| --- | --- | --- |"]
+    for thread, (name, goal) in enumerate((("writer", None), ("readers", 1.5))):
+        sides = [[taken[thread] for taken in side] for side in found]
+        report.ratio(f"CPU of the {name} per row: cluster / one Redis", figures.turns(*sides), goal, "us")
+        lines.append(f"| {name} | " + " | ".join(figures.with_spread(figures.spread(side)) for side in sides) + " |")
+    say("\n".join(["", *lines, ""]))
