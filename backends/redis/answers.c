@@ -37,7 +37,10 @@ static void end_jobs(struct dealing *dealing, const struct lane *lane, enum job_
 void redis_dealing_lose_lane(struct dealing *dealing, struct lane *lane) {
     redis_dealing_take_up(dealing, lane->node);
     redis_lose(dealing->connection, dealing->error);
-    redis_dealing_fail_node(dealing, lane->node);
+    if (redis_node_may_be_back(lane->node))
+        dealing->cluster->wants_map = true;
+    else
+        redis_dealing_fail_node(dealing, lane->node);
     end_jobs(dealing, lane, JOB_WAITS);
     lane->errors++;
     lane->unsent = lane->unheard = NO_JOB;

@@ -12,8 +12,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* Another number is for comparing alone: tools/bench. */
+#ifndef REDIS_CALL_MUTATIONS
+#define REDIS_CALL_MUTATIONS 16
+#endif
+
 enum {
-    CALL_MUTATIONS = 16,
+    CALL_MUTATIONS = REDIS_CALL_MUTATIONS,
     CALL_BYTES = 256 << 10, /* of values; a single larger one still goes */
     WINDOW_CALLS = 64,
     WINDOW_BYTES = 4 << 20, /* held twice on their way out */

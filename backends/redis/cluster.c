@@ -26,6 +26,7 @@ enum {
     ASK_AGAIN_US = 100000,
     TRY_PAUSE_US = 20000,
     TRY_PAUSE_LONGEST_US = 2000000,
+    REST_SHARE = 20, /* times what an attempt has taken */
     PLACES_MAX = REDIS_MASTERS_MAX + REDIS_SEEDS_MAX
 };
 
@@ -104,6 +105,20 @@ void redis_node_fails(struct redis_node *node) {
                          : pause_us > TRY_PAUSE_LONGEST_US ? TRY_PAUSE_LONGEST_US
                                                            : pause_us;
     node->try_at_us = now_us + node->try_pause_us;
+}
+
+void redis_node_rests(struct redis_node *node, uint64_t spent_us) {
+    uint64_t rest_us = REST_SHARE * spent_us;
+    uint64_t until_us = monotonic_us() + (rest_us < TRY_PAUSE_LONGEST_US ? rest_us : TRY_PAUSE_LONGEST_US);
+    if (node->try_at_us < until_us)
+        node->try_at_us = until_us;
+}
+
+bool redis_node_may_be_back(struct redis_node *node) {
+    if (node->trouble_since_us)
+        return false;
+    node->trouble_since_us = monotonic_us();
+    return true;
 }
 
 void redis_node_serves(struct redis_node *node) {

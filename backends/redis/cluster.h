@@ -83,6 +83,13 @@ bool redis_node_connect(struct redis_connection *connection, struct redis_node *
 void redis_node_fails(struct redis_node *node);
 void redis_node_serves(struct redis_node *node);
 
+/* An attempt to connect it has failed after so long, while others waited behind it: it is not tried again at once. */
+void redis_node_rests(struct redis_node *node, uint64_t spent_us);
+
+/* It served until its link was lost, which may be all that is wrong: it is in trouble, but may be tried again at once. False: it
+ * was in trouble before. */
+bool redis_node_may_be_back(struct redis_node *node);
+
 /* REDIS_SLOTS: each has a master. */
 unsigned redis_cluster_first_uncovered(const struct redis_cluster *cluster);
 

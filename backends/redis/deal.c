@@ -11,12 +11,13 @@
  *     NOSCRIPT                    the link is made anew, which loads the scripts, and the job goes again
  *     TRYAGAIN                    it goes again after a pause: its keys are on their way from one node to another
  *     CLUSTERDOWN, LOADING, ...   the node does not serve now; again after a pause, by a new map
- *     a lost link                 the same
+ *     a lost link                 it is made anew at once; where that fails, the same
  *     anything else               the job is done, or has failed: the task says so
  *
- * While no node serves, all of them are waited for as long as a call lasts. Where some do, nobody waits for the others: the call
- * ends as soon as some jobs are done, or after a moment, and says which are not. A node that does not serve is tried again
- * with pauses that grow. Slots on their way are waited for, for a moment.
+ * While no node serves, all of them are waited for as long as a call lasts. Where some do, nobody waits for the others, as the
+ * keys of those that serve would wait behind them for their thread: the call ends once there is nothing more to do at once, and
+ * says which jobs are not done. A node that does not serve is tried again with pauses that grow, by the calls that come then.
+ * Slots on their way are waited for, for a moment.
  *
  * Where a deal has an end for each node, which says that others have what it did as well (proofs.c), a job counts as done when that
  * has come back in the same round. While too few replicas have it, its node is in trouble for whatever is sealed, and serves
@@ -37,24 +38,28 @@ enum {
     PAUSE_FIRST_MS = 10,
     PAUSE_LONGEST_MS = 500,
     CONNECT_MS = 200,
-    PATIENCE_MS = 200, /* for some, while others serve */
+    PATIENCE_MS = 200, /* for slots on their way, while other nodes serve */
 };
 
 /* ---- Dealing ---- */
 
-/* The node that a job goes to now; NULL: none, and the job waits. */
+/* The node that has what a job is about; NULL: none. */
+static struct redis_node *node_of(const struct dealing *dealing, const struct job *job) {
+    unsigned owner = dealing->cluster->map.owner[job->slot];
+    return job->asks ? job->asks : owner != REDIS_NOBODY ? dealing->cluster->nodes[owner] : NULL;
+}
+
+/* The same, if the job goes there now; NULL: it waits. */
 static struct redis_node *node_for(struct dealing *dealing, const struct job *job) {
-    struct redis_cluster *cluster = dealing->cluster;
-    unsigned owner = cluster->map.owner[job->slot];
-    struct redis_node *node = job->asks ? job->asks : owner != REDIS_NOBODY ? cluster->nodes[owner] : NULL;
-    bool is_tried = node && (monotonic_us() >= node->try_at_us || (node->is_short && !dealing->deal->waits));
-    if (is_tried)
+    struct redis_node *node = node_of(dealing, job);
+    if (node && (node->try_at_us == 0 || monotonic_us() >= node->try_at_us ||
+                 (node->is_short && !dealing->deal->waits)))
         return node;
     if (node)
         *dealing->error = node->error;
     else
         redis_cluster_tell_uncovered(dealing->connection, job->slot, dealing->error);
-    cluster->wants_map = dealing->pauses = true;
+    dealing->cluster->wants_map = dealing->pauses = true;
     return NULL;
 }
 
@@ -121,11 +126,14 @@ static void connect_lanes(struct dealing *dealing) {
     size_t kept = 0;
     for (size_t i = 0; i < dealing->lane_count; i++) {
         struct lane *lane = &dealing->lanes[i];
+        uint64_t since_us = monotonic_us();
         if (is_ready(dealing, lane)) {
             dealing->lanes[kept++] = *lane;
             continue;
         }
         redis_dealing_fail_node(dealing, lane->node);
+        if (redis_cluster_is_partial(dealing->cluster))
+            redis_node_rests(lane->node, monotonic_us() - since_us);
         lane->errors++;
         note_exchange(dealing, lane, monotonic_us());
     }
@@ -261,12 +269,23 @@ static bool any_is(const struct dealing *dealing, enum job_state state) {
     return false;
 }
 
+/* It was sent to and fro. */
+static bool any_waits_for_one_that_serves(const struct dealing *dealing) {
+    for (size_t i = 0; i < dealing->deal->count; i++) {
+        const struct redis_node *node = node_of(dealing, &dealing->jobs[i]);
+        if (dealing->jobs[i].state == JOB_WAITS && node && node->trouble_since_us == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Whether to go on where a pause is needed. */
 static bool is_worth_waiting(const struct dealing *dealing, uint64_t began_us) {
     if (!redis_cluster_is_partial(dealing->cluster))
         return true;
     bool in_time = monotonic_us() - began_us < PATIENCE_MS * US_PER_MS;
-    return in_time && (dealing->moving || !any_is(dealing, JOB_DONE));
+    return in_time &&
+           (dealing->moving || (!any_is(dealing, JOB_DONE) && any_waits_for_one_that_serves(dealing)));
 }
 
 static void run(struct dealing *dealing) {

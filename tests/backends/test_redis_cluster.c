@@ -317,7 +317,7 @@ TEST(a_promoted_replica_that_lacks_a_batch_is_noticed) {
     assert_true(newest_at(&masters[0]) > 0 && newest_at(&masters[0]) < 3000); /* it was asked first */
     open_writer(fixture, &fixture->writer);
     assert_false(fixture->writer->went_back); /* it was told */
-    assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
+    eventually(put_rows(fixture, 3000) == BACKEND_OK);
 }
 
 TEST(what_a_connection_has_seen_is_known_to_the_next_one) {
@@ -328,7 +328,7 @@ TEST(what_a_connection_has_seen_is_known_to_the_next_one) {
     open_writer(fixture, &fixture->writer);
     assert_true(fixture->writer->went_back);
     assert_memory_not_equal(&before, &fixture->writer->identity, sizeof before); /* for other servers */
-    assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
+    eventually(put_rows(fixture, 3000) == BACKEND_OK); /* once all have the new map */
     open_writer(fixture, &fixture->writer);
     assert_false(fixture->writer->went_back);
 }
@@ -621,6 +621,68 @@ TEST(pages_have_no_end_while_a_slot_moves) {
     expect_all_seen(&reader);
 }
 
+/* ---- Links that are lost ---- */
+
+/* A key whose slot the last master has. */
+static const char *key_of_last(void) {
+    static char key[16];
+    unsigned number = 0;
+    do
+        snprintf(key, sizeof key, "sess:%u", number++);
+    while (redis_slot_of(slice_string(key)) < REDIS_SLOTS - REDIS_SLOTS / MASTERS);
+    return key;
+}
+
+static void open_reader(struct fixture *fixture) {
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_READER, &fixture->other, &fixture->error),
+                     BACKEND_OK);
+}
+
+static enum backend_status load_one(struct fixture *fixture, const char *name,
+                                    struct load_result *ret_result) {
+    const struct slice key = slice_string(name);
+    return redis_backend.load(fixture->other, &fixture->table, &key, 1, fixture->now, ret_result,
+                              &fixture->error);
+}
+
+TEST(a_link_that_was_lost_is_made_anew_within_the_call) {
+    struct fixture *fixture = *state;
+    struct load_result result;
+    open_reader(fixture);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(load_one(fixture, key_of_last(), &result), BACKEND_OK);
+        assert_true(result.found);
+        redis_server_ask(&masters[MASTERS - 1], "CLIENT KILL TYPE normal SKIPME yes");
+    }
+}
+
+static unsigned maps_asked_for(const struct redis_server *server) {
+    static const char name[] = "cmdstat_cluster|slots:calls=";
+    const char *found = strstr(redis_server_ask(server, "INFO commandstats"), name);
+    return found ? (unsigned)atoi(found + sizeof name - 1) : 0;
+}
+
+/* Who waits keeps its thread from the keys of the others. So each call does once what there is to do, and asks for the map. */
+TEST(a_master_that_is_away_is_not_waited_for_while_others_serve) {
+    struct fixture *fixture = *state;
+    enum { CALLS = 5 };
+    struct load_result result;
+    open_reader(fixture);
+    for (int i = 0; i < MASTERS; i++)
+        assert_string_equal(redis_server_ask(&masters[i], "CONFIG SET cluster-require-full-coverage no"),
+                            "OK");
+    redis_server_kill(&masters[MASTERS - 1]);
+    for (unsigned i = 0; i <= CALLS; i++) {
+        assert_int_equal(load_one(fixture, key_of_last(), &result), BACKEND_TRANSIENT);
+        assert_true(fixture->other->partial && result.failed);
+        if (i == 0) /* that one has found out */
+            assert_string_equal(redis_server_ask(&masters[0], "CONFIG RESETSTAT"), "OK");
+    }
+    assert_in_range(maps_asked_for(&masters[0]), 0, CALLS);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(versions_begin_above_those_of_all_masters),
@@ -644,6 +706,8 @@ int main(void) {
         CASE(pages_go_over_all_masters),
         CASE(pages_begin_anew_where_a_slot_has_moved),
         CASE(pages_have_no_end_while_a_slot_moves),
+        CASE(a_link_that_was_lost_is_made_anew_within_the_call),
+        CASE(a_master_that_is_away_is_not_waited_for_while_others_serve), /* the last: it stays away */
     };
     signal(SIGPIPE, SIG_IGN);
     fresh.cluster = true;

@@ -48,6 +48,8 @@ class Node(Redis):
 class Cluster:
     """count masters that share all slots, or those before `until`, each with as many replicas."""
 
+    kind = Node
+
     def __init__(self, folder, *options, count=3, replicas=0, until=SLOTS):
         self.folder, self.options = str(folder), options
         self.count, self.replica_count, self.until = count, replicas, until
@@ -85,7 +87,7 @@ class Cluster:
 
     def add_node(self):
         self.added += 1
-        return self.stack.enter_context(Node(os.path.join(self.folder, f"node-{self.added}"), *self.options))
+        return self.stack.enter_context(self.kind(os.path.join(self.folder, f"node-{self.added}"), *self.options))
 
     def join(self):
         for i, node in enumerate(self.nodes):
