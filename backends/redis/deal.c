@@ -281,7 +281,7 @@ static bool any_waits_for_one_that_serves(const struct dealing *dealing) {
 
 /* Whether to go on where a pause is needed. */
 static bool is_worth_waiting(const struct dealing *dealing, uint64_t began_us) {
-    if (!redis_cluster_is_partial(dealing->cluster))
+    if (dealing->deal->patient || !redis_cluster_is_partial(dealing->cluster))
         return true;
     bool in_time = monotonic_us() - began_us < PATIENCE_MS * US_PER_MS;
     return in_time &&

@@ -32,6 +32,9 @@ struct redis_deal {
                                      redisReply *reply, enum backend_status *ret_status,
                                      struct backend_error *ret_error);
 
+    /* Its nodes are waited for as long as the call lasts, whoever serves: nobody else would do it. */
+    bool patient;
+
     /* Whether a node has to prove first that it has what it had (proofs.c): BACKEND_REPLACED, if not. */
     bool proves;
 

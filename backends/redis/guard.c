@@ -202,8 +202,12 @@ static bool ask_mark(struct redis_connection *connection, void *context, size_t 
 
 static enum backend_status set_mark(struct redis_connection *connection, bool replaces, size_t jobs,
                                     struct backend_error *ret_error) {
-    const struct redis_deal deal = {
-        .count = jobs, .task = &replaces, .slot = slot_of_mark, .send = send_mark, .hear = hear_mark};
+    const struct redis_deal deal = {.count = jobs,
+                                    .task = &replaces,
+                                    .patient = true,
+                                    .slot = slot_of_mark,
+                                    .send = send_mark,
+                                    .hear = hear_mark};
     bool done[2];
     return redis_deal(connection, &deal, done, ret_error);
 }
@@ -214,6 +218,7 @@ static bool is_marked_as_before(struct redis_connection *connection) {
     const bool replaces = true;
     const struct redis_deal deal = {.count = 1,
                                     .task = (void *)(uintptr_t)&replaces,
+                                    .patient = true,
                                     .slot = slot_of_mark,
                                     .send = ask_mark,
                                     .hear = hear_mark};
