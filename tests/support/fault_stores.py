@@ -222,9 +222,9 @@ class Wide(Store):
     """Three masters that share the slots, and a replica of each."""
 
     name = "cluster"
-    coherent = False
+    coherent = True
     replicated = True
-    notices = False
+    notices = True
 
     def __init__(self, folder, dice):
         super().__init__(folder, dice)
