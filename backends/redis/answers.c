@@ -49,7 +49,7 @@ void redis_dealing_lose_lane(struct dealing *dealing, struct lane *lane) {
 }
 
 static bool is_waiting(const struct lane *lane) {
-    return lane->under_way > 0 || lane->seals_heard < lane->seals;
+    return lane->greeting || lane->under_way > 0 || lane->seals_heard < lane->seals;
 }
 
 void redis_dealing_give_up(struct dealing *dealing, enum backend_status status,
@@ -223,7 +223,8 @@ static void hear_seal(struct dealing *dealing, struct lane *lane, redisReply *re
     enum backend_status status = BACKEND_TRANSIENT;
     unsigned nth = lane->seals_heard++;
     bool is_error = reply->type == REDIS_REPLY_ERROR && !redis_is_elsewhere(reply);
-    enum redis_seal seal = REDIS_UNSEALED;
+    bool moves = redis_begins_with(reply, "TRYAGAIN") || redis_begins_with(reply, NOT_LOCAL);
+    enum redis_seal seal = moves ? REDIS_UNSEALED : REDIS_SEAL_FAILED;
     if (is_error && puts_off(dealing, lane, reply))
         freeReplyObject(reply);
     else
@@ -233,6 +234,10 @@ static void hear_seal(struct dealing *dealing, struct lane *lane, redisReply *re
     lane->seal = seal > lane->seal ? seal : lane->seal;
     if (lane->seals_heard == lane->seals)
         take_seal(dealing, lane);
+}
+
+void redis_dealing_end_jobs(struct dealing *dealing, const struct lane *lane) {
+    end_jobs(dealing, lane, JOB_DONE);
 }
 
 void redis_dealing_leave_unsealed(struct dealing *dealing, struct lane *lane) {
@@ -264,8 +269,10 @@ static void hear_lane(struct dealing *dealing, struct lane *lane) {
     redisContext *context = lane->node->link.context;
     bool good = redisBufferRead(context) == REDIS_OK;
     while (good && is_waiting(lane) && (good = redisReaderGetReply(context->reader, &reply) == REDIS_OK) &&
-           reply)
+           reply) {
         hear_one(dealing, lane, reply);
+        good = lane->node->link.context != NULL; /* gone, where there was no memory for the answer */
+    }
     lane->heard_us = monotonic_us();
     if (lane->ended && lane->seals == 0 && lane->under_way == 0)
         end_jobs(dealing, lane, JOB_DONE);

@@ -101,6 +101,8 @@ void redis_node_fails(struct redis_node *node) {
     uint64_t now_us = monotonic_us(), pause_us = 2 * node->try_pause_us;
     if (node->trouble_since_us == 0)
         node->trouble_since_us = now_us;
+    if (now_us < node->try_at_us) /* the answers to a pipeline all say so */
+        return;
     node->try_pause_us = pause_us < TRY_PAUSE_US           ? TRY_PAUSE_US
                          : pause_us > TRY_PAUSE_LONGEST_US ? TRY_PAUSE_LONGEST_US
                                                            : pause_us;

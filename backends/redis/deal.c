@@ -214,6 +214,8 @@ static void seal_again(struct dealing *dealing, struct lane *lane) {
             run_out_of_memory(dealing);
         if (!sent || redis_send(dealing->connection) != REDIS_DONE)
             redis_dealing_lose_lane(dealing, lane);
+        else if (lane->seals == 0)
+            redis_dealing_end_jobs(dealing, lane);
         while (redis_dealing_hear(dealing))
             ;
     }

@@ -64,6 +64,9 @@ void redis_dealing_lose_lane(struct dealing *dealing, struct lane *lane);
 void redis_dealing_give_up(struct dealing *dealing, enum backend_status status,
                            const struct backend_error *reason);
 
+/* Its jobs that were heard are done: it needs no end. */
+void redis_dealing_end_jobs(struct dealing *dealing, const struct lane *lane);
+
 /* No end was found for what it did. */
 void redis_dealing_leave_unsealed(struct dealing *dealing, struct lane *lane);
 

@@ -334,7 +334,7 @@ static void take(struct redis_connection *connection, struct heard *heard, int f
     }
 }
 
-/* Until something has come, and all questions are answered. */
+/* Until something has come, and all questions are answered, or the time is over. */
 static void hear_some(struct redis_connection *connection, unsigned wait_ms,
                       struct backend_listener *listener) {
     struct pollfd fds[2 * REDIS_MASTERS_MAX];
@@ -351,7 +351,7 @@ static void hear_some(struct redis_connection *connection, unsigned wait_ms,
                 take(connection, owners[i], fds[i].fd, listener);
         now_us = monotonic_us();
         count = list_links(connection->hearing, fds, owners, &waits);
-    } while (waits);
+    } while (waits && now_us < until_us);
 }
 
 /* What all of them have proven. Other than BACKEND_OK: one is not heard. */

@@ -57,8 +57,8 @@ static uint64_t bytes_allowed(const struct journal *journal) {
 
 void retain_look(struct journal *journal) {
     move_clock(journal);
-    journal->due_count = 0;
     pthread_mutex_lock(&journal->lock);
+    journal->due_count = 0;
     uint64_t bytes = journal->retained_bytes;
     pthread_mutex_unlock(&journal->lock);
     if (bytes == 0)
@@ -66,6 +66,7 @@ void retain_look(struct journal *journal) {
     uint64_t allowed = bytes_allowed(journal);
     pthread_mutex_lock(&journal->lock);
     bytes = journal->retained_bytes;
+    journal->due_count = 0;
     for (const struct journal_file *file = journal->retained.first; file; file = file->next) {
         if (bytes <= allowed && journal->keep_clock_us - file->passed_at < journal->keep_us)
             break;
@@ -165,6 +166,7 @@ bool retain_give_up(struct journal *journal, const char *blank_path, bool *ret_b
     char path[JOURNAL_PATH_MAX];
     pthread_mutex_lock(&journal->lock);
     struct journal_file *file = journal->retained.first ? take_oldest(journal) : NULL;
+    journal->due_count -= journal->due_count > 0; /* it was one of them */
     pthread_mutex_unlock(&journal->lock);
     if (!file)
         return false;

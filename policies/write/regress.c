@@ -31,6 +31,15 @@ static void tell_gap(struct writer *writer, uint64_t applied, uint64_t acknowled
         name_of(writer), clock_text(applied, 0, has), clock_text(acknowledged, 0, had));
 }
 
+/* It has changes of other servers alone. */
+static void tell_nothing(struct writer *writer, uint64_t acknowledged) {
+    char had[CLOCK_TEXT_MAX];
+    tell_of_backend(
+        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
+        "backend %s: the store has nothing of what it acknowledged to this server until %s: what memory and journal have is written to it again",
+        name_of(writer), clock_text(acknowledged, 0, had));
+}
+
 uint64_t regress_mark(const struct writer *writer, bool other) {
     uint64_t applied = writer->session.connection->applied;
     return !other && applied < writer->store_applied ? applied : 0;
@@ -79,9 +88,11 @@ void regress_look_back(struct writer *writer) {
         writer->store_applied = owed ? 0 : noted;
         return;
     }
-    bool lacks = !owed && applied && applied < noted;
-    if (lacks)
+    bool lacks = !owed && applied < noted; /* or has no number of this server, whatever it has of others */
+    if (lacks && applied)
         tell_gap(writer, applied, noted);
+    else if (lacks && !writer->began_older)
+        tell_nothing(writer, noted);
     if (lacks && !writer->began_older)
         count(&writer->counters.store_regressions);
     if (owed || lacks || writer->began_older)

@@ -157,11 +157,12 @@ static void rest(struct rewrite *rewrite) {
 
 /* Whether the walk goes on behind the step in hand. */
 static bool may_go_on(struct rewrite *rewrite) {
+    if (rewrite->partial && rewrite->again) {
+        rest(rewrite);
+        return false;
+    }
     rewrite->left |= rewrite->partial;
-    if (!rewrite->partial || !rewrite->again)
-        return true;
-    rest(rewrite);
-    return false;
+    return true;
 }
 
 /* False: not now; the step is made again. */

@@ -156,7 +156,8 @@ static void add_running(struct report *report, const struct server *server) {
                 {"reload_failures", atomic_load(&server->reload_failures)},
                 {"last_reload_time", atomic_load(&server->reload_seconds)},
                 {"handover", tier_hands_over(server->tier)});
-    add_text(report, "io", worker_io_name(server->workers[0]));
+    if (server->worker_count)
+        add_text(report, "io", worker_io_name(server->workers[0]));
 }
 
 static void add_own(struct report *report, const struct worker_stats *workers,

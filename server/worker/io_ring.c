@@ -6,14 +6,15 @@
  *
  *     wait    gives back the buffers of the last turn, submits its sends, waits, and takes all completions:
  *               received    the buffer is queued at its connection (struct received), which is ready
- *               sent        kept until all sends of the turn are known; then connection_sent, and the output is empty
+ *               not sent    kept until the kernel has all sends; then connection_sent for each, and the output is empty
  *               has room    the socket of a slow reader takes bytes again
  *               time        the second is over: one timer, not one for each wait
  *     turn    takes what is queued (take, receive), and queues its sends
  *     settle  asks for what the connection waits for next
  *
  * Sends do not wait: a socket that does not take all at once is a slow reader, whose rest is kept and sent by system calls
- * once it is polled to have room. So a submitted send is over when its submission is, and the output can be used again.
+ * once it is polled to have room. So a submitted send is over when its submission is, and the output can be used again. Only
+ * one that went short or failed is completed: the others would end the wait for what comes next.
  *
  * The buffers are shared by all connections, and at the end of a turn all of them are the ring's again: what a connection has
  * not read by then is copied (put_aside). That happens to clients that send on while their requests wait; from then on such a
@@ -27,6 +28,7 @@
  */
 #include "server/worker/io_ring.h"
 #include "server/config/settings.h"
+#include "server/log.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include <assert.h>
@@ -34,6 +36,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -46,12 +49,13 @@ enum {
     MESSAGES = 32,    /* sends of more than one piece in a turn; what is more is sent by system calls */
     END_ROUNDS = 100, /* of at most END_WAIT_MS, to see the last of what was cancelled */
     END_WAIT_MS = 10,
+    PAUSE_US = 1000, /* while the kernel lacks something */
 };
 
 /* What a completion is about: the low bits of its user data. The rest is the connection, or the number of a sending. */
 enum operation { RECEIVE, SEND, BYTES, ROOM, END, WAKE, TIME, CANCEL, OPERATIONS = 8 };
 
-enum { NO_BUFFER = -1, SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
+enum { NO_BUFFER = -1, SEND_FLAGS = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL };
 
 /* Bytes that came and were not read yet: in a buffer of the ring, or behind this struct (put_aside). */
 struct received {
@@ -66,7 +70,7 @@ struct sending {
     struct connection *connection;
     struct piece *pieces;
     size_t count;
-    ssize_t sent; /* or -1 */
+    ssize_t sent; /* all of it, as long as nothing else is told; or -1 */
 };
 
 struct message {
@@ -84,15 +88,15 @@ struct io {
     struct connection *leaving;
     struct sending *sendings;
     size_t sending_count, sending_capacity;
-    size_t sending_open; /* no completion of them yet */
-    const char *base;    /* of their pieces */
+    const char *base; /* of their pieces */
     struct message *messages;
     size_t message_count;
     size_t in_flight;               /* of all connections */
     struct __kernel_timespec limit; /* of the wait, as the kernel reads it when it is submitted */
     bool limited;                   /* the timer runs */
-    bool woken;                     /* by another thread, since wait began */
-    bool runs;                      /* between begin and end */
+    bool woken;                     /* by another thread, and the worker was not told yet */
+    bool polls_wake;
+    bool runs; /* between begin and end */
 };
 
 /* ---- Making a ring ---- */
@@ -109,7 +113,7 @@ static int make_ring(struct io_uring *ring) {
 /* Memory for the buffers' own ring, which the kernel is told of. Returns a negative errno, or 0. */
 static int make_buffers(struct io_uring *ring, struct io_uring_buf_ring **ret_buffers) {
     void *memory;
-    if (posix_memalign(&memory, 4096, BUFFERS * sizeof(struct io_uring_buf)) != 0)
+    if (posix_memalign(&memory, (size_t)sysconf(_SC_PAGESIZE), BUFFERS * sizeof(struct io_uring_buf)) != 0)
         return -ENOMEM;
     struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)memory, .ring_entries = BUFFERS, .bgid = GROUP};
     int result = io_uring_register_buf_ring(ring, &reg, 0);
@@ -233,11 +237,26 @@ static uint64_t user_data(enum operation operation, const void *pointer) {
     return (uintptr_t)pointer | operation;
 }
 
+/* What the kernel says to a call of the ring. What is neither a moment's lack of something nor an interruption does not pass by
+ * itself, and a worker without its ring serves nobody: the process ends, as by a kill, and is started again. */
+static void check_call(const struct io *io, int result) {
+    if (result >= 0 || result == -EINTR)
+        return;
+    if (result == -EAGAIN || result == -EBUSY || result == -ENOMEM) {
+        usleep(PAUSE_US);
+        return;
+    }
+    server_log(io->worker->server, LOG_LEVEL_ERROR,
+               "io_uring of a worker does not work any more: %s; say io = \"epoll\" if that happens again",
+               strerror(-result));
+    abort();
+}
+
 /* Handed over early: the queue is full. What completes is taken by the next wait. */
 static struct io_uring_sqe *next_entry(struct io *io) {
     struct io_uring_sqe *entry;
     while (!(entry = io_uring_get_sqe(&io->ring)))
-        io_uring_submit(&io->ring);
+        check_call(io, io_uring_submit(&io->ring));
     return entry;
 }
 
@@ -294,6 +313,7 @@ static void poll_for(struct io *io, struct connection *connection, enum operatio
 }
 
 static void poll_wake(struct io *io) {
+    io->polls_wake = true;
     struct io_uring_sqe *entry = next_entry(io);
     io_uring_prep_poll_multishot(entry, io->worker->wake, POLLIN);
     io_uring_sqe_set_data64(entry, user_data(WAKE, NULL));
@@ -376,8 +396,8 @@ static void on_polled(struct io *io, struct connection *connection, enum operati
     connection_set_ready(connection); /* settle asks again where that is needed */
 }
 
+/* What went whole is not told (IOSQE_CQE_SKIP_SUCCESS): the wait would end with it. */
 static void on_sent(struct io *io, size_t number, int result) {
-    io->sending_open--;
     if (result >= 0)
         io->sendings[number].sent = result;
     else
@@ -402,8 +422,7 @@ static void complete(struct io *io, const struct io_uring_cqe *completion) {
         break;
     case WAKE:
         io->woken = true;
-        if (!(completion->flags & IORING_CQE_F_MORE) && io->runs)
-            poll_wake(io);
+        io->polls_wake = completion->flags & IORING_CQE_F_MORE;
         break;
     case TIME:
         io->limited = false;
@@ -428,8 +447,8 @@ static void take_completions(struct io *io) {
 static void finish_sends(struct io *io) {
     if (io->sending_count == 0)
         return;
-    while (io->sending_open > 0) {
-        io_uring_submit_and_wait(&io->ring, 1);
+    while (io_uring_sq_ready(&io->ring) > 0) { /* the kernel did not take all of them */
+        check_call(io, io_uring_submit_and_get_events(&io->ring));
         take_completions(io);
     }
     for (size_t i = 0; i < io->sending_count; i++) {
@@ -489,7 +508,8 @@ static struct io *open_ring(struct worker *worker) {
 /* From here on the ring is this thread's alone. */
 static void begin_ring(struct io *io) {
     /* io_uring_enable_rings, which the shared library of liburing 2.3 does not show */
-    syscall(__NR_io_uring_register, io->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    long enabled = syscall(__NR_io_uring_register, io->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    check_call(io, enabled < 0 ? -errno : 0);
     io_uring_register_ring_fd(&io->ring); /* one lookup less in each call; it works without as well */
     io->runs = true;
     poll_wake(io);
@@ -498,24 +518,27 @@ static void begin_ring(struct io *io) {
 /* What completes may bring more that is to be handed over. */
 static void flush_ring(struct io *io) {
     while (io->runs && (io->sending_count > 0 || io_uring_sq_ready(&io->ring) > 0)) {
-        io_uring_submit_and_get_events(&io->ring);
+        check_call(io, io_uring_submit_and_get_events(&io->ring));
         take_completions(io);
         finish_sends(io);
     }
 }
 
 static bool wait_ring(struct io *io, int wait_ms) {
-    io->woken = false;
     give_back(io);
+    if (!io->polls_wake)
+        poll_wake(io);
+    if (io->woken) /* as a flush found out */
+        wait_ms = 0;
     if (wait_ms > 0 && !io->limited)
         start_timer(io, wait_ms);
-    if (wait_ms > 0)
-        io_uring_submit_and_wait(&io->ring, 1);
-    else
-        io_uring_submit_and_get_events(&io->ring);
+    check_call(io, wait_ms > 0 ? io_uring_submit_and_wait(&io->ring, 1)
+                               : io_uring_submit_and_get_events(&io->ring));
     take_completions(io);
     finish_sends(io);
-    return io->woken;
+    bool woken = io->woken;
+    io->woken = false;
+    return woken;
 }
 
 static void end_ring(struct io *io) {
@@ -546,6 +569,8 @@ static void leave_ring(struct connection *connection) {
     assert(!io->runs ||
            io_uring_sq_ready(&io->ring) == 0); /* what is queued would name this descriptor, soon another's */
     drop_received(io, link);
+    if (link->in_flight > 0)
+        shutdown(connection->fd, SHUT_RDWR); /* whatever becomes of the cancelling */
     close(connection->fd);
     if (!io->runs || link->in_flight == 0) {
         free(connection);
@@ -640,6 +665,14 @@ static const struct msghdr *write_message(struct message *message, const char *b
     return &message->header;
 }
 
+/* What one send takes of them. */
+static size_t size_of(const struct piece *pieces, size_t count) {
+    size_t size = 0;
+    for (size_t i = 0; i < count && i < SEND_PIECES; i++)
+        size += pieces[i].size;
+    return size;
+}
+
 static bool send_ring(struct connection *connection, const char *base, struct piece *pieces, size_t count) {
     struct io *io = connection->worker->io;
     if (count > 1 && io->message_count == MESSAGES)
@@ -647,7 +680,7 @@ static bool send_ring(struct connection *connection, const char *base, struct pi
     struct sending *sending = add_sending(io);
     if (!sending)
         return false;
-    *sending = (struct sending){.connection = connection, .pieces = pieces, .count = count};
+    *sending = (struct sending){connection, pieces, count, (ssize_t)size_of(pieces, count)};
     struct io_uring_sqe *entry = next_entry(io);
     if (count == 1)
         io_uring_prep_send(entry, connection->fd, piece_data(pieces, base), pieces->size, SEND_FLAGS);
@@ -655,9 +688,9 @@ static bool send_ring(struct connection *connection, const char *base, struct pi
         io_uring_prep_sendmsg(entry, connection->fd,
                               write_message(&io->messages[io->message_count++], base, pieces, count),
                               SEND_FLAGS);
+    entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
     io_uring_sqe_set_data64(entry, (uint64_t)(sending - io->sendings) * OPERATIONS + SEND);
     io->base = base;
-    io->sending_open++;
     return true;
 }
 

@@ -460,10 +460,6 @@ static bool is_over(const struct connection *connection) {
 
 static void settle(struct connection *connection) {
     const struct io_type *io_type = connection->worker->io_type;
-    if (is_over(connection)) {
-        connection_close(connection);
-        return;
-    }
     if (io_type->settle)
         io_type->settle(connection);
     if (connection_is_parked(connection) || connection->held || connection->awaits_check)
@@ -471,6 +467,26 @@ static void settle(struct connection *connection) {
     if (has_rest(connection) || has_unsent(connection) ||
         (connection_is_due(connection) && !connection->worker->stopping))
         connection_set_ready(connection);
+}
+
+/* Those that go are closed when all others are settled: a close looks what has come meanwhile, and for whom. */
+static void settle_all(struct connection *first) {
+    struct connection *ended = NULL, *next;
+    for (struct connection *connection = first; connection; connection = next) {
+        next = connection->next_ready;
+        if (is_over(connection)) {
+            connection->next_ready = ended;
+            ended = connection;
+            continue;
+        }
+        connection->in_ready = false;
+        settle(connection);
+    }
+    for (struct connection *connection = ended; connection; connection = next) {
+        next = connection->next_ready;
+        connection->in_ready = false;
+        connection_close(connection);
+    }
 }
 
 static void note_duration(struct worker *worker, uint64_t began_us) {
@@ -500,10 +516,5 @@ void turn_run(struct worker *worker) {
     execute_batch(worker);
     journal_and_send(worker, true);
     note_duration(worker, began_us);
-    while (first) {
-        struct connection *next = first->next_ready;
-        first->in_ready = false;
-        settle(first);
-        first = next;
-    }
+    settle_all(first);
 }

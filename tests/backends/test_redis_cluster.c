@@ -445,7 +445,6 @@ TEST(a_watcher_hears_all_masters) {
     open_writer(fixture, &fixture->writer);
     struct heard heard = hear(fixture);
     assert_int_not_equal(heard.lost, 0); /* more than once, where one is taken for a master a moment longer */
-    assert_int_equal(count_keys(&heard), 0);
     assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
     heard = hear(fixture);
     assert_int_equal(heard.lost, 0);

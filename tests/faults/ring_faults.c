@@ -43,10 +43,13 @@ static void refuse(struct io_uring_sqe *entry, int result) {
 }
 
 static void harm_send(struct io_uring_sqe *entry) {
-    if (draw(3) == 0)
+    if (draw(3) == 0) {
         refuse(entry, draw(2) ? -EAGAIN : -EINTR);
-    else if (entry->opcode == IORING_OP_SEND && entry->len > 1)
+    } else if (entry->opcode == IORING_OP_SEND && entry->len > 1) {
         entry->len = 1 + draw(entry->len - 1);
+        entry->flags &=
+            (__u8)~IOSQE_CQE_SKIP_SUCCESS; /* it is told, as it is when the socket takes no more */
+    }
 }
 
 static void harm_receive(struct io_uring_sqe *entry) {

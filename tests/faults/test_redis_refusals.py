@@ -56,11 +56,6 @@ def test_a_login_that_nobody_would_see_stops_the_start(tmp_path):
     assert 'sentinel_user of backend "remote" needs sentinel_password' in said
 
 
-def test_replicas_of_a_cluster_stop_the_start(tmp_path):
-    said = refusal(tmp_path, "redis+cluster://127.0.0.1:1", replicas=1)
-    assert 'replicas of backend "remote" is not for redis+cluster://' in said
-
-
 def test_a_redis_that_is_no_sentinel_stops_the_start(tmp_path, redis):
     said = refusal(tmp_path, f"redis+sentinel://:secret@127.0.0.1:{redis.port}/m")
     assert f"redis sentinel at 127.0.0.1:{redis.port}" in said and "is that a Sentinel?" in said
