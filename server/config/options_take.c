@@ -212,20 +212,27 @@ bool options_take_delimiter(struct reading *reading, const struct option_kind *k
     return true;
 }
 
+/* Its place in a list that ends with NULL; -1: it is not there. */
+static int find_word(const char *const names[], const char *word) {
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], word) == 0)
+            return i;
+    return -1;
+}
+
 bool options_take_protocol(struct reading *reading, const struct option_kind *kind, const char *argument) {
     (void)kind;
     static const char *const names[] = {
-        [PROTOCOLS_AUTO] = "auto", [PROTOCOLS_ASCII] = "ascii", [PROTOCOLS_BINARY] = "binary"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(argument, names[i]) != 0)
-            continue;
-        reading->settings->protocols = (enum protocols)i;
-        reading->options->protocols_given = true;
-        return true;
+        [PROTOCOLS_AUTO] = "auto", [PROTOCOLS_ASCII] = "ascii", [PROTOCOLS_BINARY] = "binary", NULL};
+    int found = find_word(names, argument);
+    if (found < 0) {
+        snprintf(reading->error, reading->error_size,
+                 "-B (--protocol) takes auto, ascii or binary, not \"%s\"", argument);
+        return false;
     }
-    snprintf(reading->error, reading->error_size, "-B (--protocol) takes auto, ascii or binary, not \"%s\"",
-             argument);
-    return false;
+    reading->settings->protocols = (enum protocols)found;
+    reading->options->protocols_given = true;
+    return true;
 }
 
 bool options_take_verbose(struct reading *reading, const struct option_kind *kind, const char *argument) {
@@ -331,27 +338,23 @@ static bool add_restriction(struct reading *reading, const char *part) {
 }
 
 bool options_take_io(struct reading *reading, const struct option_kind *kind, const char *argument) {
-    for (int i = 0; io_kind_names[i]; i++) {
-        if (strcmp(io_kind_names[i], argument) != 0)
-            continue;
-        reading->settings->io = (enum io_kind)i;
-        return true;
-    }
-    snprintf(reading->error, reading->error_size, "--%s takes auto, io_uring or epoll, not \"%.100s\"",
-             kind->name, argument);
-    return false;
+    int found = find_word(io_kind_names, argument);
+    if (found >= 0)
+        reading->settings->io = (enum io_kind)found;
+    else
+        snprintf(reading->error, reading->error_size, "--%s takes auto, io_uring or epoll, not \"%.100s\"",
+                 kind->name, argument);
+    return found >= 0;
 }
 
 bool options_take_log_format(struct reading *reading, const struct option_kind *kind, const char *argument) {
-    for (int i = 0; log_format_names[i]; i++) {
-        if (strcmp(log_format_names[i], argument) != 0)
-            continue;
-        reading->settings->log_format = (enum log_format)i;
-        return true;
-    }
-    snprintf(reading->error, reading->error_size, "--%s takes text, logfmt or json, not \"%.100s\"",
-             kind->name, argument);
-    return false;
+    int found = find_word(log_format_names, argument);
+    if (found >= 0)
+        reading->settings->log_format = (enum log_format)found;
+    else
+        snprintf(reading->error, reading->error_size, "--%s takes text, logfmt or json, not \"%.100s\"",
+                 kind->name, argument);
+    return found >= 0;
 }
 
 bool options_take_restrict(struct reading *reading, const struct option_kind *kind, const char *argument) {
