@@ -19,11 +19,10 @@
  * The buffers are shared by all connections, and at the end of a turn all of them are the ring's again: what a connection has
  * not read by then is copied (put_aside). That happens to clients that send on while their requests wait; from then on such a
  * connection is received from one by one, and only while it may be read, so that the socket holds the client back. The same
- * holds for those that have not authenticated, and for all where unfinished requests take much memory, in which copies count.
- * Without a free buffer the kernel ends a receive (ENOBUFS); it is asked for again when the turn is over.
- *
- * A long value does not come by way of the buffers: while one is awaited its connection is polled, and read by system calls
- * into its own buffer, as under epoll.
+ * holds for those that have not authenticated, and for all where unfinished requests take much memory. A long value does not
+ * come by way of the buffers: while one is awaited its connection is polled, and read by system calls into its own buffer, as
+ * under epoll. Without a free
+ * buffer the kernel ends a receive (ENOBUFS); it is asked for again when the turn is over.
  *
  * A closed connection may still be known to the kernel: its requests are cancelled, and it is freed with the last of them.
  */
@@ -44,7 +43,8 @@
 enum {
     ENTRIES = 512,      /* submissions that are queued before they are handed over early */
     COMPLETIONS = 4096, /* beyond, the kernel keeps them elsewhere */
-    BUFFERS = 128,      /* a power of two; of more connections in a turn, some are received one by one */
+    BUFFERS =
+        128, /* a power of two. A turn with more connections than this receives some of them one by one */
     GROUP = 0,
     MESSAGES = 32,    /* sends of more than one piece in a turn; what is more is sent by system calls */
     END_ROUNDS = 100, /* of at most END_WAIT_MS, to see the last of what was cancelled */
@@ -62,8 +62,7 @@ struct received {
     struct received *next;
     const char *data;
     size_t size;
-    size_t room; /* of a copy: bytes that it counts */
-    int buffer;  /* or NO_BUFFER */
+    int buffer; /* or NO_BUFFER */
 };
 
 /* Pieces of one connection, handed over. */
@@ -170,20 +169,6 @@ static void spend(struct io *io, struct received *received) {
     io->spent = received;
 }
 
-/* What was put aside counts as bytes of unfinished requests, until it has been read. */
-static void count_copy(struct io *io, const struct received *copy, bool made) {
-    atomic_size_t *bytes = &io->worker->server->request_bytes;
-    if (made)
-        atomic_fetch_add_explicit(bytes, copy->room, memory_order_relaxed);
-    else
-        atomic_fetch_sub_explicit(bytes, copy->room, memory_order_relaxed);
-}
-
-static void free_copy(struct io *io, struct received *copy) {
-    count_copy(io, copy, false);
-    free(copy);
-}
-
 /* The turn that read them is over. */
 static void give_back(struct io *io) {
     int count = 0;
@@ -191,7 +176,7 @@ static void give_back(struct io *io) {
     while ((received = io->spent)) {
         io->spent = received->next;
         if (received->buffer == NO_BUFFER)
-            free_copy(io, received);
+            free(received);
         else
             put_into_ring(io, received->buffer, count++);
     }
@@ -237,8 +222,7 @@ static void put_aside(struct io *io, struct connection *connection) {
         return;
     }
     char *at = (char *)(copy + 1);
-    *copy = (struct received){.data = at, .size = size, .room = size, .buffer = NO_BUFFER};
-    count_copy(io, copy, true);
+    *copy = (struct received){.data = at, .size = size, .buffer = NO_BUFFER};
     for (const struct received *received = link->first; received; received = received->next) {
         memcpy(at, received->data, received->size);
         at += received->size;
@@ -489,7 +473,7 @@ static void close_ring(struct io *io) {
     for (struct received *received = io->spent, *next; received; received = next) {
         next = received->next;
         if (received->buffer == NO_BUFFER)
-            free_copy(io, received);
+            free(received);
     }
     free(io->buffers);
     free(io->memory);
