@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 from conftest import HERE, PEER, need
@@ -76,6 +77,8 @@ class Demo:
         self.process = subprocess.Popen(command(folder, self.port) + ["--redis"] * self.with_redis, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, preexec_fn=die_with_the_test)
         self.wait_for(rb"^The shop: +http://127\.0\.0\.1:%d/$" % self.port)
+        for stack in CUSTOMERS:  # at once: a first page that nobody answers is a poor beginning
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{stack}/", timeout=PATIENCE).close()
 
     def wait_for(self, pattern):
         """Reads until a line fits."""
@@ -200,7 +203,8 @@ def browser(demo, chromium):
 
 def log_in(browser, stack):
     """Returns what the session, the cart and the counter have to be from now on."""
-    assert browser.open(stack)["login"]
+    page = browser.open(stack)
+    assert page["login"], page
     page = browser.press(f"button[value={CUSTOMERS[stack]}]")
     assert (page["who"], page["counter"], page["cart"]) == (CUSTOMERS[stack], 1, [])
     for cart in (["1 Cup"], ["2 Cup"]):

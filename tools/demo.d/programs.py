@@ -147,11 +147,14 @@ class Programs:
         return iter(self.by_name.values())
 
     def start(self):
-        """All at once: none needs another one in order to start."""
-        for program in self:
+        """All at once, as none needs another one in order to start; but the last, a load balancer, when the others answer: it would
+        take those that do not for gone, until it looks again."""
+        *others, last = self
+        for program in others:
             program.spawn()
-        for program in self:
+        for program in others:
             program.await_answer()
+        last.start()
 
     def stop(self):
         failures = []
