@@ -63,6 +63,48 @@ def test_io_uring_that_is_asked_for_and_refused_ends_the_start(tmp_path):
         assert f"cannot start: {REFUSAL}; or give --io auto (io), which takes epoll then" in server.log()
 
 
+def needs_ring_faults():
+    library = os.environ.get("RING_FAULTS_LIBRARY")
+    if not library:
+        pytest.skip("RING_FAULTS_LIBRARY does not name the library built from tests/faults/ring_faults.c")
+    return library
+
+
+def descriptors(server):
+    """What the process has open."""
+    folder = f"/proc/{server.pid}/fd"
+    return [os.readlink(os.path.join(folder, name)) for name in os.listdir(folder)]
+
+
+@pytest.mark.parametrize("which", [2, 4])
+def test_a_ring_that_one_worker_lacks_makes_all_of_them_use_epoll(serve_ring, tmp_path, which):
+    """The first is made to see whether there is io_uring at all, the others are the workers'."""
+    serve_ring(options=["-t", "1"]).stop()
+    refused = {"LD_PRELOAD": needs_ring_faults(), "RING_REFUSED": str(which)}
+    with Server(tmp_path / "auto", options=["-t", "3", "--io", "auto"], env=refused) as server:
+        assert way(server) == "epoll"
+        assert server.log().count("epoll is used: io_uring gets no memory: raise the limit of locked memory") == 1
+        assert not [name for name in descriptors(server) if "uring" in name]
+        for client in [server.client() for _ in range(6)]:  # two for each worker
+            assert client.set("k", b"v") == b"STORED"
+    asked = Server(tmp_path / "asked", options=["-t", "3", "--io", "io_uring"], env=refused)
+    assert "cannot start: io_uring gets no memory" in asked.refuses()
+
+
+def test_a_descriptor_that_a_worker_lacks_is_not_taken_for_a_want_of_io_uring(serve_ring, tmp_path):
+    """Of eventfds, as libev makes some before the workers do: of the first that are refused, two are the workers'."""
+    serve_ring(options=["-t", "1"]).stop()
+    said = []
+    for number in range(1, 5):
+        refused = {"LD_PRELOAD": needs_ring_faults(), "EVENTFD_REFUSED": str(number)}
+        with Server(tmp_path / str(number), options=["-t", "2", "--io", "auto"], env=refused).spawn() as server:
+            eventually(lambda server=server: not server.running() or server.answers())
+            said.append(server.log())
+            server.kill()
+    assert sum("cannot start: no descriptors for the workers: raise the limit of open files" in log for log in said) == 2
+    assert not [log for log in said if "io_uring" in log]
+
+
 # ---- Buffers that all share ----
 
 
@@ -143,10 +185,19 @@ def plan(chooser, name, known):
     return b"".join(said), wanted
 
 
+def leave_in_the_middle(server, chooser):
+    """Ends a connection while the kernel has requests of it: by a word of its own or its server's, with replies unread."""
+    with contextlib.suppress(OSError), server.client() as client:
+        client.send(b"get none\r\n" * chooser.randrange(1, 50))
+        client.send(chooser.choice([b"quit\r\n", b"set k 0 0 100000\r\n" + b"x" * 50000, b"x" * 3000, b""]))
+
+
 def converse(server, seed, rounds):
     chooser, known = random.Random(seed), {}
     client = server.client(timeout=60)
     for _ in range(rounds):
+        if chooser.random() < 0.2:
+            leave_in_the_middle(server, chooser)
         said, wanted = plan(chooser, f"sess:{seed}", known)
         with Background(lambda _, said=said: client.send(said)):
             for key, value in wanted:
@@ -162,9 +213,7 @@ def converse(server, seed, rounds):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_reply_is_lost_doubled_or_sent_to_another(serve_ring, seed):
-    library = os.environ.get("RING_FAULTS_LIBRARY")
-    if not library:
-        pytest.skip("RING_FAULTS_LIBRARY does not name the library built from tests/faults/ring_faults.c")
+    library = needs_ring_faults()
     config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"), threads=2, memory="256mb")
     server = serve_ring(config, env={"LD_PRELOAD": library, "RING_FAULTS": "4", "RING_SEED": str(seed)})
     print("seed", seed, file=sys.stderr)
