@@ -10,7 +10,10 @@ import pytest
 from forebay import Background, Client, Config, Server, eventually, namespace, share
 
 REFUSAL = "io_uring is not allowed here (a container's seccomp filter, or the sysctl kernel.io_uring_disabled): allow it there"
+MIB = 1 << 20
 GREEDY = 160  # more connections than a ring has buffers
+BUFFERS = 128 * 16384  # bytes of a ring's buffers
+LONG_GETS = b"get " + b"k" * 240 + b"\r\n"
 
 
 class Filtered(Server):
@@ -131,6 +134,61 @@ def test_clients_that_send_on_while_they_wait_leave_the_buffers_to_others(serve_
             one.socket.settimeout(60)
             for _ in range(50):
                 assert one.values()[0][2] == value
+
+
+def send_what_goes(client, data):
+    """Without waiting; how much of it went."""
+    sent = 0
+    client.socket.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while sent < len(data):
+            sent += client.socket.send(data[sent:])
+    client.socket.setblocking(True)
+    client.socket.settimeout(60)
+    return sent
+
+
+def flood(server, clients, gets):
+    """Each asks for what it does not read, and sends on behind it. How much of that went, of each."""
+    with server.client() as other:
+        before = int(other.stats()["cmd_get"])
+        for client in clients:
+            client.send(b"get big\r\n" * 50)
+        eventually(lambda: int(other.stats()["cmd_get"]) >= before + len(clients))
+    server.pause()  # so that much has come when it looks
+    sent = [send_what_goes(client, gets) for client in clients]
+    server.resume()
+    return sent
+
+
+def test_what_cannot_be_read_yet_takes_no_more_than_a_bound(serve_ring):
+    """Each of many clients sends half a megabyte behind replies that it does not read. Together they may have a quarter of
+    request_memory, and what the buffers hold besides; then their sockets hold them back, also of those that come later. Nothing
+    of it is lost."""
+    server = serve_ring(options=["-t", "1", "-m", "16"])  # so request_memory is 4 MiB
+    gets = LONG_GETS * (500000 // len(LONG_GETS))
+    with server.client() as other:
+        assert other.set("big", b"x" * 200000) == b"STORED"
+        greedy, sent, most = [], [], 0
+        for _ in range(2):
+            more = [server.client() for _ in range(40)]
+            greedy += more
+            sent += flood(server, more, gets)
+            for i in range(50):
+                assert other.set(f"k{i}", b"%d" % i) == b"STORED"
+                most = max(most, int(other.stats("forebay")["aside_bytes"]))
+        assert sum(sent) > 2 * (MIB + BUFFERS)
+        assert MIB < most <= MIB + BUFFERS
+        assert int(other.stats("forebay")["aside_strains"]) >= 1
+        for client, went in list(zip(greedy, sent))[::20]:
+            with Background(lambda _, client=client, went=went: client.send(gets[went:])):
+                assert {client.values()[0][2] for _ in range(50)} == {b"x" * 200000}
+                assert {client.line() for _ in range(len(gets) // len(LONG_GETS))} == {b"END"}
+        for client in greedy:
+            client.close()
+        eventually(lambda: int(other.stats("forebay")["aside_bytes"]) == 0)
+        with server.client() as late:
+            assert late.get("k0") == b"0"
 
 
 def test_more_connections_than_buffers_are_served_at_once(serve_ring):
