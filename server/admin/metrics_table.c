@@ -321,6 +321,8 @@ static const struct metric metrics[] = {
     {"forebay_sent_bytes_total", METRIC_COUNTER, "bytes", "Bytes that were sent to clients", SERVER(workers.bytes_written)},
     {"forebay_request_memory_bytes", METRIC_GAUGE, "bytes", "Memory that unfinished requests take", SERVER(process.request_bytes)},
     {"forebay_requests_starved_total", METRIC_COUNTER, "", "Requests that found no room to wait in until they are complete", SERVER(workers.requests_starved)},
+    {"forebay_aside_bytes", METRIC_GAUGE, "bytes", "Bytes that came over io_uring and could not be read yet", SERVER(workers.aside_bytes)},
+    {"forebay_aside_strains_total", METRIC_COUNTER, "", "Times that a worker had so many of these that it received one by one", SERVER(workers.aside_strains)},
     {"forebay_replies_refused_total", METRIC_COUNTER, "", "Replies that found no room", SERVER(workers.replies_refused)},
     {"forebay_requests_parked_total", METRIC_COUNTER, "", "Requests that had to wait for a backend, for room or for a barrier", SERVER(counters.parked)},
     {"forebay_closed_reads_total", METRIC_COUNTER, "", "Reads that were answered by closing their connection, as the backend was away", SERVER(counters.closed_reads)},

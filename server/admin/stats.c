@@ -173,7 +173,8 @@ static void add_own(struct report *report, const struct worker_stats *workers,
     ADD_NUMBERS(report, {"turns", histogram_count(&workers->turn_times)}, {"requests", workers->requests},
                 {"turn_p99_us", histogram_rank_us(&workers->turn_times, 9900)},
                 {"turn_p9999_us", histogram_rank_us(&workers->turn_times, 9999)},
-                {"turn_max_us", histogram_rank_us(&workers->turn_times, 10000)});
+                {"turn_max_us", histogram_rank_us(&workers->turn_times, 10000)},
+                {"aside_bytes", workers->aside_bytes}, {"aside_strains", workers->aside_strains});
 }
 
 static void sum_workers(const struct server *server, struct worker_stats *ret_sum) {

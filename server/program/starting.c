@@ -26,6 +26,13 @@ void *program_start_tier(void *context) {
 }
 
 #define NO_THREADS "no memory or no threads for the workers; lower -t (threads)"
+#define NO_DESCRIPTORS                                                                                       \
+    "no descriptors for the workers: raise the limit of open files (ulimit -n), or lower -t (threads)"
+
+/* What stands in the way of workers, whichever way they talk with the kernel. */
+static const char *reason_without_workers(int error) {
+    return error == EMFILE || error == ENFILE ? NO_DESCRIPTORS : NO_THREADS;
+}
 
 static void free_workers(struct worker **workers, unsigned count) {
     for (unsigned i = 0; workers && i < count; i++)
@@ -34,12 +41,14 @@ static void free_workers(struct worker **workers, unsigned count) {
     free(workers);
 }
 
-/* None of them runs yet. NULL: errno. */
-static struct worker **create_workers(struct server *server, const struct io_type *io_type, unsigned count) {
+/* None of them runs yet. NULL: errno, and *ret_lacks_io is that of worker_create. */
+static struct worker **create_workers(struct server *server, const struct io_type *io_type, unsigned count,
+                                      bool *ret_lacks_io) {
     struct worker **workers = calloc(count, sizeof *workers);
     bool good = workers != NULL;
+    *ret_lacks_io = false;
     for (unsigned i = 0; good && i < count; i++)
-        good = (workers[i] = worker_create(server, io_type, i)) != NULL;
+        good = (workers[i] = worker_create(server, io_type, i, ret_lacks_io)) != NULL;
     if (good)
         return workers;
     int error = errno;
@@ -48,24 +57,25 @@ static struct worker **create_workers(struct server *server, const struct io_typ
     return NULL;
 }
 
-/* All of them talk with the kernel in the same way. */
+/* All of them talk with the kernel in the same way: where one lacks its ring, none has one. */
 static bool make_workers(struct program *program) {
     struct server *server = &program->server;
     unsigned count = program->settings.threads;
     enum io_kind wanted = program->settings.io;
+    bool lacks_io = false;
     const char *reason;
     const struct io_type *io_type = io_choose(wanted, &reason);
-    struct worker **workers = io_type ? create_workers(server, io_type, count) : NULL;
-    if (!workers && io_type == &io_ring) {
+    struct worker **workers = io_type ? create_workers(server, io_type, count, &lacks_io) : NULL;
+    if (!workers && io_type == &io_ring && lacks_io) {
         reason = io_ring_reason(errno);
         io_type = wanted == IO_AUTO ? &io_epoll : NULL;
-        workers = io_type ? create_workers(server, io_type, count) : NULL;
+        workers = io_type ? create_workers(server, io_type, count, &lacks_io) : NULL;
     }
     if (!io_type)
         snprintf(program->start.error, sizeof program->start.error,
                  "io_uring %s; or give --io auto (io), which takes epoll then", reason);
     else if (!workers)
-        snprintf(program->start.error, sizeof program->start.error, NO_THREADS);
+        snprintf(program->start.error, sizeof program->start.error, "%s", reason_without_workers(errno));
     else if (reason)
         server_log(server, LOG_LEVEL_NOTICE,
                    "epoll is used: io_uring %s. Or give --io epoll (io), and this is not told", reason);

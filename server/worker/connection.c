@@ -39,7 +39,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 /* What could not be sent at once: owned bytes and held values, in order. */
@@ -471,12 +470,9 @@ static ssize_t send_pieces(struct connection *connection, const char *base, cons
     if (count == 1) {
         sent = send_now(connection->fd, piece_data(pieces, base), pieces->size);
     } else {
-        struct iovec parts[SEND_PIECES];
-        size_t n = count < SEND_PIECES ? count : SEND_PIECES;
-        for (size_t i = 0; i < n; i++)
-            parts[i] = (struct iovec){(void *)(uintptr_t)piece_data(&pieces[i], base), pieces[i].size};
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = n};
-        sent = sendmsg(connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        struct piece_message message;
+        sent = sendmsg(connection->fd, piece_message(&message, base, pieces, count),
+                       MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     if (sent >= 0)
         return sent;

@@ -24,7 +24,6 @@ enum {
     CONNECTION_ANSWER = 1 << 20, /* bytes of one answer that every connection may have; more is counted */
     CONNECTION_RATE = 1024,   /* bytes a second that an unfinished request, or replies, must bring forward */
     CONNECTION_PATIENCE = 10, /* seconds without, where there is no idle_timeout but too little memory */
-    SEND_PIECES = 64,         /* of one send */
     /* before a client has authenticated: */
     AUTH_READ = 4096,                          /* what a turn reads of it, and first size of its buffer */
     AUTH_ITEM_MAX = AUTH_CREDENTIAL_MAX + 512, /* a credential beside any key, as an item */

@@ -4,7 +4,7 @@
  * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
  * held.c (replies that wait for the journal), reply_limit.c (how many may wait), login.c and sasl.c (who a client is),
  * connection.c (its bytes in and out), io_epoll.c and io_ring.c (how the kernel
- * is asked for them), output.c (a turn's replies), worker_stats.c (what is told of it).
+ * is asked for them), ring_buffers.c (what io_uring brought), output.c (a turn's replies), worker_stats.c (what is told of it).
  */
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H
@@ -105,6 +105,8 @@ struct worker {
     counter replies_refused;  /* for want of room: response_obj_oom */
     counter requests_starved; /* found no room to wait in: read_buf_oom */
     counter idle_kicks, auth_commands, auth_errors;
+    counter aside_bytes; /* now: ring_buffers.h */
+    counter aside_strains;
 
     struct gate gate; /* the worker's thread alone */
 };

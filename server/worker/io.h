@@ -22,7 +22,7 @@ struct connection;
 struct io; /* a worker's */
 struct output;
 struct piece;    /* server/worker/output.h */
-struct received; /* io_ring.c */
+struct received; /* server/worker/ring_buffers.h */
 struct worker;
 
 struct io_type {
@@ -78,6 +78,7 @@ struct io_link {
     uint8_t in_flight;                          /* requests of it that the kernel has */
     bool ended;                                 /* nothing will follow but the end or the error */
     bool listens;                               /* what comes is received */
+    bool ahead;                                 /* ... again and again, whether it is read or not */
     bool cancels;                               /* ... but is to be no longer */
     bool one_by_one;                            /* it brought more than was read: each receipt is asked for */
     bool awaits_bytes, awaits_room, awaits_end; /* the socket is polled for that */

@@ -17,12 +17,14 @@
  * one that went short or failed is completed: the others would end the wait for what comes next.
  *
  * The buffers are shared by all connections, and at the end of a turn all of them are the ring's again: what a connection has
- * not read by then is copied (put_aside). That happens to clients that send on while their requests wait; from then on such a
- * connection is received from one by one, and only while it may be read, so that the socket holds the client back. The same
- * holds for those that have not authenticated, and for all where unfinished requests take much memory. A long value does not
- * come by way of the buffers: while one is awaited its connection is polled, and read by system calls into its own buffer, as
- * under epoll. Without a free
- * buffer the kernel ends a receive (ENOBUFS); it is asked for again when the turn is over.
+ * not read by then is copied (put_aside, ring_buffers.h). That happens to clients that send on while their requests wait; from
+ * then on such a connection is received from one by one, and only while it may be read, so that the socket holds the client
+ * back. The same holds for those that have not authenticated, for all where unfinished requests take much memory, and for all
+ * of a worker where the copies do: then what receives ahead is cancelled, and at most what the buffers hold comes besides.
+ * Without a free buffer the kernel ends a receive (ENOBUFS); it is asked for again when the turn is over.
+ *
+ * A long value does not come by way of the buffers: while one is awaited its connection is polled, and read by system calls
+ * into its own buffer, as under epoll.
  *
  * A closed connection may still be known to the kernel: its requests are cancelled, and it is freed with the last of them.
  */
@@ -31,6 +33,7 @@
 #include "server/log.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
+#include "server/worker/ring_buffers.h"
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
@@ -43,27 +46,17 @@
 enum {
     ENTRIES = 512,      /* submissions that are queued before they are handed over early */
     COMPLETIONS = 4096, /* beyond, the kernel keeps them elsewhere */
-    BUFFERS =
-        128, /* a power of two. A turn with more connections than this receives some of them one by one */
-    GROUP = 0,
-    MESSAGES = 32,    /* sends of more than one piece in a turn; what is more is sent by system calls */
-    END_ROUNDS = 100, /* of at most END_WAIT_MS, to see the last of what was cancelled */
+    MESSAGES = 32,      /* sends of more than one piece in a turn; what is more is sent by system calls */
+    END_ROUNDS = 100,   /* of at most END_WAIT_MS, to see the last of what was cancelled */
     END_WAIT_MS = 10,
     PAUSE_US = 1000, /* while the kernel lacks something */
+    ASIDE_SHARE = 4, /* of request_memory, what all workers may put aside */
 };
 
 /* What a completion is about: the low bits of its user data. The rest is the connection, or the number of a sending. */
 enum operation { RECEIVE, SEND, BYTES, ROOM, END, WAKE, TIME, CANCEL, OPERATIONS = 8 };
 
-enum { NO_BUFFER = -1, SEND_FLAGS = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL };
-
-/* Bytes that came and were not read yet: in a buffer of the ring, or behind this struct (put_aside). */
-struct received {
-    struct received *next;
-    const char *data;
-    size_t size;
-    int buffer; /* or NO_BUFFER */
-};
+enum { SEND_FLAGS = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL };
 
 /* Pieces of one connection, handed over. */
 struct sending {
@@ -73,23 +66,15 @@ struct sending {
     ssize_t sent; /* all of it, as long as nothing else is told; or -1 */
 };
 
-struct message {
-    struct msghdr header;
-    struct iovec parts[SEND_PIECES];
-};
-
 struct io {
     struct worker *worker;
     struct io_uring ring;
-    struct io_uring_buf_ring *buffers;
-    char *memory; /* of the buffers, CONNECTION_READ each */
-    struct received received[BUFFERS];
-    struct received *spent; /* read to their end, given back after the turn */
+    struct ring_buffers buffers;
     struct connection *leaving;
     struct sending *sendings;
     size_t sending_count, sending_capacity;
     const char *base; /* of their pieces */
-    struct message *messages;
+    struct piece_message *messages;
     size_t message_count;
     size_t in_flight;               /* of all connections */
     struct __kernel_timespec limit; /* of the wait, as the kernel reads it when it is submitted */
@@ -108,22 +93,6 @@ static int make_ring(struct io_uring *ring) {
         .cq_entries = COMPLETIONS,
     };
     return io_uring_queue_init_params(ENTRIES, ring, &params);
-}
-
-/* Memory for the buffers' own ring, which the kernel is told of. Returns a negative errno, or 0. */
-static int make_buffers(struct io_uring *ring, struct io_uring_buf_ring **ret_buffers) {
-    void *memory;
-    if (posix_memalign(&memory, (size_t)sysconf(_SC_PAGESIZE), BUFFERS * sizeof(struct io_uring_buf)) != 0)
-        return -ENOMEM;
-    struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)memory, .ring_entries = BUFFERS, .bgid = GROUP};
-    int result = io_uring_register_buf_ring(ring, &reg, 0);
-    if (result < 0) {
-        free(memory);
-        return result;
-    }
-    *ret_buffers = memory;
-    io_uring_buf_ring_init(*ret_buffers);
-    return 0;
 }
 
 const char *io_ring_reason(int error) {
@@ -147,88 +116,14 @@ const char *io_ring_reason(int error) {
 
 const char *io_ring_refusal(void) {
     struct io_uring ring;
-    struct io_uring_buf_ring *buffers = NULL;
+    struct ring_buffers buffers;
     int result = make_ring(&ring);
     if (result < 0)
         return io_ring_reason(-result);
-    result = make_buffers(&ring, &buffers);
+    result = ring_buffers_open(&buffers, &ring, NULL, NULL);
     io_uring_queue_exit(&ring);
-    free(buffers);
+    ring_buffers_close(&buffers);
     return result < 0 ? io_ring_reason(-result) : NULL;
-}
-
-/* ---- The buffers ---- */
-
-static void put_into_ring(struct io *io, int buffer, int at) {
-    io_uring_buf_ring_add(io->buffers, io->memory + (size_t)buffer * CONNECTION_READ, CONNECTION_READ,
-                          (unsigned short)buffer, io_uring_buf_ring_mask(BUFFERS), at);
-}
-
-static void spend(struct io *io, struct received *received) {
-    received->next = io->spent;
-    io->spent = received;
-}
-
-/* The turn that read them is over. */
-static void give_back(struct io *io) {
-    int count = 0;
-    struct received *received;
-    while ((received = io->spent)) {
-        io->spent = received->next;
-        if (received->buffer == NO_BUFFER)
-            free(received);
-        else
-            put_into_ring(io, received->buffer, count++);
-    }
-    if (count > 0)
-        io_uring_buf_ring_advance(io->buffers, count);
-}
-
-static void append_received(struct io_link *link, struct received *received) {
-    received->next = NULL;
-    if (link->first)
-        link->last->next = received;
-    else
-        link->first = received;
-    link->last = received;
-}
-
-static void drop_received(struct io *io, struct io_link *link) {
-    struct received *received;
-    while ((received = link->first)) {
-        link->first = received->next;
-        spend(io, received);
-    }
-}
-
-static bool holds_buffers(const struct io_link *link) {
-    for (const struct received *received = link->first; received; received = received->next)
-        if (received->buffer != NO_BUFFER)
-            return true;
-    return false;
-}
-
-/* Its buffers are the others' again. */
-static void put_aside(struct io *io, struct connection *connection) {
-    struct io_link *link = &connection->link;
-    size_t size = 0;
-    for (const struct received *received = link->first; received; received = received->next)
-        size += received->size;
-    struct received *copy = malloc(sizeof *copy + size);
-    if (!copy) {
-        drop_received(io, link);
-        connection_set_state(connection, CONNECTION_BROKEN);
-        connection_set_ready(connection);
-        return;
-    }
-    char *at = (char *)(copy + 1);
-    *copy = (struct received){.data = at, .size = size, .buffer = NO_BUFFER};
-    for (const struct received *received = link->first; received; received = received->next) {
-        memcpy(at, received->data, received->size);
-        at += received->size;
-    }
-    drop_received(io, link);
-    append_received(link, copy);
 }
 
 /* ---- Submitting ---- */
@@ -279,9 +174,10 @@ static void listen_to(struct io *io, struct connection *connection, bool once) {
     else
         io_uring_prep_recv_multishot(entry, connection->fd, NULL, 0, 0);
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = GROUP;
+    entry->buf_group = RING_GROUP;
     io_uring_sqe_set_data64(entry, user_data(RECEIVE, connection));
     connection->link.listens = true;
+    connection->link.ahead = !once;
     count_in_flight(connection, 1);
 }
 
@@ -359,18 +255,12 @@ static void on_received(struct io *io, struct connection *connection, int result
     if (!(flags & IORING_CQE_F_MORE)) {
         link->listens = link->cancels = false;
         count_in_flight(connection, -1);
+    } else {
+        link->cancels = false; /* it was not found when it was to be cancelled: settle asks again */
     }
-    if (flags & IORING_CQE_F_BUFFER) {
-        int buffer = (int)(flags >> IORING_CQE_BUFFER_SHIFT);
-        struct received *received = &io->received[buffer];
-        *received = (struct received){.data = io->memory + (size_t)buffer * CONNECTION_READ,
-                                      .size = result > 0 ? (size_t)result : 0,
-                                      .buffer = buffer};
-        if (received->size == 0 || link->gone)
-            spend(io, received);
-        else
-            append_received(link, received);
-    }
+    if (flags & IORING_CQE_F_BUFFER)
+        ring_buffers_receive(&io->buffers, link->gone ? NULL : link, flags >> IORING_CQE_BUFFER_SHIFT,
+                             result > 0 ? (size_t)result : 0);
     if (link->gone) {
         free_gone(io, connection);
         return;
@@ -470,13 +360,7 @@ static void close_ring(struct io *io) {
         io->leaving = connection->next;
         free(connection);
     }
-    for (struct received *received = io->spent, *next; received; received = next) {
-        next = received->next;
-        if (received->buffer == NO_BUFFER)
-            free(received);
-    }
-    free(io->buffers);
-    free(io->memory);
+    ring_buffers_close(&io->buffers);
     free(io->messages);
     free(io->sendings);
     free(io);
@@ -491,17 +375,13 @@ static struct io *open_ring(struct worker *worker) {
         return NULL;
     }
     io->worker = worker;
-    io->memory = malloc((size_t)BUFFERS * CONNECTION_READ);
     io->messages = malloc(MESSAGES * sizeof *io->messages);
-    result = io->memory && io->messages ? make_buffers(&io->ring, &io->buffers) : -ENOMEM;
-    if (result < 0) {
+    result = ring_buffers_open(&io->buffers, &io->ring, &worker->aside_bytes, &worker->aside_strains);
+    if (result < 0 || !io->messages) {
         close_ring(io);
-        errno = -result;
+        errno = result < 0 ? -result : ENOMEM;
         return NULL;
     }
-    for (int i = 0; i < BUFFERS; i++)
-        put_into_ring(io, i, i);
-    io_uring_buf_ring_advance(io->buffers, BUFFERS);
     return io;
 }
 
@@ -525,7 +405,7 @@ static void flush_ring(struct io *io) {
 }
 
 static bool wait_ring(struct io *io, int wait_ms) {
-    give_back(io);
+    ring_buffers_give_back(&io->buffers);
     if (!io->polls_wake)
         poll_wake(io);
     if (io->woken) /* as a flush found out */
@@ -552,14 +432,22 @@ static void end_ring(struct io *io) {
         struct io_uring_cqe *first;
         io_uring_submit_and_wait_timeout(&io->ring, &first, 1, &limit, NULL);
         take_completions(io);
-        give_back(io);
+        ring_buffers_give_back(&io->buffers);
     }
 }
 
 /* ---- A connection's ---- */
 
+static bool is_to_ask_each_time(const struct connection *connection) {
+    struct server *server = connection->worker->server;
+    return connection->link.one_by_one || !connection->authenticated ||
+           connection->worker->io->buffers.strained ||
+           atomic_load_explicit(&server->request_bytes, memory_order_relaxed) >
+               settings_request_memory(server->settings) / 2;
+}
+
 static bool enter_ring(struct connection *connection) {
-    listen_to(connection->worker->io, connection, !connection->authenticated);
+    listen_to(connection->worker->io, connection, is_to_ask_each_time(connection));
     return true;
 }
 
@@ -568,7 +456,7 @@ static void leave_ring(struct connection *connection) {
     struct io_link *link = &connection->link;
     assert(!io->runs ||
            io_uring_sq_ready(&io->ring) == 0); /* what is queued would name this descriptor, soon another's */
-    drop_received(io, link);
+    ring_buffers_drop(&io->buffers, link);
     if (link->in_flight > 0)
         shutdown(connection->fd, SHUT_RDWR); /* whatever becomes of the cancelling */
     close(connection->fd);
@@ -602,17 +490,9 @@ static ssize_t receive_nothing(struct connection *connection) {
 
 static ssize_t take_ring(struct connection *connection, size_t size, const char **ret_data) {
     struct io_link *link = &connection->link;
-    struct received *received = link->first;
-    if (!received)
+    if (!link->first)
         return receive_nothing(connection);
-    size_t taken = received->size < size ? received->size : size;
-    *ret_data = received->data;
-    received->data += taken;
-    received->size -= taken;
-    if (received->size == 0) {
-        link->first = received->next;
-        spend(connection->worker->io, received);
-    }
+    size_t taken = ring_buffers_take(&connection->worker->io->buffers, link, size, ret_data);
     connection->readable = link->first || link->ended;
     return (ssize_t)taken;
 }
@@ -656,15 +536,6 @@ static struct sending *add_sending(struct io *io) {
     return &io->sendings[io->sending_count++];
 }
 
-static const struct msghdr *write_message(struct message *message, const char *base, struct piece *pieces,
-                                          size_t count) {
-    size_t n = count < SEND_PIECES ? count : SEND_PIECES;
-    for (size_t i = 0; i < n; i++)
-        message->parts[i] = (struct iovec){(void *)(uintptr_t)piece_data(&pieces[i], base), pieces[i].size};
-    message->header = (struct msghdr){.msg_iov = message->parts, .msg_iovlen = n};
-    return &message->header;
-}
-
 /* What one send takes of them. */
 static size_t size_of(const struct piece *pieces, size_t count) {
     size_t size = 0;
@@ -686,7 +557,7 @@ static bool send_ring(struct connection *connection, const char *base, struct pi
         io_uring_prep_send(entry, connection->fd, piece_data(pieces, base), pieces->size, SEND_FLAGS);
     else
         io_uring_prep_sendmsg(entry, connection->fd,
-                              write_message(&io->messages[io->message_count++], base, pieces, count),
+                              piece_message(&io->messages[io->message_count++], base, pieces, count),
                               SEND_FLAGS);
     entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
     io_uring_sqe_set_data64(entry, (uint64_t)(sending - io->sendings) * OPERATIONS + SEND);
@@ -703,13 +574,6 @@ static bool wants_more(const struct connection *connection) {
     return !connection->resumed;
 }
 
-static bool is_to_ask_each_time(const struct connection *connection) {
-    struct server *server = connection->worker->server;
-    return connection->link.one_by_one || !connection->authenticated ||
-           atomic_load_explicit(&server->request_bytes, memory_order_relaxed) >
-               settings_request_memory(server->settings) / 2;
-}
-
 static void listen_again(struct io *io, struct connection *connection) {
     if (!awaits_much(connection))
         listen_to(io, connection, is_to_ask_each_time(connection));
@@ -717,10 +581,29 @@ static void listen_again(struct io *io, struct connection *connection) {
         poll_for(io, connection, BYTES, POLLIN);
 }
 
+/* Clients send more than is read of them: what receives ahead ends, also of those that have not done so. */
+static void stop_receiving_ahead(struct io *io) {
+    for (struct connection *connection = io->worker->connections; connection; connection = connection->next)
+        if (connection->link.ahead)
+            stop_listening(io, connection);
+}
+
+static void put_aside(struct io *io, struct connection *connection) {
+    const struct settings *settings = io->worker->server->settings;
+    bool strained = io->buffers.strained;
+    if (!ring_buffers_put_aside(&io->buffers, &connection->link,
+                                settings_request_memory(settings) / ASIDE_SHARE / settings->threads)) {
+        connection_set_state(connection, CONNECTION_BROKEN);
+        connection_set_ready(connection);
+    }
+    if (!strained && io->buffers.strained)
+        stop_receiving_ahead(io);
+}
+
 static void settle_ring(struct connection *connection) {
     struct io *io = connection->worker->io;
     struct io_link *link = &connection->link;
-    if (holds_buffers(link)) {
+    if (ring_buffers_are_held(link)) {
         put_aside(io, connection);
         link->one_by_one |= !awaits_much(connection);
     }

@@ -3,9 +3,19 @@
 #include "cache/cache.h"
 #include "server/worker/connection.h"
 #include "server/worker/io.h"
+#include <stdint.h>
 #include <stdlib.h>
 
 enum { OUTPUT_FIRST = 128 << 10, PIECES_FIRST = 64, OUTPUT_KEEP = 4 << 20 };
+
+const struct msghdr *piece_message(struct piece_message *message, const char *base,
+                                   const struct piece *pieces, size_t count) {
+    size_t n = count < SEND_PIECES ? count : SEND_PIECES;
+    for (size_t i = 0; i < n; i++)
+        message->parts[i] = (struct iovec){(void *)(uintptr_t)piece_data(&pieces[i], base), pieces[i].size};
+    message->header = (struct msghdr){.msg_iov = message->parts, .msg_iovlen = n};
+    return &message->header;
+}
 
 bool output_init(struct output *output) {
     *output = (struct output){0};

@@ -11,11 +11,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 struct cache_large;
 struct cache_view;
 struct connection;
 struct io_type; /* server/worker/io.h */
+
+enum { SEND_PIECES = 64 }; /* of one send */
 
 enum { OUTPUT_REPLY = 36 << 10 }; /* more than any one reply without a large value: 32 KiB and a line */
 
@@ -30,6 +34,16 @@ struct piece {
 static inline const char *piece_data(const struct piece *piece, const char *base) {
     return piece->large ? piece->data : base + piece->offset;
 }
+
+/* Several pieces, as one send takes them. */
+struct piece_message {
+    struct msghdr header;
+    struct iovec parts[SEND_PIECES];
+};
+
+/* Makes it of the first SEND_PIECES of them, and returns its header. */
+const struct msghdr *piece_message(struct piece_message *message, const char *base,
+                                   const struct piece *pieces, size_t count);
 
 struct output {
     char *data;

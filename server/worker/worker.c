@@ -210,15 +210,20 @@ void worker_free(struct worker *worker) {
     free(worker);
 }
 
+/* What it needs whatever its io_type is. */
 static bool worker_allocate(struct worker *worker) {
     worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
-    worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    worker->io = worker->wake >= 0 ? worker->io_type->open(worker) : NULL;
+    worker->wake = worker->loop ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
     worker->input = malloc(TURN_INPUT);
     worker->slots = calloc(TURN_BATCH, sizeof *worker->slots);
     worker->key_buffers = calloc(TURN_BATCH, sizeof *worker->key_buffers);
-    return output_init(&worker->output) && worker->loop && worker->io && worker->input && worker->slots &&
+    return output_init(&worker->output) && worker->wake >= 0 && worker->input && worker->slots &&
            worker->key_buffers;
+}
+
+static bool worker_open_io(struct worker *worker) {
+    worker->io = worker->io_type->open(worker);
+    return worker->io != NULL;
 }
 
 static void start_timer(struct worker *worker) {
@@ -227,7 +232,8 @@ static void start_timer(struct worker *worker) {
     ev_timer_start(worker->loop, &worker->every_second);
 }
 
-struct worker *worker_create(struct server *server, const struct io_type *io_type, unsigned index) {
+struct worker *worker_create(struct server *server, const struct io_type *io_type, unsigned index,
+                             bool *ret_lacks_io) {
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         return NULL;
@@ -245,8 +251,10 @@ struct worker *worker_create(struct server *server, const struct io_type *io_typ
     gate_init(&worker->gate);
     pthread_mutex_init(&worker->list_lock, NULL);
     pthread_mutex_init(&worker->hand_lock, NULL);
-    if (!worker_allocate(worker)) {
+    bool allocated = worker_allocate(worker);
+    if (!allocated || !worker_open_io(worker)) {
         int error = errno;
+        *ret_lacks_io = allocated;
         worker_free(worker);
         errno = error;
         return NULL;

@@ -15,8 +15,10 @@ struct io_type; /* server/worker/io.h */
 struct server;
 struct worker;
 
-/* NULL: no memory, or io_type cannot be had, which errno tells. It does nothing yet; worker_free frees it. */
-struct worker *worker_create(struct server *server, const struct io_type *io_type, unsigned index);
+/* NULL: errno says why, and *ret_lacks_io whether it is io_type that cannot be had. It does nothing yet; worker_free frees
+ * it. */
+struct worker *worker_create(struct server *server, const struct io_type *io_type, unsigned index,
+                             bool *ret_lacks_io);
 
 /* Starts the thread. False: there is none to be had. */
 bool worker_run(struct worker *worker);

@@ -16,6 +16,8 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     sum->idle_kicks += counted(&worker->idle_kicks);
     sum->auth_commands += counted(&worker->auth_commands);
     sum->auth_errors += counted(&worker->auth_errors);
+    sum->aside_bytes += counted(&worker->aside_bytes);
+    sum->aside_strains += counted(&worker->aside_strains);
 }
 
 uint32_t worker_last_turn(const struct worker *worker) {
@@ -27,10 +29,10 @@ const char *worker_io_name(const struct worker *worker) {
 }
 
 void worker_reset_stats(struct worker *worker) {
-    counter *counters[] = {&worker->bytes_read,      &worker->bytes_written, &worker->turn_times.sum_us,
-                           &worker->requests,        &worker->yields,        &worker->idle_kicks,
-                           &worker->replies_refused, &worker->auth_commands, &worker->auth_errors,
-                           &worker->requests_starved};
+    counter *counters[] = {&worker->bytes_read,       &worker->bytes_written, &worker->turn_times.sum_us,
+                           &worker->requests,         &worker->yields,        &worker->idle_kicks,
+                           &worker->replies_refused,  &worker->auth_commands, &worker->auth_errors,
+                           &worker->requests_starved, &worker->aside_strains};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     for (int i = 0; i < HISTOGRAM_BUCKETS; i++)

@@ -2,12 +2,15 @@
 /*
  * A kernel that makes use of what it may do, under a whole server: a library to preload (LD_PRELOAD) between it and liburing.
  * Of what is submitted, sends go short or not at all (EAGAIN, EINTR), receives get few bytes, end although more was asked for,
- * or find no buffer (ENOBUFS), and polls are interrupted: one in RING_FAULTS of each, drawn from RING_SEED.
+ * or find no buffer (ENOBUFS), and polls are interrupted: one in RING_FAULTS of each, drawn from RING_SEED. Of the rings, there is
+ * no memory for the one of number RING_REFUSED, and of eventfds no descriptor for that of number EVENTFD_REFUSED.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <liburing.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
 enum { REFUSED_MAX = 1024, FEW_BYTES = 7 };
 
@@ -90,6 +93,27 @@ static void answer(struct io_uring *ring) {
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+/* Whether this is the one of the number that the environment names. */
+static bool is_named(const char *name, atomic_int *made) {
+    const char *number = getenv(name);
+    return number && atomic_fetch_add(made, 1) + 1 == atoi(number);
+}
+
+int eventfd(unsigned first, int flags) {
+    static atomic_int made;
+    if (!is_named("EVENTFD_REFUSED", &made))
+        return REAL(eventfd)(first, flags);
+    errno = EMFILE;
+    return -1;
+}
+
+int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params) {
+    static atomic_int made;
+    if (is_named("RING_REFUSED", &made))
+        return -ENOMEM;
+    return REAL(io_uring_queue_init_params)(entries, ring, params);
+}
 
 int io_uring_submit(struct io_uring *ring) {
     harm(ring);

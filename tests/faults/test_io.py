@@ -10,7 +10,10 @@ import pytest
 from forebay import Background, Client, Config, Server, eventually, namespace, share
 
 REFUSAL = "io_uring is not allowed here (a container's seccomp filter, or the sysctl kernel.io_uring_disabled): allow it there"
+MIB = 1 << 20
 GREEDY = 160  # more connections than a ring has buffers
+BUFFERS = 128 * 16384  # bytes of a ring's buffers
+LONG_GETS = b"get " + b"k" * 240 + b"\r\n"
 
 
 class Filtered(Server):
@@ -63,6 +66,48 @@ def test_io_uring_that_is_asked_for_and_refused_ends_the_start(tmp_path):
         assert f"cannot start: {REFUSAL}; or give --io auto (io), which takes epoll then" in server.log()
 
 
+def needs_ring_faults():
+    library = os.environ.get("RING_FAULTS_LIBRARY")
+    if not library:
+        pytest.skip("RING_FAULTS_LIBRARY does not name the library built from tests/faults/ring_faults.c")
+    return library
+
+
+def descriptors(server):
+    """What the process has open."""
+    folder = f"/proc/{server.pid}/fd"
+    return [os.readlink(os.path.join(folder, name)) for name in os.listdir(folder)]
+
+
+@pytest.mark.parametrize("which", [2, 4])
+def test_a_ring_that_one_worker_lacks_makes_all_of_them_use_epoll(serve_ring, tmp_path, which):
+    """The first is made to see whether there is io_uring at all, the others are the workers'."""
+    serve_ring(options=["-t", "1"]).stop()
+    refused = {"LD_PRELOAD": needs_ring_faults(), "RING_REFUSED": str(which)}
+    with Server(tmp_path / "auto", options=["-t", "3", "--io", "auto"], env=refused) as server:
+        assert way(server) == "epoll"
+        assert server.log().count("epoll is used: io_uring gets no memory: raise the limit of locked memory") == 1
+        assert not [name for name in descriptors(server) if "uring" in name]
+        for client in [server.client() for _ in range(6)]:  # two for each worker
+            assert client.set("k", b"v") == b"STORED"
+    asked = Server(tmp_path / "asked", options=["-t", "3", "--io", "io_uring"], env=refused)
+    assert "cannot start: io_uring gets no memory" in asked.refuses()
+
+
+def test_a_descriptor_that_a_worker_lacks_is_not_taken_for_a_want_of_io_uring(serve_ring, tmp_path):
+    """Of eventfds, as libev makes some before the workers do: of the first that are refused, two are the workers'."""
+    serve_ring(options=["-t", "1"]).stop()
+    said = []
+    for number in range(1, 5):
+        refused = {"LD_PRELOAD": needs_ring_faults(), "EVENTFD_REFUSED": str(number)}
+        with Server(tmp_path / str(number), options=["-t", "2", "--io", "auto"], env=refused).spawn() as server:
+            eventually(lambda server=server: not server.running() or server.answers())
+            said.append(server.log())
+            server.kill()
+    assert sum("cannot start: no descriptors for the workers: raise the limit of open files" in log for log in said) == 2
+    assert not [log for log in said if "io_uring" in log]
+
+
 # ---- Buffers that all share ----
 
 
@@ -89,6 +134,61 @@ def test_clients_that_send_on_while_they_wait_leave_the_buffers_to_others(serve_
             one.socket.settimeout(60)
             for _ in range(50):
                 assert one.values()[0][2] == value
+
+
+def send_what_goes(client, data):
+    """Without waiting; how much of it went."""
+    sent = 0
+    client.socket.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while sent < len(data):
+            sent += client.socket.send(data[sent:])
+    client.socket.setblocking(True)
+    client.socket.settimeout(60)
+    return sent
+
+
+def flood(server, clients, gets):
+    """Each asks for what it does not read, and sends on behind it. How much of that went, of each."""
+    with server.client() as other:
+        before = int(other.stats()["cmd_get"])
+        for client in clients:
+            client.send(b"get big\r\n" * 50)
+        eventually(lambda: int(other.stats()["cmd_get"]) >= before + len(clients))
+    server.pause()  # so that much has come when it looks
+    sent = [send_what_goes(client, gets) for client in clients]
+    server.resume()
+    return sent
+
+
+def test_what_cannot_be_read_yet_takes_no_more_than_a_bound(serve_ring):
+    """Each of many clients sends half a megabyte behind replies that it does not read. Together they may have a quarter of
+    request_memory, and what the buffers hold besides; then their sockets hold them back, also of those that come later. Nothing
+    of it is lost."""
+    server = serve_ring(options=["-t", "1", "-m", "16"])  # so request_memory is 4 MiB
+    gets = LONG_GETS * (500000 // len(LONG_GETS))
+    with server.client() as other:
+        assert other.set("big", b"x" * 200000) == b"STORED"
+        greedy, sent, most = [], [], 0
+        for _ in range(2):
+            more = [server.client() for _ in range(40)]
+            greedy += more
+            sent += flood(server, more, gets)
+            for i in range(50):
+                assert other.set(f"k{i}", b"%d" % i) == b"STORED"
+                most = max(most, int(other.stats("forebay")["aside_bytes"]))
+        assert sum(sent) > 2 * (MIB + BUFFERS)
+        assert MIB < most <= MIB + BUFFERS
+        assert int(other.stats("forebay")["aside_strains"]) >= 1
+        for client, went in list(zip(greedy, sent))[::20]:
+            with Background(lambda _, client=client, went=went: client.send(gets[went:])):
+                assert {client.values()[0][2] for _ in range(50)} == {b"x" * 200000}
+                assert {client.line() for _ in range(len(gets) // len(LONG_GETS))} == {b"END"}
+        for client in greedy:
+            client.close()
+        eventually(lambda: int(other.stats("forebay")["aside_bytes"]) == 0)
+        with server.client() as late:
+            assert late.get("k0") == b"0"
 
 
 def test_more_connections_than_buffers_are_served_at_once(serve_ring):
@@ -143,10 +243,19 @@ def plan(chooser, name, known):
     return b"".join(said), wanted
 
 
+def leave_in_the_middle(server, chooser):
+    """Ends a connection while the kernel has requests of it: by a word of its own or its server's, with replies unread."""
+    with contextlib.suppress(OSError), server.client() as client:
+        client.send(b"get none\r\n" * chooser.randrange(1, 50))
+        client.send(chooser.choice([b"quit\r\n", b"set k 0 0 100000\r\n" + b"x" * 50000, b"x" * 3000, b""]))
+
+
 def converse(server, seed, rounds):
     chooser, known = random.Random(seed), {}
     client = server.client(timeout=60)
     for _ in range(rounds):
+        if chooser.random() < 0.2:
+            leave_in_the_middle(server, chooser)
         said, wanted = plan(chooser, f"sess:{seed}", known)
         with Background(lambda _, said=said: client.send(said)):
             for key, value in wanted:
@@ -162,9 +271,7 @@ def converse(server, seed, rounds):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_reply_is_lost_doubled_or_sent_to_another(serve_ring, seed):
-    library = os.environ.get("RING_FAULTS_LIBRARY")
-    if not library:
-        pytest.skip("RING_FAULTS_LIBRARY does not name the library built from tests/faults/ring_faults.c")
+    library = needs_ring_faults()
     config = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"), threads=2, memory="256mb")
     server = serve_ring(config, env={"LD_PRELOAD": library, "RING_FAULTS": "4", "RING_SEED": str(seed)})
     print("seed", seed, file=sys.stderr)

@@ -13,6 +13,7 @@ import time
 
 from measure import (PinnedBefore, PinnedForebay, PinnedMemcached, SERVER_CORE, cpu_per_operation, in_turns, memtier, pair, prefill,
                      rate, servers, settle)
+from workers import workers
 
 MIB = 1 << 20
 KEYS = 200000
@@ -222,4 +223,4 @@ def expired(given, report):
 
 
 MEASUREMENTS = {"cpu": cpu, "multiget": multiget, "sets": sets, "binary": binary, "before": before, "metrics": metrics, "throughput": throughput,
-                "latency": latency, "turns": turns, "bytes": bytes_per_item, "overwrite": overwrite, "expired": expired}
+                "workers": workers, "latency": latency, "turns": turns, "bytes": bytes_per_item, "overwrite": overwrite, "expired": expired}
