@@ -24,6 +24,7 @@
 
 #include "cache/base/entry.h"
 #include "cache/base/setting.h"
+#include <stdatomic.h>
 
 struct backend_type;
 struct backend_nodes; /* backends/nodes.h */
@@ -102,6 +103,9 @@ struct backend_options {
     uint64_t open_until_us; /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
     /* Where a store of several nodes tells of them; NULL: nobody wants to know. */
     struct backend_nodes *nodes;
+    /* Of a reader: backend_connection.applied of the writer's connection, as that goes on. A store that has less has lost something
+     * that the writer may not have noticed yet: BACKEND_REPLACED. NULL: no matter. */
+    const atomic_uint_fast64_t *acknowledged;
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
 

@@ -10,6 +10,8 @@ struct backend_nodes {
     pthread_mutex_t mutex;
     struct backend_nodes_copy now;
     void *legacy; /* NULL: none */
+    void *shown;  /* the same */
+    size_t shown_size, shown_room;
 };
 
 struct backend_nodes *backend_nodes_create(void) {
@@ -24,6 +26,7 @@ void backend_nodes_destroy(struct backend_nodes *nodes) {
         return;
     pthread_mutex_destroy(&nodes->mutex);
     free(nodes->legacy);
+    free(nodes->shown);
     free(nodes);
 }
 
@@ -98,6 +101,39 @@ void *backend_nodes_take(struct backend_nodes *nodes) {
     nodes->legacy = NULL;
     pthread_mutex_unlock(&nodes->mutex);
     return legacy;
+}
+
+/* False: no memory. */
+static bool make_room(struct backend_nodes *nodes, size_t size) {
+    void *shown = size <= nodes->shown_room ? nodes->shown : realloc(nodes->shown, size);
+    if (size > nodes->shown_room && !shown)
+        return false;
+    nodes->shown_room = size > nodes->shown_room ? size : nodes->shown_room;
+    nodes->shown = shown;
+    return true;
+}
+
+void backend_nodes_show(struct backend_nodes *nodes, const void *bytes, size_t size) {
+    if (!nodes)
+        return;
+    pthread_mutex_lock(&nodes->mutex);
+    if (make_room(nodes, size)) {
+        if (size > 0)
+            memcpy(nodes->shown, bytes, size);
+        nodes->shown_size = size;
+    }
+    pthread_mutex_unlock(&nodes->mutex);
+}
+
+size_t backend_nodes_see(struct backend_nodes *nodes, void *ret_bytes, size_t room) {
+    if (!nodes)
+        return 0;
+    pthread_mutex_lock(&nodes->mutex);
+    size_t size = nodes->shown_size;
+    if (size > 0)
+        memcpy(ret_bytes, nodes->shown, size < room ? size : room);
+    pthread_mutex_unlock(&nodes->mutex);
+    return size;
 }
 
 void backend_nodes_hear(struct backend_nodes *nodes, const char *name, bool is_heard) {

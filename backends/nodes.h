@@ -46,6 +46,13 @@ void backend_nodes_note(struct backend_nodes *nodes, const struct backend_node *
 void backend_nodes_leave(struct backend_nodes *nodes, void *legacy);
 void *backend_nodes_take(struct backend_nodes *nodes);
 
+/* What the writer's connection has readers know, of the kind's own making: copied, in the place of what was shown before (which
+ * stays where there is no memory). NULL: as above. */
+void backend_nodes_show(struct backend_nodes *nodes, const void *bytes, size_t size);
+
+/* Copies of it what has room. Returns its size; 0: nothing is shown. */
+size_t backend_nodes_see(struct backend_nodes *nodes, void *ret_bytes, size_t room);
+
 /* Whether it is heard, from now on. NULL: as above. */
 void backend_nodes_hear(struct backend_nodes *nodes, const char *name, bool is_heard);
 

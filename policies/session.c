@@ -36,6 +36,7 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
     options.reads_only = reads_only(backend);
     options.node = backend->tier->options.cache.node;
     options.nodes = backend->nodes;
+    options.acknowledged = &backend->store->acknowledged;
     options.renews = session->renews;
     session->renews = false;
     options.open_until_us = until_us;

@@ -24,6 +24,8 @@ struct store {
     unsigned readers;                 /* connections that are open, or being opened */
     char place[BACKEND_PLACE_SHOWN];  /* where the writer found it last, if it was looked for */
     atomic_uint moves; /* how often it was found, or found elsewhere, or may be; changed under the mutex */
+    /* The last batch that it has acknowledged to the writer (backend_connection.applied); 0: it is not known by one. */
+    atomic_uint_fast64_t acknowledged;
 };
 
 /* NULL: no memory. */

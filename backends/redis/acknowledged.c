@@ -9,8 +9,9 @@
  *
  * Replication and the files of Redis keep the order of execution: a store that has the number of a batch has all that was
  * acknowledged up to it. So a writer that comes over a new link, which is the only way to another Redis or to one that was
- * started anew, compares: below what it had acknowledged, the store has lost some of it. The high version (mark.c) says less:
- * it stays the same where a batch that is lost had older versions than one before it.
+ * started anew, compares: below what it had acknowledged, the store has lost some of it. So does a reader, which may be there
+ * before the writer, and must not take what the store went back to for what is acknowledged. The high version (mark.c) says
+ * less: it stays the same where a batch that is lost had older versions than one before it.
  *
  * WAIT counts the replicas that have all that this connection has written. For a batch that is repeated because there
  * were too few, the scripts change nothing; the number that is set behind them is what the replicas have to catch up with,
@@ -144,16 +145,46 @@ enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_
     return read_number(connection, true, ret_number, ret_status, ret_error);
 }
 
-enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,
-                                      struct backend_error *ret_error) {
-    uint64_t number = 0;
-    if (connection->role != BACKEND_WRITER || connection->base.applied == 0)
-        return REDIS_DONE;
-    enum redis_step step = read_number(connection, false, &number, ret_status, ret_error);
-    if (step != REDIS_DONE || number == 0 || number >= connection->base.applied)
-        return step; /* where there is none, the mark of the store knows more */
+static enum redis_step tell_less(const struct redis_connection *connection, enum backend_status *ret_status,
+                                 struct backend_error *ret_error) {
     *ret_status =
         backend_fail(ret_error, BACKEND_REPLACED, "backend \"%s\", redis at %s: went back to an older state",
                      connection->name, redis_shown(connection));
     return REDIS_FAILED;
+}
+
+/* A batch that the store has to have; 0: nobody knows of one. A reader's is read before the store is asked. */
+static uint64_t expected(const struct redis_connection *connection) {
+    if (connection->cluster)
+        return 0; /* proofs.c */
+    if (connection->role == BACKEND_WRITER)
+        return connection->base.applied;
+    return connection->acknowledged ? atomic_load(connection->acknowledged) : 0;
+}
+
+enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,
+                                      struct backend_error *ret_error) {
+    uint64_t number = 0, least = expected(connection);
+    if (least == 0)
+        return REDIS_DONE;
+    enum redis_step step = read_number(connection, false, &number, ret_status, ret_error);
+    if (step != REDIS_DONE || number >= least)
+        return step;
+    if (number == 0 && connection->role == BACKEND_WRITER) /* the mark says whether that alone is missing */
+        return redis_compare(connection, ret_status, ret_error);
+    return tell_less(connection, ret_status, ret_error);
+}
+
+enum redis_step redis_look_for_applied(struct redis_connection *connection, enum backend_status *ret_status,
+                                       struct backend_error *ret_error) {
+    uint64_t number = 0;
+    if (connection->base.applied == 0)
+        return REDIS_DONE;
+    enum redis_step step = read_number(connection, false, &number, ret_status, ret_error);
+    if (step != REDIS_DONE || number >= connection->base.applied)
+        return step;
+    if (number != 0)
+        return tell_less(connection, ret_status, ret_error);
+    connection->base.applied = 0;
+    return REDIS_DONE;
 }

@@ -313,6 +313,8 @@ static enum backend_status apply_in_cluster(struct redis_connection *connection,
     free(done);
     if (status == BACKEND_REPLACED)
         redis_cluster_mark_anew(connection);
+    else
+        redis_proofs_show(connection);
     return status;
 }
 

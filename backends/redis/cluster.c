@@ -50,6 +50,8 @@ static void free_node(struct redis_node *node) {
 void redis_cluster_destroy(struct redis_cluster *cluster) {
     for (size_t i = 0; cluster && i < cluster->node_count; i++)
         free_node(cluster->nodes[i]);
+    if (cluster)
+        free(cluster->shown);
     free(cluster);
 }
 

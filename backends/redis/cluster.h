@@ -24,6 +24,8 @@ struct redis_node {
     unsigned seal_slot, seal_misses;
     uint64_t seal_number;
     bool seal_waits, seal_is_set;
+    /* A reader's: over this link, and by the map of that moment, it has shown what it has to have (redis_prove). */
+    uint64_t proven_link, proven_us;
     uint64_t replica_waits, replica_short; /* not told yet */
 };
 
@@ -47,6 +49,7 @@ struct redis_cluster {
     bool wants_map;              /* the map is known to be old */
     struct redis_slot_map next;  /* while it is read */
     struct redis_proofs *proofs; /* the writer's, else NULL */
+    struct redis_proofs *shown;  /* a reader's, else NULL: what the writer's were when it looked last */
 };
 
 /* NULL: out of memory. */

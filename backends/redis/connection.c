@@ -36,6 +36,7 @@ static struct redis_connection *allocate(const struct backend_options *options, 
     connection->role = role;
     connection->node = options->node;
     connection->nodes = options->nodes;
+    connection->acknowledged = role == BACKEND_READER ? options->acknowledged : NULL;
     connection->writes = role == BACKEND_WRITER && !options->reads_only;
     connection->base.call_until_us = options->open_until_us;
     connection->only.address = &connection->address;
@@ -79,7 +80,10 @@ static bool take_cluster(struct redis_connection *connection) {
     connection->cluster = redis_cluster_create();
     if (connection->cluster && connection->role == BACKEND_WRITER)
         connection->cluster->proofs = redis_proofs_take(connection);
-    return connection->cluster && (connection->role != BACKEND_WRITER || connection->cluster->proofs);
+    if (connection->cluster && connection->acknowledged)
+        connection->cluster->shown = calloc(1, sizeof *connection->cluster->shown);
+    return connection->cluster && (connection->role != BACKEND_WRITER || connection->cluster->proofs) &&
+           (!connection->acknowledged || connection->cluster->shown);
 }
 
 static enum backend_status take_options(struct redis_connection *connection,

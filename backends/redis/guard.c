@@ -429,6 +429,8 @@ enum backend_status redis_cluster_look(struct redis_connection *connection, stru
     connection->base.call_until_us = until_us;
     if (status == BACKEND_REPLACED)
         redis_cluster_mark_anew(connection);
+    else if (status == BACKEND_OK)
+        redis_proofs_show(connection);
     return status;
 }
 

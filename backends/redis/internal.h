@@ -103,10 +103,11 @@ struct redis_connection {
 
     struct redis_link *link; /* the one in hand: commands are added to it, and answers taken from it */
     struct redis_link only;
-    uint64_t links;                /* made so far */
-    struct backend_nodes *nodes;   /* the statistics of a cluster; NULL: nobody wants to know */
-    struct redis_cluster *cluster; /* NULL: one Redis; else `only` leads nowhere */
-    uint64_t deadline;             /* of the call in hand, ms of the monotonic clock */
+    uint64_t links;                           /* made so far */
+    struct backend_nodes *nodes;              /* the statistics of a cluster; NULL: nobody wants to know */
+    const atomic_uint_fast64_t *acknowledged; /* of a reader (backend_options); NULL: no matter */
+    struct redis_cluster *cluster;            /* NULL: one Redis; else `only` leads nowhere */
+    uint64_t deadline;                        /* of the call in hand, ms of the monotonic clock */
 
     /* The writer's: what its store is known by (mark.c). */
     char mark[REDIS_MARK_SIZE + 1];     /* "": not known */
@@ -268,7 +269,7 @@ enum redis_step redis_out_of_memory(struct redis_connection *connection, enum ba
 enum redis_step redis_compare(struct redis_connection *connection, enum backend_status *ret_status,
                               struct backend_error *ret_error);
 
-/* ---- acknowledged.c: the writer's ---- */
+/* ---- acknowledged.c: the writer's, unless it says otherwise ---- */
 
 /* Behind the last call of a batch. false: out of memory, the connection is closed. */
 bool redis_end_batch(struct redis_connection *connection);
@@ -288,9 +289,13 @@ enum redis_step redis_judge_wait(struct redis_connection *connection, const redi
 enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_number,
                                     enum backend_status *ret_status, struct backend_error *ret_error);
 
-/* Over a new link: has the store all that was acknowledged? REDIS_FAILED with BACKEND_REPLACED: no. */
+/* Over a new link, the writer's or a reader's: has the store all that was acknowledged? REDIS_FAILED with BACKEND_REPLACED: no. */
 enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,
                                       struct backend_error *ret_error);
+
+/* The same, with each look. Where somebody has removed the number alone, none is expected any more. */
+enum redis_step redis_look_for_applied(struct redis_connection *connection, enum backend_status *ret_status,
+                                       struct backend_error *ret_error);
 
 /* ---- greeting.c ---- */
 

@@ -159,8 +159,12 @@ static enum redis_step hear_answer(struct redis_connection *connection, void *co
 
 static enum backend_status load_from_cluster(struct redis_connection *connection, struct load_task *task,
                                              struct backend_error *ret_error) {
-    const struct redis_deal deal = {
-        .count = task->count, .task = task, .slot = slot_of_key, .send = send_question, .hear = hear_answer};
+    const struct redis_deal deal = {.count = task->count,
+                                    .task = task,
+                                    .slot = slot_of_key,
+                                    .send = send_question,
+                                    .hear = hear_answer,
+                                    .proves = true};
     enum backend_status status = BACKEND_TRANSIENT;
     bool *done = malloc(task->count * sizeof *done);
     redis_forget_loaded(connection);
@@ -171,6 +175,8 @@ static enum backend_status load_from_cluster(struct redis_connection *connection
     for (size_t i = 0; done && i < task->count; i++)
         task->results[i].failed = !done[i];
     free(done);
+    if (status == BACKEND_REPLACED && connection->role == BACKEND_WRITER)
+        redis_cluster_mark_anew(connection);
     return status;
 }
 

@@ -104,6 +104,8 @@ static enum redis_step look_work(struct redis_connection *connection, void *task
     enum redis_step step = redis_learn_mark(connection, ret_status, ret_error);
     if (step == REDIS_DONE)
         step = redis_compare(connection, ret_status, ret_error);
+    if (step == REDIS_DONE)
+        step = redis_look_for_applied(connection, ret_status, ret_error);
     return step == REDIS_DONE ? redis_register(connection, ret_status, ret_error) : step;
 }
 

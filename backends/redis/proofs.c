@@ -29,6 +29,9 @@
  * that is its number: so without one that was set, there is nothing to wait for.
  *
  * They outlive the connection: one that is opened anew would not know what to expect.
+ *
+ * Readers have copies of them, and ask each master over a new link, or by a new map, before they believe what it has: a reader
+ * may be there before the writer. A number alone that was evicted proves nothing to them.
  */
 #include "backends/redis/proofs.h"
 #include "backends/failure.h"
@@ -103,6 +106,32 @@ void redis_proofs_note_high(struct redis_connection *connection, struct redis_no
         see(proof, node);
 }
 
+/* ---- Shown to readers ---- */
+
+struct shown_proof {
+    unsigned slot;
+    uint64_t high, applied;
+};
+
+enum { SHOWN_MAX = 2 * REDIS_MASTERS_MAX };
+
+void redis_proofs_show(struct redis_connection *connection) {
+    const struct redis_proofs *proofs = connection->cluster->proofs;
+    struct shown_proof list[SHOWN_MAX] = {{0}};
+    for (size_t i = 0; i < proofs->count; i++)
+        list[i] = (struct shown_proof){proofs->list[i].slot, proofs->list[i].high, proofs->list[i].applied};
+    backend_nodes_show(connection->nodes, list, proofs->count * sizeof *list);
+}
+
+static void see_shown(struct redis_connection *connection) {
+    struct redis_proofs *proofs = connection->cluster->shown;
+    struct shown_proof list[SHOWN_MAX];
+    proofs->count = backend_nodes_see(connection->nodes, list, sizeof list) / sizeof *list;
+    for (size_t i = 0; i < proofs->count; i++)
+        proofs->list[i] =
+            (struct redis_proof){.slot = list[i].slot, .high = list[i].high, .applied = list[i].applied};
+}
+
 /* ---- Asked for ---- */
 
 static struct slice key_of(struct redis_connection *connection, unsigned slot) {
@@ -162,8 +191,9 @@ static enum redis_step judge(struct redis_connection *connection, struct redis_n
     if (error)
         return redis_say(connection, error, BACKEND_TRANSIENT, ret_status, ret_error);
     note_failover(connection, node, proof);
+    bool evicted = applied->type == REDIS_REPLY_NIL && proof->high && connection->role != BACKEND_WRITER;
     if (redis_number_in(high, ENTRY_VERSION_HIGHEST) < proof->high ||
-        redis_number_in(applied, UINT64_MAX) < proof->applied)
+        (redis_number_in(applied, UINT64_MAX) < proof->applied && !evicted))
         return tell_less(connection, ret_status, ret_error);
     see(proof, node);
     return REDIS_DONE;
@@ -185,10 +215,25 @@ static enum redis_step hear(struct redis_connection *connection, struct redis_no
     return step;
 }
 
+static bool is_proven(const struct redis_cluster *cluster, const struct redis_node *node) {
+    return node->proven_link == node->link.serial && node->proven_us == cluster->asked_us;
+}
+
+/* NULL: nothing. */
+static struct redis_proofs *to_prove(struct redis_connection *connection, const struct redis_node *node) {
+    struct redis_cluster *cluster = connection->cluster;
+    if (!cluster->shown)
+        return cluster->proofs;
+    if (is_proven(cluster, node))
+        return NULL;
+    see_shown(connection);
+    return cluster->shown;
+}
+
 /* One after the other: there is mostly one, and only after another link or another map. */
 enum redis_step redis_prove(struct redis_connection *connection, struct redis_node *node,
                             enum backend_status *ret_status, struct backend_error *ret_error) {
-    struct redis_proofs *proofs = connection->cluster->proofs;
+    struct redis_proofs *proofs = to_prove(connection, node);
     enum redis_step step = REDIS_DONE;
     for (size_t i = 0; proofs && i < proofs->count && step == REDIS_DONE; i++) {
         struct redis_proof *proof = &proofs->list[i];
@@ -198,6 +243,10 @@ enum redis_step redis_prove(struct redis_connection *connection, struct redis_no
             return redis_out_of_memory(connection, ret_status, ret_error);
         redisSetTimeout(connection->link->context, redis_time_left(connection, PATIENCE_MS));
         step = hear(connection, node, proof, ret_status, ret_error);
+    }
+    if (step == REDIS_DONE) {
+        node->proven_link = node->link.serial;
+        node->proven_us = connection->cluster->asked_us;
     }
     return step;
 }

@@ -170,6 +170,7 @@ struct journal_passing {
     atomic_uint_fast64_t next;
     atomic_uint_fast64_t mark;      /* journal_set_mark */
     atomic_uint_fast64_t forgotten; /* journal_forgotten */
+    uint64_t to_forget;             /* the syncer's: will be forgotten, once that is noted (retain.c) */
     atomic_bool is_kept;            /* journal_keep_space */
 };
 

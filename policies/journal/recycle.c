@@ -45,6 +45,7 @@ static bool raise_noted(struct journal *journal) {
         struct journal_passing *passing = &journal->passing[i];
         uint64_t low_water = atomic_load_explicit(&passing->low_water, memory_order_acquire);
         uint64_t mark = atomic_load(&passing->mark), forgotten = atomic_load(&passing->forgotten);
+        forgotten = passing->to_forget > forgotten ? passing->to_forget : forgotten;
         /* A mark is set before what it is about is passed. One that grows by itself can wait until something is. */
         raised |= one->version < low_water || one->forgotten < forgotten ||
                   (mark == JOURNAL_MARK_OWED) != (one->mark == JOURNAL_MARK_OWED);

@@ -30,6 +30,20 @@ static void forget(struct journal *journal, const struct journal_file *file) {
     }
 }
 
+/* Once that is noted on disk; if it cannot be, the file stays, and all that is in it. */
+static void be_about_to_forget(struct journal *journal, const struct journal_file *file) {
+    for (size_t i = 0; i < journal->space_count; i++) {
+        uint64_t version = atomic_load_explicit(&file->max_versions[i], memory_order_relaxed);
+        if (journal->passing[i].to_forget < version)
+            journal->passing[i].to_forget = version;
+    }
+}
+
+static void forget_nothing_yet(struct journal *journal) {
+    for (size_t i = 0; i < journal->space_count; i++)
+        journal->passing[i].to_forget = 0;
+}
+
 uint64_t journal_forgotten(const struct journal *journal, unsigned space) {
     return atomic_load(&journal->passing[space].forgotten);
 }
@@ -57,6 +71,7 @@ static uint64_t bytes_allowed(const struct journal *journal) {
 
 void retain_look(struct journal *journal) {
     move_clock(journal);
+    forget_nothing_yet(journal);
     pthread_mutex_lock(&journal->lock);
     journal->due_count = 0;
     uint64_t bytes = journal->retained_bytes;
@@ -72,7 +87,7 @@ void retain_look(struct journal *journal) {
             break;
         bytes -= file->size;
         journal->due_count++;
-        forget(journal, file);
+        be_about_to_forget(journal, file);
     }
     pthread_mutex_unlock(&journal->lock);
 }

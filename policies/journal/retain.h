@@ -10,7 +10,7 @@
 
 /* ---- The syncer's thread; journal_open before that has started, journal_close when it has ended ---- */
 
-/* Finds out which of them have to go, and raises what is forgotten, to be noted before they do. */
+/* Finds out which of them have to go, and what is forgotten then, to be noted before they do. */
 void retain_look(struct journal *journal);
 
 /* Retains those of the passed files that are worth it. Returns the others, for recycle_files. */

@@ -3,6 +3,7 @@
  * See loader.h. A flight goes through these states, all under loader.mutex:
  *
  *     submitted --(no flight of the key)--> QUEUED --take_batch--> FLYING --land--> gone
+ *         |                            ^---put_back---'
  *         `-------(one exists)-----> joins it, in either state
  *
  * The cache is filled after the flight has left the table, with the stamp of its first passenger: if the key
@@ -12,15 +13,20 @@
  * A passenger is answered within the backend's timeout, whatever part of that he has waited for a reader: a lookup
  * ends at the earliest deadline of its flights.
  *
+ * Where the store went back to what it was, flights may have to wait, queued, until it is safe to look them up, or their time
+ * is over; those that were looked up meanwhile are queued again (wary.h).
+ *
  * Two breakers decide whether the backend is asked: its own, and that of the namespace, for what is its table's
  * fault alone. A row that cannot be read counts for neither.
  */
 #include "policies/load/loader.h"
 #include "cache/base/progress.h"
+#include "cache/base/thread.h"
 #include "policies/absence.h"
 #include "policies/load/absence_build.h"
 #include "policies/load/flight.h"
 #include "policies/load/preload.h"
+#include "policies/load/wary.h"
 #include "policies/session.h"
 #include "policies/store.h"
 #include "policies/tell.h"
@@ -80,6 +86,7 @@ struct loader {
     struct breaker part_breaker; /* of the backend's parts: what it tells, it keeps nobody off */
     struct loader_stats stats;
     struct log_limit outage_lines; /* of the log, any thread */
+    struct wary wary;              /* any thread */
 };
 
 /* ---- Boarding: workers ---- */
@@ -178,32 +185,81 @@ void loader_submit(struct tier_ticket *ticket) {
 
 /* ---- A batch ---- */
 
-static struct line *find_work(struct loader *loader) {
-    size_t lines = loader->backend->tier->space_count;
-    for (size_t i = 0; i < lines; i++) {
-        struct line *line = &loader->lines[(loader->next_line + i) % lines];
-        if (line->first) {
-            loader->next_line = (loader->next_line + i + 1) % lines;
-            return line;
-        }
-    }
-    return NULL;
+/* Is there time left to look anything up? */
+static bool is_in_time(const struct loader *loader, uint64_t deadline_us) {
+    return monotonic_us() + (uint64_t)loader->backend->timeout_ms * US_PER_MS / LEAST_SHARE < deadline_us;
 }
 
-/* Under the mutex: queued flights of one namespace, up to BATCH_KEYS. They stay in the table. */
-static bool take_batch(struct loader *loader, struct batch *batch) {
-    struct line *line = find_work(loader);
-    batch->count = 0;
-    if (!line)
-        return false;
-    batch->space = line->first->space;
-    while (line->first && batch->count < BATCH_KEYS) {
-        batch->flights[batch->count++] = line->first;
-        line->first = line->first->next;
+/* Not to its end, whatever happens. */
+static bool must_wait(const struct loader *loader, const struct flight *flight) {
+    return wary_holds(&loader->wary, flight->space, flight->hash) && !atomic_load(&loader->stop) &&
+           is_in_time(loader, flight->deadline_us);
+}
+
+/* Up to BATCH_KEYS that need not wait. */
+static void take_from(const struct loader *loader, struct line *line, struct batch *batch) {
+    struct flight **at = &line->first;
+    while (*at && batch->count < BATCH_KEYS) {
+        struct flight *flight = *at;
+        if (must_wait(loader, flight)) {
+            at = &flight->next;
+            continue;
+        }
+        batch->space = flight->space;
+        batch->flights[batch->count++] = flight;
+        *at = flight->next;
     }
-    if (!line->first)
-        line->end = &line->first;
-    return true;
+    if (!*at)
+        line->end = at;
+}
+
+/* Under the mutex: queued flights of one namespace. They stay in the table. */
+static bool take_batch(struct loader *loader, struct batch *batch) {
+    size_t lines = loader->backend->tier->space_count;
+    batch->count = 0;
+    for (size_t i = 0; i < lines && batch->count == 0; i++) {
+        size_t at = (loader->next_line + i) % lines;
+        take_from(loader, &loader->lines[at], batch);
+        if (batch->count > 0) {
+            loader->next_line = (at + 1) % lines;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Before those that came later. */
+static void put_back(struct loader *loader, struct batch *batch) {
+    pthread_mutex_lock(&loader->mutex);
+    struct line *line = &loader->lines[batch->space->number];
+    for (; batch->count > 0; batch->count--) {
+        struct flight *flight = batch->flights[batch->count - 1];
+        flight->next = line->first;
+        if (!line->first)
+            line->end = &flight->next;
+        line->first = flight;
+    }
+    pthread_mutex_unlock(&loader->mutex);
+}
+
+/* With the mutex. */
+static bool any_waits(const struct loader *loader) {
+    bool waits = false;
+    for (size_t i = 0; i < loader->backend->tier->space_count && !waits; i++)
+        waits = loader->lines[i].first != NULL;
+    return waits;
+}
+
+/* With the mutex, which is let go meanwhile. */
+static void await_work(struct loader *loader) {
+    if (!any_waits(loader)) {
+        pthread_cond_wait(&loader->work, &loader->mutex);
+        return;
+    }
+    condition_wait_until(&loader->work, &loader->mutex, monotonic_us() + WARY_POLL_US);
+    pthread_mutex_unlock(&loader->mutex);
+    wary_urge(&loader->wary);
+    pthread_mutex_lock(&loader->mutex);
 }
 
 /* From here on nobody boards these flights. */
@@ -277,11 +333,6 @@ static uint64_t earliest_deadline_us(const struct batch *batch) {
     return earliest;
 }
 
-/* Is there time left to look anything up? */
-static bool is_in_time(const struct loader *loader, uint64_t deadline_us) {
-    return monotonic_us() + (uint64_t)loader->backend->timeout_ms * US_PER_MS / LEAST_SHARE < deadline_us;
-}
-
 /* One call of the backend for all flights of the batch. */
 static enum backend_status look_up(struct reader *reader, struct batch *batch) {
     struct session *session = &reader->session;
@@ -299,10 +350,11 @@ static enum backend_status look_up(struct reader *reader, struct batch *batch) {
     batch->partial = status == BACKEND_TRANSIENT && session->connection->partial;
     if (batch->partial)
         return BACKEND_OK;
-    if (status != BACKEND_REPLACED)
-        return status;
-    session_close(session); /* the writer finds it out as well, and opens what is there now first */
-    return BACKEND_TRANSIENT;
+    if (status == BACKEND_REPLACED) {
+        session_close(session); /* the writer finds it out as well, and opens what is there now first */
+        wary_suspect(&reader->loader->wary);
+    }
+    return status;
 }
 
 /* Once more on a new connection, if there is reason to think that it is only the old one, and time. */
@@ -502,6 +554,7 @@ static void run_one_by_one(struct reader *reader, struct batch *batch) {
             continue;
         if (status == BACKEND_OK || status == BACKEND_PERMANENT) {
             status = look_up(reader, one);
+            status = status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status;
             report(reader, batch->space, status);
         }
         land_one(reader, one, status);
@@ -518,8 +571,14 @@ static void run_sorted(struct reader *reader, struct batch *batch) {
         fail_batch(loader, batch);
         return;
     }
+    unsigned begun = wary_begin(&loader->wary);
     enum backend_status status = look_up_patiently(reader, batch);
-    report(reader, batch->space, status);
+    bool replaced = status == BACKEND_REPLACED;
+    report(reader, batch->space, replaced ? BACKEND_OK : status); /* it is there, and answers */
+    if (replaced || (status == BACKEND_OK && wary_distrusts(&loader->wary, begun))) {
+        put_back(loader, batch);
+        return;
+    }
     report_parts(reader, batch, status);
     if (batch->count == 1)
         land_one(reader, batch, status);
@@ -601,7 +660,7 @@ static void *reader_main(void *argument) {
         }
         if (!take_batch(loader, batch)) {
             if (!follow(reader))
-                pthread_cond_wait(&loader->work, &loader->mutex);
+                await_work(loader);
             continue;
         }
         pthread_mutex_unlock(&loader->mutex);
@@ -620,11 +679,12 @@ struct loader *loader_create(struct tier_backend *backend) {
     if (!loader)
         return NULL;
     loader->backend = backend;
+    loader->wary.backend = backend;
     loader->reader_count = backend->options.readers;
     loader->readers = calloc(loader->reader_count, sizeof *loader->readers);
     loader->lines = calloc(lines, sizeof *loader->lines);
     pthread_mutex_init(&loader->mutex, NULL);
-    pthread_cond_init(&loader->work, NULL);
+    condition_init(&loader->work);
     breaker_init(&loader->breaker, monotonic_us());
     breaker_init(&loader->part_breaker, monotonic_us());
     atomic_init(&loader->in_doubt, true);

@@ -23,6 +23,7 @@
 #include "policies/tell.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/touches.h"
+#include "policies/write/writer.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -172,7 +173,8 @@ static void tell_progress(struct preload *preload) {
                   preload->space->options.name, preload->done, preload->names.count);
 }
 
-/* Keys that memory does not know, each with the stamp of that look. */
+/* Keys that memory does not know, each with the stamp of that look. Of a store that went back (wary.h) those of which it may have
+ * something older are left to the first miss. */
 struct unknown {
     struct slice keys[STEP_KEYS];
     uint64_t stamps[STEP_KEYS];
@@ -185,8 +187,9 @@ static void find_unknown(const struct space *space, const struct slice *keys, si
     ret_unknown->count = 0;
     for (size_t i = 0; i < count_keys; i++) {
         struct cache_cursor cursor;
-        if (cache_seek(cache, space->number, keys[i], cache_hash(cache, keys[i]), now, &cursor) ==
-            CACHE_UNKNOWN) {
+        uint64_t hash = cache_hash(cache, keys[i]);
+        bool unknown = cache_seek(cache, space->number, keys[i], hash, now, &cursor) == CACHE_UNKNOWN;
+        if (unknown && !writer_may_lack(space->backend->writer, space, hash)) {
             ret_unknown->keys[ret_unknown->count] = keys[i];
             ret_unknown->stamps[ret_unknown->count++] = cursor.stamp;
         }
@@ -210,8 +213,11 @@ static enum backend_status fill(struct preload *preload, const struct slice *key
     find_unknown(space, keys, count_keys, &now, &unknown);
     if (unknown.count == 0)
         return BACKEND_OK;
+    unsigned losses = writer_losses(space->backend->writer);
     enum backend_status status =
         session_load(&preload->session, space, unknown.keys, unknown.count, now.seconds, results);
+    if (status == BACKEND_OK && writer_losses(space->backend->writer) != losses)
+        return BACKEND_TRANSIENT;
     for (size_t i = 0; status == BACKEND_OK && i < unknown.count; i++)
         preload->filled += results[i].found && !results[i].unfit &&
                            take_entry(space, &results[i].entry, unknown.stamps[i], &now);

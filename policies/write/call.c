@@ -9,6 +9,7 @@
 #include "policies/slow_log.h"
 #include "policies/store.h"
 #include "policies/tell.h"
+#include "policies/write/at_risk.h"
 #include "policies/write/copy.h"
 #include "policies/write/failover.h"
 #include "policies/write/internal.h"
@@ -371,6 +372,7 @@ static void lose(struct writer *writer) {
             "%s while it was open; changes are kept in memory and journal until a store is there again",
             writer->session.error.message);
     session_close(&writer->session);
+    at_risk_note_loss(writer);
     absence_lose_sight(writer->backend);
     writer->reached = false;
     if (writer->backend->loader)
@@ -451,7 +453,7 @@ static void note_log(struct writer *writer) {
 }
 
 static void note_batch(struct writer *writer, struct backend_connection *connection) {
-    writer->store_applied = connection->applied;
+    regress_expect(writer, connection->applied);
     count_add(&writer->counters.replica_waits, connection->replica_waits);
     count_add(&writer->counters.replica_short, connection->replica_short);
     connection->replica_waits = connection->replica_short = 0;
@@ -605,7 +607,7 @@ bool call_look(struct writer *writer) {
         return !store_is_lost(writer->backend->store);
     }
     writer->session.connection->call_until_us = 0;
-    uint64_t began_us = monotonic_us();
+    uint64_t began_us = monotonic_us(), applied = writer->session.connection->applied;
     progress_note(&writer->progress, PROGRESS_CALLS);
     enum backend_status status =
         writer->backend->type->look(writer->session.connection, &writer->session.error);
@@ -614,6 +616,8 @@ bool call_look(struct writer *writer) {
     absence_note_foreign(writer->backend, writer->session.connection->foreign);
     follow(writer);
     writer->seen = status == BACKEND_OK;
+    if (writer->session.connection->applied != applied)
+        regress_expect(writer, writer->session.connection->applied);
     if (status == BACKEND_REPLACED)
         judged(writer, NULL, status);
     else if (status == BACKEND_OK || writer->session.connection->partial)

@@ -29,7 +29,8 @@
 
 enum {
     CAPACITY_KEPT = 16384,
-    PROGRESS_US = 2000000,
+    PROGRESS_US = 2000000, /* of a recovery, between two lines of the log at first; doubles */
+    PROGRESS_LONGEST_US = 600000000,
     SUPERSEDED_PAUSE_US = 60000000, /* between two lines of the log */
     ASIDE_PAUSE_US = 50000,
     ASIDE_PAUSE_LONGEST_US = 500000,
@@ -448,8 +449,11 @@ void flusher_watch_recovery(struct flusher *flusher, uint64_t now_us) {
     } else if (!flusher->recovering) {
         flusher->recovering = true;
         flusher->told_us = now_us;
-    } else if (now_us - flusher->told_us >= PROGRESS_US) {
+        flusher->tell_pause_us = PROGRESS_US;
+    } else if (now_us - flusher->told_us >= flusher->tell_pause_us) {
         flusher->told_us = now_us;
+        flusher->tell_pause_us = 2 * flusher->tell_pause_us < PROGRESS_LONGEST_US ? 2 * flusher->tell_pause_us
+                                                                                  : PROGRESS_LONGEST_US;
         tell_progress(flusher->space);
     }
 }

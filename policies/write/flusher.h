@@ -27,6 +27,7 @@ struct flusher {
     struct bytes bytes;
     uint64_t batch_since; /* `since` of the oldest element in it, UINT64_MAX: none */
     struct marks marks;   /* by which batch the store had what */
+    uint64_t had_until;   /* a store that went back had all up to this version, the last time (at_risk.h) */
     /* what has to be flushed beside the queues: put back for want of memory */
     struct dirty *again;
     size_t again_count, again_capacity;
@@ -36,9 +37,9 @@ struct flusher {
     uint64_t aside_since, aside_until_us, aside_pause_us; /* since: no later than that of any of them */
     /* the front that was seen last, and when: an age that does not depend on the wall clock */
     uint64_t front_popped, front_seen_us;
-    /* what recovery restored is not all in the backend yet; when the log last said so */
+    /* what recovery restored is not all in the backend yet; when the log last said so, and how long it says nothing then */
     bool recovering;
-    uint64_t told_us;
+    uint64_t told_us, tell_pause_us;
     /* the quarantine's file could not be written: nothing is flushed before, monotonic us */
     uint64_t held_until_us;
     bool quarantine_fails;

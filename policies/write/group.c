@@ -174,7 +174,7 @@ static bool look(struct group *group, size_t index, const struct cache_time *now
         return true;
     if (!look_into_memory(group, item, now))
         return false;
-    if (item->known)
+    if (item->known && !item->asks)
         return true;
     item->answered_blindly = need == NEED_EXISTENCE && item->tries == 0 && /* memory has known it, else */
                              request->space->options.existence == EXISTENCE_MEMORY;
@@ -183,6 +183,10 @@ static bool look(struct group *group, size_t index, const struct cache_time *now
 }
 
 static bool keep_row(struct group *group, struct group_item *item, const struct load_result *result) {
+    struct cache_time now = tier_now(request_of(item)->space->tier);
+    if (item->asks)
+        group_forget_copy(request_of(item), &now);
+    item->known &= !item->asks;
     item->row_found = result->found;
     item->unfit = result->unfit;
     if (!result->found || result->unfit)
@@ -396,7 +400,8 @@ static void evaluate_item(struct writer *writer, size_t index, const struct cach
         item->result.marks = item->change.marks;
     }
     item->unfit &= item->change.kind == CHANGE_NONE;
-    item->again = item->known && !earlier && change_was_denied(request->space, request, &item->change);
+    item->again = item->denied =
+        item->known && !earlier && change_was_denied(request->space, request, &item->change);
 }
 
 /* ---- Memory and answers ---- */

@@ -12,6 +12,9 @@
  * outcome of that, be it a set. It cannot be after a delete, which leaves no version in every kind of store: what follows
  * on such a one waits until it has been committed.
  *
+ * What memory denies is not committed, so nobody has asked the store yet: that may be one that came back empty, and memory's
+ * copy all that is left. It is forgotten only when the row has been loaded, over a link that is known to lead to the same store.
+ *
  * A change that was tried before, with an outcome that nobody knows (the connection was lost), and now meets a newer row,
  * may have been applied, and another node's change may be built on it. It is never evaluated anew, as an incr might count
  * twice; its client is told that it has failed.
@@ -100,6 +103,7 @@ static void follow(struct group *group) {
         struct group_item *item = &group->items[i];
         const struct group_item *earlier = group_earlier_item(group, i);
         item->again |= earlier && earlier->again && item->fate == ITEM_FINE;
+        item->denied |= earlier && earlier->denied && item->again;
         item->is_ahead = is_behind(mutation_of(group, item)) || (earlier && earlier->is_ahead);
         if (item->again && !item->waits && item->tries + 1 >= TRIES_MAX) {
             item->again = false;
@@ -113,7 +117,7 @@ void group_find_again(struct group *group) {
     follow(group);
 }
 
-static void forget_copy(const struct request *request, const struct cache_time *now) {
+void group_forget_copy(const struct request *request, const struct cache_time *now) {
     struct cache_cursor cursor;
     cache_seek(request->space->tier->cache, request->space->number, request->key, request->hash, now,
                &cursor);
@@ -131,14 +135,16 @@ void group_keep_again(struct writer *writer) {
     for (size_t i = 0; i < count_all; i++) {
         struct tier_ticket *ticket = group->items[i].ticket;
         unsigned tries = group->items[i].tries + !group->items[i].waits;
+        bool denied = group->items[i].denied;
         if (!group->items[i].again)
             continue;
         if (group->items[i].is_ahead)
             some_behind = true;
-        else
-            forget_copy(&ticket->request, &now);
+        else if (!denied)
+            group_forget_copy(&ticket->request, &now);
         group_add_item(group, ticket);
         group->items[group->count - 1].tries = tries;
+        group->items[group->count - 1].asks = denied;
         count(&writer->counters.write_through_again);
     }
     group->is_behind = some_behind;

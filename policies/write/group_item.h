@@ -38,8 +38,11 @@ struct group_item {
     bool overtaken; /* a later change of the key has been applied */
     bool waits;     /* it was not evaluated yet, as those before it have to be committed first */
     bool again;     /* it is to be evaluated, or anew */
-    bool is_ahead;  /* the store has an older row than what it, or one before it, was computed from */
-    bool restored;  /* what memory had of its key has gone to the store before the group (group_restore.c) */
+    bool
+        denied; /* that, because memory denied it, or one before it, and another node may have changed the row */
+    bool asks;     /* it was denied: the row counts, and memory's copy goes when it is loaded */
+    bool is_ahead; /* the store has an older row than what it, or one before it, was computed from */
+    bool restored; /* what memory had of its key has gone to the store before the group (group_restore.c) */
     enum item_fate fate;
 };
 
@@ -69,8 +72,12 @@ bool group_must_wait(const struct group_item *earlier, const struct cache_view *
  * what became of them. */
 void group_find_again(struct group *group);
 
-/* Once the others are done and answered: makes a group of those, and memory forgets what they were computed from. */
+/* Once the others are done and answered: makes a group of those, and memory forgets what they were computed from, unless the store
+ * has yet to be asked. */
 void group_keep_again(struct writer *writer);
+
+/* Memory forgets what it has of the key, unless it is dirty. */
+void group_forget_copy(const struct request *request, const struct cache_time *now);
 
 /* ---- group_restore.c ---- */
 

@@ -9,8 +9,9 @@
 #include "policies/write/group_item.h"
 #include "policies/write/internal.h"
 
-/* What memory holds of the key, be it believed at the moment or not, copied as a row. False: nothing, or no memory. */
-static bool take_row(struct group *group, const struct request *request, struct mutation *ret_put) {
+/* What memory holds of the key, be it believed at the moment or not, copied as a row. False: nothing, or no memory for it. */
+static bool take_row(struct group *group, const struct request *request, struct mutation *ret_put,
+                     bool *ret_no_memory) {
     struct cache *cache = request->space->tier->cache;
     struct cache_time now = tier_now(request->space->tier);
     struct cache_cursor cursor;
@@ -20,6 +21,7 @@ static bool take_row(struct group *group, const struct request *request, struct 
     if (held) {
         struct slice value = bytes_copy(&group->bytes, cursor.view.value);
         held = value.data != NULL || cursor.view.value.size == 0;
+        *ret_no_memory = !held;
         *ret_put = (struct mutation){.table = &request->space->options.table,
                                      .kind = MUTATION_PUT,
                                      .entry = rewrite_entry(&cursor.view, request->key, value)};
@@ -32,9 +34,12 @@ static size_t gather_rows(struct group *group) {
     size_t gathered = 0;
     for (size_t i = 0; i < group->count; i++) {
         struct group_item *item = &group->items[i];
+        bool no_memory = false;
         item->restored = item->fate == ITEM_FINE && !group_earlier_item(group, i) &&
-                         take_row(group, request_of(item), &group->some[gathered]);
+                         take_row(group, request_of(item), &group->some[gathered], &no_memory);
         gathered += item->restored;
+        if (no_memory) /* nothing to compute from, as below */
+            item->fate = ITEM_FAILED;
     }
     return gathered;
 }

@@ -11,6 +11,7 @@
 #include "cache/base/progress.h"
 #include "policies/breaker.h"
 #include "policies/session.h"
+#include "policies/write/at_risk.h"
 #include "policies/write/barrier.h"
 #include "policies/write/call.h"
 #include "policies/write/company.h"
@@ -66,6 +67,7 @@ struct writer {
     uint64_t noted_at_us;    /* and when that was written */
     atomic_bool looked;      /* at the store since draining began */
     struct rewrite rewrite;
+    struct at_risk at_risk;
     bool owes; /* the store lacks what it had, until the rewrite is done */
     /* As the first connection was opened: it lacked something, by its high version; and the last batch that it had. What
      * recovery writes raises that. */
@@ -75,7 +77,8 @@ struct writer {
     size_t next_flusher;
     struct log_limit outage_lines; /* of the log: failures and recoveries */
     /* A store that is lost over and over has the same number of each. */
-    struct log_limit lost_lines, back_lines, older_lines, ahead_lines, rewritten_lines, failover_lines;
+    struct log_limit lost_lines, back_lines, older_lines, ahead_lines, rewritten_lines, failover_lines,
+        past_lines;
     struct company_told company;
     uint64_t superseded_told, superseded_told_us; /* of counters.superseded_unexplained; when, monotonic */
     struct group group;

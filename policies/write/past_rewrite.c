@@ -65,10 +65,12 @@ static void add_space(struct past_rewrite *self, struct space *space, uint64_t s
         self->missing = forgotten;
 }
 
+bool past_rewrite_is_of_use(const struct writer *writer) {
+    return writer->tier->journal && writer->backend->type->remembers_deletes;
+}
+
 struct past_rewrite *past_rewrite_create(struct writer *writer, uint64_t mark) {
     size_t count_spaces = writer->flusher_count;
-    if (!writer->tier->journal || !writer->backend->type->remembers_deletes)
-        return NULL;
     struct past_rewrite *self = calloc(1, sizeof *self + count_spaces * sizeof self->spaces[0]);
     if (!self)
         return NULL;
@@ -310,6 +312,10 @@ uint64_t past_rewrite_missing(const struct past_rewrite *self) {
     return self->missing;
 }
 
+bool past_rewrite_lacks_memory(const struct past_rewrite *self) {
+    return self->no_memory;
+}
+
 bool past_rewrite_is_whole(const struct past_rewrite *self) {
-    return !self->no_memory && journal_past_unread(self->past) == 0;
+    return journal_past_unread(self->past) == 0;
 }

@@ -13,7 +13,10 @@
 struct past_rewrite;
 struct writer;
 
-/* mark: the store has all up to this batch (marks.h); 0: nobody knows. NULL: there is nothing to read, or no memory. */
+/* Is there a journal that says something of this kind of store? */
+bool past_rewrite_is_of_use(const struct writer *writer);
+
+/* mark: the store has all up to this batch (marks.h); 0: nobody knows. NULL: no memory, or the journal does not open. */
 struct past_rewrite *past_rewrite_create(struct writer *writer, uint64_t mark);
 void past_rewrite_free(struct past_rewrite *self); /* NULL is allowed */
 
@@ -32,7 +35,10 @@ uint64_t past_rewrite_written(const struct past_rewrite *self);
 /* Of changes up to this version, some may have been in no file any more although the store may lack them; 0: none. */
 uint64_t past_rewrite_missing(const struct past_rewrite *self);
 
-/* False: a file could not be read, or there was no memory. */
+/* Some of it was passed over, and it is to be begun again. */
+bool past_rewrite_lacks_memory(const struct past_rewrite *self);
+
+/* False: a file could not be read. */
 bool past_rewrite_is_whole(const struct past_rewrite *self);
 
 #endif

@@ -2,6 +2,7 @@
 /* See regress.h. */
 #include "policies/write/regress.h"
 #include "cache/base/clock_text.h"
+#include "policies/store.h"
 #include "policies/tell.h"
 #include "policies/write/internal.h"
 
@@ -40,6 +41,11 @@ static void tell_nothing(struct writer *writer, uint64_t acknowledged) {
         name_of(writer), clock_text(acknowledged, 0, had));
 }
 
+void regress_expect(struct writer *writer, uint64_t applied) {
+    writer->store_applied = applied;
+    atomic_store(&writer->backend->store->acknowledged, applied);
+}
+
 uint64_t regress_mark(const struct writer *writer, bool other) {
     uint64_t applied = writer->session.connection->applied;
     return !other && applied < writer->store_applied ? applied : 0;
@@ -63,7 +69,7 @@ bool regress_note(struct writer *writer, uint64_t version, bool other) {
         rewrite_begin(writer, regress_mark(writer, other));
     writer->store_version = version;
     if (applied) /* else the store does not take it now */
-        writer->store_applied = applied;
+        regress_expect(writer, applied);
     return older || lacks;
 }
 
@@ -85,7 +91,7 @@ void regress_look_back(struct writer *writer) {
     bool owed = noted == JOURNAL_MARK_OWED;
     if (!session_is_open(&writer->session)) { /* it is compared when it is there */
         writer->owes |= owed;
-        writer->store_applied = owed ? 0 : noted;
+        regress_expect(writer, owed ? 0 : noted);
         return;
     }
     bool lacks = !owed && applied < noted; /* or has no number of this server, whatever it has of others */

@@ -20,6 +20,10 @@ struct writer;
  * another one in its place. True: they went back. */
 bool regress_note(struct writer *writer, uint64_t version, bool other);
 
+/* The store has all up to this batch, or has to have; 0: nobody knows. Readers take one that has less for one that went back
+ * (backend_options.acknowledged). */
+void regress_expect(struct writer *writer, uint64_t applied);
+
 /* By its number: up to which batch it has all, where it is the store that it was; 0: nobody knows. */
 uint64_t regress_mark(const struct writer *writer, bool other);
 

@@ -7,7 +7,10 @@
 #include "policies/write/past_rewrite.h"
 #include "policies/write/row_batch.h"
 
-enum { REST_US = 500000 /* for a part of the store that is away */ };
+enum {
+    REST_US = 500000, /* for a part of the store that is away */
+    MEMORY_REST_US = 50000
+};
 
 /* What a step writes. */
 struct copied {
@@ -20,7 +23,7 @@ struct copied {
 
 /* There is none yet while the first connection is made. */
 static bool has_past(const struct writer *writer) {
-    return writer->tier->journal && writer->backend->type->remembers_deletes;
+    return past_rewrite_is_of_use(writer);
 }
 
 /* On disk before anything is written: from then on the store's number grows again. */
@@ -69,6 +72,7 @@ static void begin(struct writer *writer, uint64_t mark, bool in_journal) {
     rewrite->past = NULL;
     atomic_store(&rewrite->running, true);
     writer->owes = true;
+    at_risk_begin(writer, rewrite->mark); /* before readers believe what is there (store_found) */
     for (size_t i = 0; i < writer->flusher_count; i++)
         marks_go_back(&writer->flushers[i].marks, rewrite->mark);
     halt_keeping(writer, true);
@@ -151,14 +155,14 @@ static void forget_superseded(struct space *space, const struct mutation *mutati
     cache_release(&cursor);
 }
 
-static void rest(struct rewrite *rewrite) {
-    rewrite->rests_until_us = monotonic_us() + REST_US;
+static void rest(struct rewrite *rewrite, uint64_t pause_us) {
+    rewrite->rests_until_us = monotonic_us() + pause_us;
 }
 
 /* Whether the walk goes on behind the step in hand. */
 static bool may_go_on(struct rewrite *rewrite) {
     if (rewrite->partial && rewrite->again) {
-        rest(rewrite);
+        rest(rewrite, REST_US);
         return false;
     }
     rewrite->left |= rewrite->partial;
@@ -179,6 +183,8 @@ static bool step(struct writer *writer, struct space *space) {
         rewrite->walk = more ? walk : (struct cache_walk){0};
         rewrite->space += !more;
     }
+    if (copied.batch.no_memory)
+        rest(rewrite, MEMORY_REST_US);
     row_batch_free(&copied.batch);
     return fine;
 }
@@ -188,7 +194,7 @@ static bool walk_again(struct rewrite *rewrite) {
     rewrite->left = false;
     rewrite->again = true;
     rewrite->space = 0;
-    rest(rewrite);
+    rest(rewrite, REST_US);
     return false;
 }
 
@@ -265,18 +271,41 @@ static void finish(struct writer *writer) {
     tell_end(writer);
     rewrite_end(writer);
     writer->owes = false;
+    at_risk_end(writer);
     atomic_store(&writer->rewrite.running, false);
+}
+
+/* What is not read would be lost, so it is owed until there is memory. */
+static void begin_past_later(struct writer *writer) {
+    tell_of_backend(
+        writer->backend, &writer->past_lines, LOG_LEVEL_ERROR,
+        "backend %s: there is no memory to read what the journal has for a store that went back. It is tried again, and missing there until then",
+        writer->backend->options.store.name);
+    rewrite_end(writer);
+    rest(&writer->rewrite, MEMORY_REST_US);
+}
+
+/* Until it is done. False: not now. */
+static bool run_past(struct writer *writer, enum past_rewrite_status *ret_status) {
+    struct rewrite *rewrite = &writer->rewrite;
+    if (!rewrite->past)
+        rewrite->past = past_rewrite_create(writer, rewrite->mark);
+    if (rewrite->past)
+        *ret_status = past_rewrite_run(writer, rewrite->past);
+    if (rewrite->past && !past_rewrite_lacks_memory(rewrite->past))
+        return true;
+    begin_past_later(writer);
+    return false;
 }
 
 static bool run_journal(struct writer *writer) {
     struct rewrite *rewrite = &writer->rewrite;
-    if (!rewrite->past)
-        rewrite->past = past_rewrite_create(writer, rewrite->mark);
+    enum past_rewrite_status status = PAST_REWRITE_DONE;
     rewrite->partial = false;
-    enum past_rewrite_status status =
-        rewrite->past ? past_rewrite_run(writer, rewrite->past) : PAST_REWRITE_DONE;
+    if (has_past(writer) && !run_past(writer, &status))
+        return false;
     if (rewrite->partial)
-        rest(rewrite);
+        rest(rewrite, REST_US);
     if (status == PAST_REWRITE_DONE)
         finish(writer);
     return status == PAST_REWRITE_MORE;
@@ -284,9 +313,18 @@ static bool run_journal(struct writer *writer) {
 
 bool rewrite_run(struct writer *writer) {
     struct rewrite *rewrite = &writer->rewrite;
-    if (!rewrite_is_running(writer) || monotonic_us() < rewrite->rests_until_us)
+    if (!rewrite_is_running(writer))
+        return false;
+    if (at_risk_read(writer)) /* whatever the store does: loads wait for it */
+        return true;
+    if (monotonic_us() < rewrite->rests_until_us)
         return false;
     if (rewrite->in_journal)
         return call_is_admitted(writer) && run_journal(writer);
     return run_memory(writer, &rewrite->in_journal);
+}
+
+uint64_t rewrite_rests_until(const struct writer *writer) {
+    uint64_t until_us = writer->rewrite.rests_until_us;
+    return rewrite_is_running(writer) && monotonic_us() < until_us ? until_us : UINT64_MAX;
 }

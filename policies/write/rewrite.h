@@ -68,6 +68,9 @@ struct entry rewrite_entry(const struct cache_view *view, struct slice key, stru
 /* A step, unless the backend is away. True: there is more to do at once. */
 bool rewrite_run(struct writer *writer);
 
+/* When it goes on after a rest, monotonic us; UINT64_MAX: it does not rest. */
+uint64_t rewrite_rests_until(const struct writer *writer);
+
 /* Any thread. */
 bool rewrite_is_running(const struct writer *writer);
 

@@ -233,6 +233,7 @@ static uint64_t pass(struct writer *writer) {
     answer_looks(writer, looks_wanted);
     if (call_upkeep(writer, now_us) || rewrites)
         return now_us;
+    wake_at = earlier(wake_at, rewrite_rests_until(writer));
     return earlier(earlier(next_due(writer, now_us), wake_at), writer->upkeep_at);
 }
 
@@ -308,6 +309,7 @@ static void *writer_main(void *argument) {
     barriers_check(writer, monotonic_us(), true);
     copies_end(writer);
     rewrite_end(writer);
+    at_risk_end(writer);
     return NULL;
 }
 
@@ -395,6 +397,7 @@ void writer_destroy(struct writer *writer) {
     free(writer->flushers);
     group_free(&writer->group);
     touches_free(writer);
+    at_risk_free(writer);
     pthread_cond_destroy(&writer->work);
     pthread_cond_destroy(&writer->errand_done);
     pthread_mutex_destroy(&writer->mutex);
@@ -448,6 +451,14 @@ unsigned writer_ask_look(struct writer *writer) {
 
 bool writer_has_looked(const struct writer *writer, unsigned look) {
     return (int)(atomic_load(&writer->looks_done) - look) >= 0;
+}
+
+unsigned writer_losses(const struct writer *writer) {
+    return atomic_load(&writer->at_risk.losses);
+}
+
+bool writer_may_lack(const struct writer *writer, const struct space *space, uint64_t hash) {
+    return at_risk_has(writer, space, hash);
 }
 
 bool writer_rewrites(const struct writer *writer) {

@@ -77,6 +77,14 @@ unsigned writer_ask_look(struct writer *writer);
 bool writer_has_looked(const struct writer *writer, unsigned look);
 bool writer_rewrites(const struct writer *writer);
 
+/* ---- For whoever loads (load/wary.h). Any thread ---- */
+
+/* How often the store was found to have lost something so far: what is loaded meanwhile may be what it went back to. */
+unsigned writer_losses(const struct writer *writer);
+
+/* Whether changes of a key with this hash that the store had acknowledged may have yet to be written to it again. */
+bool writer_may_lack(const struct writer *writer, const struct space *space, uint64_t hash);
+
 /* Since when (monotonic us) its thread has not looked at what waits, being at work: what it has not seen is no older.
  * 0: it rests, and is about to see whatever comes. Any thread. */
 uint64_t writer_unseen_since(const struct writer *writer);

@@ -188,6 +188,36 @@ def test_an_older_copy_gets_what_memory_and_journal_have(serve, redis, config, l
     assert said.count(LOST) == 1 and said.count(OLDER) == 1, said
 
 
+def reads_in_a_loop(end, server, older):
+    """Of rows that memory does not hold."""
+    with server.client() as client:
+        number = 0
+        while not end.is_set():
+            number = (number + 1) % 200
+            client.command(f"forget sess:{number}")
+            kind, value = client.ask(f"sess:{number}")
+            if kind != "error" and value != (b"new" if number < 100 else None):
+                older.append((number, value))
+
+
+@pytest.mark.threads
+def test_nothing_older_is_read_of_an_older_copy(serve, redis, config):
+    """Be it before it is found out or after: loads wait until what the journal has is written again."""
+    server = serve(config)
+    client = server.client()
+    store(client, 200, b"old")
+    client.sync()
+    keep_copy(redis)
+    store(client, 100)
+    assert all(client.delete(f"sess:{i}") == b"DELETED" for i in range(100, 200))
+    client.sync()
+    older = []
+    with Background(reads_in_a_loop, server, older), Background(reads_in_a_loop, server, older):
+        restore_copy(redis)
+        eventually(lambda: REWRITTEN in server.log())
+    assert not older
+
+
 def test_no_change_is_made_of_an_older_copy(serve, redis, config, layout):
     """What memory holds goes there before anything is counted on from the rows that are there."""
     server = serve(config)
@@ -368,3 +398,18 @@ def test_each_node_notices_though_the_other_writes_on(tmp_path, redis, layout, l
         busy.client().sync()
         expect_rows(redis, layout, 50, prefix="sess:a")
         expect_rows(redis, layout, 50, prefix="sess:b")
+
+
+def test_a_copy_is_kept_until_the_store_is_known_to_be_the_same(tmp_path, redis, layout):
+    """What memory denies is asked of the store where there are several nodes: of one that came back empty, for all it knows."""
+    with Server(tmp_path / "a", config=configured(redis, layout, node=1)) as server, \
+            Server(tmp_path / "b", config=configured(redis, layout, node=2)):
+        client = server.client()
+        store(client, 10, b"5", "wt:")
+        eventually(lambda: client.stats("backends")["local:other_nodes"] == "1")
+        for i in range(3):
+            restart_empty(redis)
+            replies = client.store("add", f"wt:{i}", b"7"), client.store("add", f"wt:{i + 5}", b"7")
+            assert b"STORED" not in replies
+            eventually(lambda i=i: client.store("add", f"wt:{i}", b"7") == b"NOT_STORED")
+            assert client.incr(f"wt:{i}", 1) == b"%d" % 6

@@ -41,10 +41,11 @@ class OwnKey(Key):
     def __init__(self, space, name, counter):
         super().__init__(space, name, counter)
         self.line = [None]  # what it was since all was compared
+        self.earlier = []  # and before that
         self.late = []
         self.loose = None
         self.loose_until = None  # what is sent after this moment cannot be lost by what made it loose
-        self.at_stake = False  # the store is about to go back: a delete, which memory does not keep, may be undone
+        self.at_stake = None  # the store is about to go back: what a delete, which memory does not keep, may come to
         self.forgets = False  # it goes back in this round, and memory forgets what has failed, or was denied
         self.unsure = False
         self.generation = 0  # another one: what a reader has seen before means nothing
@@ -96,7 +97,7 @@ class OwnKey(Key):
             self.generation += 1
         self.line = unique(self.line + states)
         if self.at_stake and None in states:
-            self.loosen(LOST)
+            self.loosen(self.at_stake)
         self.newest = self.newest[-200:] + [(time.monotonic(), number_of(states))]
 
     def unanswered(self, operation, began, why="no answer"):
@@ -106,6 +107,10 @@ class OwnKey(Key):
             self.line = unique(self.line + self.states)
             if self.forgets and self.loose != LOST:
                 self.may_be_lost()
+
+    def is_untouched(self):
+        """Since all was compared."""
+        return len(self.line) == 1 and not self.late
 
     def may_be_lost(self):
         """Memory has forgotten it."""
@@ -132,13 +137,13 @@ class OwnKey(Key):
             self.note(f"may be {how} from here on" + (", or all of it" if empty else ""))
             self.loose = LOST if LOST in (self.loose, how) else how
             self.loose_until = until
-            self.line = unique(self.line + self.states + ([None] if empty else []))
+            self.line = unique(self.line + self.states + ([None] if empty else []) + (self.earlier if empty and how == LOST else []))
             self.generation += 1
 
     def fasten(self):
         """The store has gone back as far as it will."""
         with self.lock:
-            self.at_stake = False
+            self.at_stake = None
             if self.loose:
                 self.loose_until = time.time()
 
@@ -148,9 +153,10 @@ class OwnKey(Key):
     def settle(self, state):
         with self.lock:
             self.note(f"in the store: {str(state)[:100]}")
+            self.earlier = unique(self.earlier + self.line)[-200:]
             self.states, self.line, self.late = [state], [state], []
             self.loose = self.loose_until = None
-            self.at_stake = self.forgets = False
+            self.at_stake, self.forgets = None, False
             self.generation += 1
             self.newest = []
 

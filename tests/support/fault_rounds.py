@@ -7,12 +7,15 @@ everything is let come back, `sync`, and what memory and store have is compared 
 
 What may be lost, where a fault lets the store go back to what it was (docs/design.md, Promises):
 
-    the server of the key lives, and memory holds it     nothing: it is written again
+    the server of the key lives, and memory holds it,    nothing: it is written again
+        or the journal (write-behind)
     it was killed in the same round                      what the store lacks
-    memory has forgotten it: a delete; a write-through   what the store lacks
-        change that failed or was denied; with
-        `coherent`, whatever was cut off by another
-        fault of the round
+    memory has forgotten it, and there is no journal     what the store lacks
+        (write-through): a delete; a change that failed
+        or was denied; with `coherent`, whatever was cut
+        off by another fault of the round
+    a Redis that comes back empty: what other servers    shown as it was at any time, until each server has written
+        have changed last                                its changes again
     a Redis Cluster                                      what the promoted replica lacks, of its slots
     several writers of a key                             what the store lacks
     replicas = 1                                         nothing
@@ -173,7 +176,7 @@ class World:
             writer.rest()
             writer.disk_is_full = self.home(writer) in self.hit(DiskFull)
             for key in writer.keys:
-                key.at_stake = back
+                key.at_stake = self.deleted(writer, key) if back else None
                 key.forgets = back and key.space == "through"
 
     def run_faults(self):
@@ -224,6 +227,8 @@ class World:
             for writer in self.writers:
                 for key in self.store.share(master, writer.keys):
                     how = self.exposure(fault, writer, key)
+                    if empty and len(self.servers) > 1 and key.is_untouched():
+                        how = LOST  # as far as this server knows: another one's journal has it, and what it was before
                     if how:
                         key.loosen(how, empty=empty)
         action()
@@ -235,10 +240,18 @@ class World:
         """See above; None: not even for a moment may it be older."""
         killed = self.hit(NodeKilled)
         disturbed = any(other.disturbs for other in self.faults if other is not fault)
-        if (not self.store.notices or self.home(writer) in killed or (self.coherent and disturbed)
-                or None in key.shown() or (key.late and key.space == "through")):
+        if (not self.store.notices or self.home(writer) in killed
+                or (key.space == "through" and ((self.coherent and disturbed) or key.late or None in key.shown()))):
             return LOST
+        if None in key.shown():
+            return self.deleted(writer, key)
         return SHOWN if self.coherent or killed else None
+
+    def deleted(self, writer, key):
+        """What may become of a delete where the store goes back: the journal has those that were held back."""
+        if key.space == "through" or self.home(writer) in self.hit(NodeKilled):
+            return LOST
+        return SHOWN if self.coherent or self.hit(NodeKilled) else None
 
     def was_surprised(self):
         """On a busy machine a master is taken for dead now and then: a takeover that nobody asked for, at any time."""
@@ -339,7 +352,7 @@ class World:
                     client.command("flush_all")
 
     def begin_keys(self, states):
-        """All keys are as they are in the store; those of several writers begin anew."""
+        """All keys are as they are in the store, and their servers hold them; those of several writers begin anew."""
         for key in self.own():
             key.settle(states.get(key))
         with self.servers[0].client() as client:
@@ -354,6 +367,14 @@ class World:
             eventually(lambda: not self.old_ones())
         except AssertionError:
             raise Violation(f"{self.old_ones()} shown long after they were set anew") from None
+        for writer in self.writers:
+            eventually(lambda writer=writer: self.are_held(writer))
+
+    def are_held(self, writer):
+        """What a server has not asked for it cannot write again."""
+        with contextlib.suppress(Violation):
+            return self.shown_by(self.home(writer), writer.keys) is not None
+        return False
 
     def old_ones(self):
         """Of the keys of several writers, what servers show that is not what was set last."""

@@ -224,7 +224,6 @@ class Wide(Store):
     name = "cluster"
     coherent = True
     replicated = True
-    notices = True
 
     def __init__(self, folder, dice):
         super().__init__(folder, dice)

@@ -263,6 +263,32 @@ RIG_TEST(answers_are_true_without_memory, write_behind) {
     }
 }
 
+/* A store that has lost something gets it all the same: what the journal alone has is owed until there is memory to read it. */
+RIG_TEST(a_store_that_went_back_gets_all_in_the_end, write_behind) {
+    spared_type.remembers_deletes = true;
+    rig->spaces[0].flush_delay = 1;
+    rig->options.journal_keep = 60000;
+    rig->options.journal_keep_size = 1 << 30;
+    rig->awaited_log = "there is no memory to read what the journal has";
+    rig_start(rig);
+    rig_store(rig, "set key new");
+    rig_store(rig, "set other v");
+    rig_do(rig, "sync");
+    rig_expect(rig, "forget key", "FORGOTTEN");
+    memory_store_put(rig->store, "test", "key", "old", 1);
+    faulty_hold(rig->faulty, FAULTY_OPEN, true);
+    faulty_fail_call(rig->faulty, FAULTY_APPLY, 1, BACKEND_REPLACED);
+    rig_expect(rig, "delete other", "DELETED"); /* memory has nothing to write again */
+    faulty_wait_held(rig->faulty, FAULTY_OPEN);
+    allow(0, 0);
+    faulty_hold(rig->faulty, FAULTY_OPEN, false);
+    eventually(rig_count_awaited(rig) > 0);
+    allow(-1, 0);
+    eventually(strcmp(rig_do(rig, "get key"), "new") == 0);
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "key", "new");
+}
+
 /* A start that finds no memory says so, and leaves everything as it was for the next one. */
 RIG_TEST(a_start_without_memory_leaves_all_as_it_was, write_behind) {
     static bool stored[COUNT];
@@ -294,6 +320,7 @@ int main(void) {
         MEMORY_CASE(flushing_without_memory_loses_nothing),
         MEMORY_CASE(changes_of_a_pipeline_without_memory_go_one_by_one),
         MEMORY_CASE(answers_are_true_without_memory),
+        MEMORY_CASE(a_store_that_went_back_gets_all_in_the_end),
         MEMORY_CASE(a_start_without_memory_leaves_all_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

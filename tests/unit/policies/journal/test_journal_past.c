@@ -7,6 +7,7 @@
 #include "tests/support/check.h"
 #include "tests/support/faulty_disk.h"
 #include "tests/support/journal_rig.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -209,6 +210,28 @@ TEST(they_go_when_their_time_is_over_but_not_while_it_stands_still) {
     assert_true(journal_forgotten(rig->journal, PLAIN) >= forgotten);
 }
 
+/* Before it is noted on disk that they are forgotten, they stay, and nothing of them is. */
+TEST(what_cannot_be_noted_is_not_forgotten) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    rig->options.keep_ms = 1;
+    journal_rig_open(rig);
+    journal_halt_keeping(rig->journal, true);
+    put_many(rig, PLAIN, 1, 50);
+    journal_rig_pass(rig, 50);
+    eventually(kept_files(rig) >= 3);
+    assert_true(journal_note_passed(rig->journal));
+    atomic_store(&fixture->disk.fail_write_after, 0);
+    atomic_store(&fixture->disk.write_failure, EIO);
+    journal_halt_keeping(rig->journal, false);
+    eventually(journal_rig_logged(rig, "low-water: Input/output error"));
+    assert_true(kept_files(rig) >= 3);
+    assert_int_equal(journal_forgotten(rig->journal, PLAIN), 0);
+    atomic_store(&fixture->disk.write_failure, 0);
+    eventually(kept_files(rig) == 0);
+    assert_true(journal_forgotten(rig->journal, PLAIN) >= 36);
+}
+
 TEST(they_take_so_many_bytes_at_most) {
     struct journal_rig *rig = *state;
     rig->options.keep_bytes = 3 * RIG_FILE_SIZE;
@@ -378,6 +401,7 @@ int main(void) {
         CASE(a_start_takes_nothing_of_it_for_unsettled),
         CASE(nothing_stays_that_nobody_asks_for),
         CASE(they_go_when_their_time_is_over_but_not_while_it_stands_still),
+        CASE(what_cannot_be_noted_is_not_forgotten),
         CASE(they_take_so_many_bytes_at_most),
         CASE(they_take_no_more_than_the_disk_has_left),
         CASE(a_full_disk_costs_them_first),

@@ -1101,6 +1101,24 @@ RIG_TEST(a_long_recovery_tells_its_progress, write_behind) {
     assert_true(rig_said(rig, "all that was recovered of namespace test is in backend"));
 }
 
+/* A store that is away for long fills no log. */
+RIG_TEST(a_recovery_that_waits_is_told_ever_more_rarely, write_behind) {
+    enum { TIMES = 20 };
+    rig_start(rig);
+    rig_store(rig, "set key v");
+    crash(rig);
+    rig->awaited_log = "entries of namespace test have yet to be written to backend";
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
+    rig_start(rig);
+    for (unsigned i = 0; i < TIMES; i++) {
+        uint64_t before = rig_stat(rig, "store:write_failures");
+        pass_us(2100000);
+        rig_begin(rig, 0, "sync");
+        eventually(rig_stat(rig, "store:write_failures") > before);
+    }
+    assert_in_range(awaited_logs(rig), 2, 6);
+}
+
 RIG_TEST(the_number_of_workers_may_change, write_behind) {
     rig->options.workers = 3;
     rig_start(rig);
@@ -1417,6 +1435,7 @@ int main(void) {
         RECOVERY_CASE(what_was_touched_in_time_is_alive_if_it_ends_while_memory_is_full),
         RECOVERY_CASE(a_store_that_is_away_stops_a_large_recovery_with_a_reason),
         RECOVERY_CASE(a_long_recovery_tells_its_progress),
+        RECOVERY_CASE(a_recovery_that_waits_is_told_ever_more_rarely),
         RECOVERY_CASE(the_number_of_workers_may_change),
         RECOVERY_CASE(nothing_is_left_after_a_drain),
         RECOVERY_CASE(always_waits_for_the_disk),

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* Loads from a store that turns out to have gone back to what it was: they wait, or are made again, and none shows what is older.
+ * Real stores and servers: tests/faults/test_redis_replaced.py. */
+#include "tests/support/tier_rig.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct backend_type *store_type;
+static struct backend_type
+    type; /* the same, but a delete leaves its version: the journal can say what such a store lacks */
+
+static enum backend_status open_it(const struct backend_options *options, enum backend_role role,
+                                   struct backend_connection **ret_connection,
+                                   struct backend_error *ret_error) {
+    struct backend_options own = *options;
+    own.type = store_type;
+    return store_type->open(&own, role, ret_connection, ret_error);
+}
+
+static void start(struct tier_rig *rig) {
+    store_type = faulty_type(rig->faulty);
+    type = *store_type;
+    type.open = open_it;
+    type.remembers_deletes = true;
+    rig_use_folder(rig);
+    rig->backend.store.type = &type;
+    rig->spaces[0].journal = JOURNAL_OS;
+    rig->spaces[0].flush_delay = 1;
+    rig->options.journal_keep = 60000;
+    rig->options.journal_keep_size = 1 << 30;
+    rig->options.drain_timeout = 50;
+    rig_start(rig);
+}
+
+/* The store has this of the key, as it had long before, and memory has nothing. */
+static void go_back(struct tier_rig *rig, const char *key, const char *value) {
+    char command[40];
+    snprintf(command, sizeof command, "forget %s", key);
+    rig_do(rig, "sync");
+    rig_do(rig, command);
+    memory_store_put(rig->store, "test", key, value, 1);
+}
+
+/* The writer finds it out with its next batch. */
+static void find_out(struct tier_rig *rig) {
+    faulty_fail_call(rig->faulty, FAULTY_APPLY, 1, BACKEND_REPLACED);
+    rig_store(rig, "set other v");
+}
+
+RIG_TEST(a_load_waits_until_the_row_is_written_again, write_behind) {
+    start(rig);
+    rig_store(rig, "set key new");
+    rig_store(rig, "set gone old");
+    rig_expect(rig, "delete gone", "DELETED");
+    go_back(rig, "key", "old");
+    go_back(rig, "gone", "old");
+    uint64_t connects = rig_stat(rig, "store:write_connects");
+    find_out(rig);
+    eventually(rig_stat(rig, "store:write_connects") > connects);
+    rig_expect(rig, "get key", "new");
+    rig_expect(rig, "get gone", "MISS");
+}
+
+/* As long as nothing can be written again. Of another key the store has what it should have. */
+RIG_TEST(a_load_that_waits_ends_in_time, write_behind) {
+    rig->backend.store.timeout_ms = 300;
+    start(rig);
+    rig_store(rig, "set key new");
+    go_back(rig, "key", "old");
+    rig_put_row(rig, "beside", "v");
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_REPLACED);
+    rig_store(rig, "set other v");
+    eventually(rig_stat(rig, "store:write_failures") > 0);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(strncmp(rig_do(rig, "get key"), "SERVER_ERROR", 12), 0);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    eventually(strcmp(rig_do(rig, "get key"), "new") == 0);
+    rig_expect(rig, "get beside", "v");
+}
+
+/* What it brings may be of the store before or behind the loss: nobody can tell. */
+RIG_TEST(a_load_that_was_under_way_is_made_again, write_behind) {
+    start(rig);
+    rig_put_row(rig, "key", "v");
+    faulty_hold(rig->faulty, FAULTY_LOAD, true);
+    struct rig_call *get = rig_begin(rig, 0, "get key");
+    faulty_wait_held(rig->faulty, FAULTY_LOAD);
+    unsigned loads = faulty_calls(rig->faulty, FAULTY_LOAD),
+             applies = faulty_calls(rig->faulty, FAULTY_APPLY);
+    faulty_fail_call(rig->faulty, FAULTY_APPLY, 1, BACKEND_REPLACED);
+    struct rig_call *set = rig_begin(rig, 0, "set other v");
+    eventually(faulty_calls(rig->faulty, FAULTY_APPLY) > applies);
+    eventually(rig_stat(rig, "store:write_failures") > 0);
+    faulty_hold(rig->faulty, FAULTY_LOAD, false);
+    assert_string_equal(rig_finish(get), "v");
+    assert_string_equal(rig_finish(set), "STORED");
+    assert_true(faulty_calls(rig->faulty, FAULTY_LOAD) > loads);
+}
+
+/* A reader finds it out first: the writer is asked, and the load is made when that has looked. */
+RIG_TEST(a_reader_that_finds_it_out_has_the_writer_look, write_behind) {
+    start(rig);
+    rig_put_row(rig, "key", "v");
+    faulty_fail_call(rig->faulty, FAULTY_LOAD, 1, BACKEND_REPLACED);
+    rig_expect(rig, "get key", "v");
+    assert_int_equal(rig_stat(rig, "store:read_failures"), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        RIG_CASE(a_load_waits_until_the_row_is_written_again),
+        RIG_CASE(a_load_that_waits_ends_in_time),
+        RIG_CASE(a_load_that_was_under_way_is_made_again),
+        RIG_CASE(a_reader_that_finds_it_out_has_the_writer_look),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
