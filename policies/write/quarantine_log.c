@@ -236,11 +236,18 @@ static bool show(struct reading *reading, const struct quarantine_record *record
     return taken;
 }
 
+/* Says it something that a record can say? Whatever its CRC is: a key that is too long fits nowhere. */
+static bool is_possible(const struct record_head *head) {
+    return head->magic == MAGIC && (head->op == QUARANTINE_ADD || head->op == QUARANTINE_GONE) &&
+           head->kind <= MUTATION_DELETE && head->key_size > 0 && head->key_size <= ENTRY_KEY_MAX &&
+           head->reason_size < QUARANTINE_REASON_MAX;
+}
+
 /* Shows one record; false: there is no whole one at *at. */
 static bool replay_record(struct reading *reading, uint64_t *at) {
     struct record_head head;
-    if (!read_all(reading, &head, sizeof head, *at) || head.magic != MAGIC ||
-        head.reason_size >= QUARANTINE_REASON_MAX || head.value_size > reading->size - *at)
+    if (!read_all(reading, &head, sizeof head, *at) || !is_possible(&head) ||
+        head.value_size > reading->size - *at)
         return false;
     size_t body = head.key_size + (size_t)head.value_size + head.reason_size;
     if (body > reading->size - *at)

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libFuzzer's way into the binary protocol: its input chooses packets (packets.h), which go through the model, cut in pieces
- * (split.h), and through the engine (engine.h). Built with clang and -DFOREBAY_FUZZ=ON, like fuzz_parser.c, which has the
- * bytes themselves:
- *
- *     build/libfuzzer/tests/libfuzzer_binary -max_len=512 -max_total_time=600
+ * (split.h), and through the engine (engine.h). Built and run by tools/fuzz.
  */
 #include "tests/fuzz/engine.h"
 #include "tests/fuzz/packets.h"

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * libFuzzer's way into the engine: parser, policies and the real cache, see engine.h. Built with clang and
- * -DFOREBAY_FUZZ=ON, like fuzz_parser.c:
- *
- *     build/libfuzzer/tests/libfuzzer_engine -max_len=4096 -max_total_time=600
- */
+/* libFuzzer's way into the engine: parser, policies and the real cache, see engine.h. Built and run by tools/fuzz. */
 #include "tests/fuzz/engine.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer's way into the protocol: parser, evaluation and replies over the model of tests/support. Built
- * with clang and -DFOREBAY_FUZZ=ON:
- *
- *     CC=clang cmake -S . -B build/libfuzzer -G Ninja -DFOREBAY_FUZZ=ON
- *     cmake --build build/libfuzzer --target libfuzzer_parser
- *     build/libfuzzer/tests/libfuzzer_parser -max_len=4096 -max_total_time=60
+ * libFuzzer's way into the protocol: parser, evaluation and replies over the model of tests/support. Built and run by
+ * tools/fuzz.
  *
  * The first two bytes say where the rest is cut: its pieces must be answered as the whole is. The rest is also taken for what
  * a node of a Redis Cluster says of slots.

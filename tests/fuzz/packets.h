@@ -7,17 +7,9 @@
 #define FOREBAY_TESTS_FUZZ_PACKETS_H
 
 #include "server/protocol/binary.h"
+#include "tests/fuzz/choices.h"
 
 enum { PACKETS_MAX = 16 << 10, PACKETS_VALUE_MAX = 1200 };
-
-/* The bytes that decisions are taken from: 0 behind the last. */
-struct choices {
-    const uint8_t *at, *end;
-};
-
-static inline unsigned choose(struct choices *choices, unsigned below) {
-    return choices->at < choices->end ? *choices->at++ % below : 0;
-}
 
 static inline char *put_number(char *out, uint64_t number, size_t size) {
     for (size_t i = size; i-- > 0; number >>= 8)

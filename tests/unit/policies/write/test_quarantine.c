@@ -3,6 +3,7 @@
  * The quarantine's file on disks that fail. What quarantine_add has promised to keep is there after a restart
  * and after a power loss; what it could not write is not in the list, and can be added later.
  */
+#include "policies/journal/crc32c.h"
 #include "policies/write/quarantine.h"
 #include "tests/support/check.h"
 #include "tests/support/faulty_disk.h"
@@ -183,6 +184,25 @@ static size_t record_size(const char *value) {
     return HEAD_SIZE + 1 + strlen(value) + strlen("the column is too short");
 }
 
+/* Changes a byte of the head of the first record, keeps the record as long as it was, and gives it the CRC that it has then. */
+static void forge(struct fixture *fixture, size_t at, uint8_t says) {
+    struct journal_rig *rig = &fixture->rig;
+    size_t size, length = 0;
+    uint64_t value_size;
+    char *data = journal_rig_read_file(rig, "quarantine-name%20space.log", &size);
+    uint8_t key_size = (uint8_t)data[10];
+    uint32_t reason_size;
+    memcpy(&reason_size, data + 24, sizeof reason_size);
+    memcpy(&value_size, data + 32, sizeof value_size);
+    length = HEAD_SIZE + key_size + value_size + reason_size;
+    data[at] = (char)says;
+    value_size = length - HEAD_SIZE - (uint8_t)data[10] - reason_size;
+    memcpy(data + 32, &value_size, sizeof value_size);
+    uint32_t crc = crc32c(0, data + 8, length - 8);
+    memcpy(data + 4, &crc, sizeof crc);
+    journal_rig_write_file(rig, "quarantine-name%20space.log", data, size);
+}
+
 /* Wherever a record has decayed, in its head or behind: what follows it is not lost in silence. */
 TEST(a_record_that_decays_before_others_refuses_the_start) {
     struct fixture *fixture = *state;
@@ -198,6 +218,29 @@ TEST(a_record_that_decays_before_others_refuses_the_start) {
         assert_non_null(strstr(fixture->error, "quarantine-name%20space.log is damaged"));
         assert_non_null(strstr(fixture->error, offset));
         assert_non_null(strstr(fixture->error, "--recover=skip-damaged"));
+        journal_rig_remove_files(&fixture->rig);
+    }
+}
+
+/* Whoever wrote it knew the CRC, and no entry can be like that: a key of 0 or of 251 bytes, a kind or an op that is none. */
+TEST(a_record_that_says_what_none_can_say_is_no_record) {
+    static const struct {
+        size_t at;
+        uint8_t says;
+    } impossible[] = {{8, 0}, {8, 3}, {9, MUTATION_DELETE + 1}, {10, 0}, {10, ENTRY_KEY_MAX + 1}};
+    struct fixture *fixture = *state;
+    char value[ENTRY_KEY_MAX + 8]; /* so that the longer key lies in the record, too */
+    memset(value, 'v', sizeof value);
+    value[sizeof value - 1] = '\0';
+    for (size_t i = 0; i < sizeof impossible / sizeof *impossible; i++) {
+        reopen(fixture);
+        assert_true(add(fixture, "a", value, 5) && add(fixture, "b", "value", 6));
+        quarantine_close(fixture->quarantine);
+        forge(fixture, impossible[i].at, impossible[i].says);
+        fixture->quarantine = quarantine_open(&fixture->disk.calls, fixture->rig.folder, "name space", false,
+                                              &fixture->damage, fixture->error, sizeof fixture->error);
+        assert_null(fixture->quarantine);
+        assert_int_equal(fixture->damage.offset, 0);
         journal_rig_remove_files(&fixture->rig);
     }
 }
@@ -686,6 +729,7 @@ int main(void) {
         CASE(every_field_survives_a_restart),
         CASE(what_was_added_survives_a_power_loss),
         CASE(a_record_that_decays_before_others_refuses_the_start),
+        CASE(a_record_that_says_what_none_can_say_is_no_record),
         CASE(what_follows_damage_is_kept_where_that_is_wanted),
         CASE(a_torn_record_at_the_end_is_no_damage),
         CASE(a_damaged_file_is_looked_at_as_a_whole),

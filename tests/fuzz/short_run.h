@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The short run of a target, the same every time: its seeds (tests/fuzz/corpus/<target>, one input a file, which findings are
+ * put into), each as it is and with changed bytes; and noise.
+ */
+#ifndef FOREBAY_TESTS_FUZZ_SHORT_RUN_H
+#define FOREBAY_TESTS_FUZZ_SHORT_RUN_H
+
+#include "tests/fuzz/choices.h"
+#include "tests/fuzz/corpus.h"
+#include <dirent.h>
+
+enum { SEEDS_MAX = 256, SEED_SIZE_MAX = 4096, NOISE_INPUT_MAX = 200 };
+
+struct seed {
+    size_t size;
+    uint8_t bytes[SEED_SIZE_MAX];
+};
+
+typedef void play_input(const uint8_t *data, size_t size);
+
+/* An exact copy, so that a step beyond it is seen. */
+static inline void play_exactly(play_input *play, const uint8_t *data, size_t size) {
+    uint8_t *copy = malloc(size ? size : 1);
+    FUZZ_CHECK(copy);
+    memcpy(copy, data, size);
+    play(copy, size);
+    free(copy);
+}
+
+static inline bool read_seed(const char *folder, const char *name, struct seed *ret_seed) {
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = *name == '.' ? NULL : fopen(path, "rbe");
+    if (!file)
+        return false;
+    ret_seed->size = fread(ret_seed->bytes, 1, SEED_SIZE_MAX, file);
+    fclose(file);
+    return true;
+}
+
+/* FOREBAY_FUZZ_CORPUS is where the sources have it. */
+static inline size_t read_seeds(const char *target, struct seed *seeds) {
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s/%s", FOREBAY_FUZZ_CORPUS, target);
+    DIR *stream = opendir(folder);
+    FUZZ_CHECK(stream);
+    size_t count = 0;
+    for (struct dirent *found; count < SEEDS_MAX && (found = readdir(stream));)
+        count += read_seed(folder, found->d_name, &seeds[count]);
+    closedir(stream);
+    return count;
+}
+
+static inline size_t change_bytes(uint8_t *bytes, size_t size) {
+    for (size_t changes = 1 + below(4); changes > 0 && size > 0; changes--)
+        bytes[below(size)] = (uint8_t)next_random();
+    return size > 1 && below(8) == 0 ? 1 + below(size - 1) : size;
+}
+
+/* Of each of so many inputs, half is a changed seed and half is noise. Returns how many seeds there are. */
+static inline size_t short_run(const char *target, play_input *play, size_t inputs) {
+    static struct seed seeds[SEEDS_MAX];
+    size_t count = read_seeds(target, seeds);
+    for (size_t i = 0; i < count; i++)
+        play_exactly(play, seeds[i].bytes, seeds[i].size);
+    for (size_t i = 0; i < inputs; i++) {
+        static struct seed changed;
+        if (count > 0 && i % 2)
+            changed = seeds[below(count)];
+        else
+            for (changed.size = 0; changed.size < 1 + i % NOISE_INPUT_MAX; changed.size++)
+                changed.bytes[changed.size] = (uint8_t)next_random();
+        play_exactly(play, changed.bytes, i % 2 ? change_bytes(changed.bytes, changed.size) : changed.size);
+    }
+    return count;
+}
+
+#endif
