@@ -115,6 +115,25 @@ void journal_rig_tear_down(struct journal_rig *rig) {
     pthread_mutex_destroy(&rig->lock);
 }
 
+void *journal_rig_make_fixture(size_t size) {
+    struct journal_rig *fixture = calloc(1, size);
+    assert_non_null(fixture);
+    journal_rig_set_up(fixture);
+    return fixture;
+}
+
+void journal_rig_end_fixture(struct journal_rig *fixture, struct journal_rig *other,
+                             struct faulty_disk *disk) {
+    if (disk)
+        faulty_disk_heal(disk);
+    if (other)
+        journal_rig_tear_down(other);
+    journal_rig_tear_down(fixture);
+    if (disk)
+        faulty_disk_free(disk);
+    free(fixture);
+}
+
 enum journal_status journal_rig_try_open(struct journal_rig *rig, bool skip_damaged) {
     assert_null(rig->journal);
     journal_rig_forget(rig);

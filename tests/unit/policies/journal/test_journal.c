@@ -14,18 +14,13 @@ struct fixture {
 };
 
 static int set_up(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    journal_rig_set_up(&fixture->rig);
-    *state = fixture;
+    *state = journal_rig_make_fixture(sizeof(struct fixture));
     return 0;
 }
 
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
-    journal_rig_tear_down(&fixture->after);
-    journal_rig_tear_down(&fixture->rig);
-    free(fixture);
+    journal_rig_end_fixture(&fixture->rig, &fixture->after, NULL);
     return 0;
 }
 

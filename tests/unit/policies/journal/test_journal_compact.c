@@ -29,16 +29,14 @@ struct fixture {
     struct progress *progress;
 };
 
-static void set_up_rig(struct journal_rig *rig) {
-    journal_rig_set_up(rig);
+static void hurry(struct journal_rig *rig) {
     rig->options.compact_after_ms = 1;
     rig->options.fsync_interval_ms = 2;
 }
 
 static int set_up(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    set_up_rig(&fixture->rig);
+    struct fixture *fixture = journal_rig_make_fixture(sizeof *fixture);
+    hurry(&fixture->rig);
     faulty_disk_init(&fixture->disk, true);
     fixture->progress =
         mmap(NULL, sizeof *fixture->progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -49,12 +47,9 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
-    faulty_disk_heal(&fixture->disk);
-    journal_rig_tear_down(&fixture->after);
-    journal_rig_tear_down(&fixture->rig);
-    faulty_disk_free(&fixture->disk);
-    munmap(fixture->progress, sizeof *fixture->progress);
-    free(fixture);
+    struct progress *progress = fixture->progress;
+    journal_rig_end_fixture(&fixture->rig, &fixture->after, &fixture->disk);
+    munmap(progress, sizeof *progress);
     return 0;
 }
 

@@ -24,18 +24,13 @@ struct specimen {
 };
 
 static int set_up(void **state) {
-    struct specimen *specimen = calloc(1, sizeof *specimen);
-    assert_non_null(specimen);
-    journal_rig_set_up(&specimen->rig);
-    *state = specimen;
+    *state = journal_rig_make_fixture(sizeof(struct specimen));
     return 0;
 }
 
 static int tear_down(void **state) {
     struct specimen *specimen = *state;
-    journal_rig_tear_down(&specimen->other);
-    journal_rig_tear_down(&specimen->rig);
-    free(specimen);
+    journal_rig_end_fixture(&specimen->rig, &specimen->other, NULL);
     return 0;
 }
 

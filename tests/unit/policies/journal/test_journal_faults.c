@@ -25,9 +25,7 @@ struct fixture {
 };
 
 static int set_up_with(void **state, bool remembers) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    journal_rig_set_up(&fixture->rig);
+    struct fixture *fixture = journal_rig_make_fixture(sizeof *fixture);
     faulty_disk_init(&fixture->disk, remembers);
     fixture->rig.options.disk = &fixture->disk.calls;
     *state = fixture;
@@ -45,14 +43,11 @@ static int set_up_remembering(void **state) {
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
     faulty_disk_heal(&fixture->disk);
-    journal_rig_tear_down(&fixture->after);
     if (fixture->rig.journal)
         journal_rig_close(&fixture->rig);
     if (fixture->mounted)
         umount2(fixture->rig.folder, MNT_DETACH);
-    journal_rig_tear_down(&fixture->rig);
-    faulty_disk_free(&fixture->disk);
-    free(fixture);
+    journal_rig_end_fixture(&fixture->rig, &fixture->after, &fixture->disk);
     return 0;
 }
 

@@ -42,9 +42,7 @@ struct fixture {
 };
 
 static int set_up(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    journal_rig_set_up(&fixture->rig);
+    struct fixture *fixture = journal_rig_make_fixture(sizeof *fixture);
     fixture->rig.options.series_count = WORKERS;
     fixture->rig.options.fsync_interval_ms = 3;
     fixture->model =
@@ -58,8 +56,7 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
     munmap(fixture->model, sizeof *fixture->model);
-    journal_rig_tear_down(&fixture->rig);
-    free(fixture);
+    journal_rig_end_fixture(&fixture->rig, NULL, NULL);
     return 0;
 }
 

@@ -22,9 +22,7 @@ struct fixture {
 static const bool both[] = {true, true}, session_alone[] = {false, true};
 
 static int set_up(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    journal_rig_set_up(&fixture->rig);
+    struct fixture *fixture = journal_rig_make_fixture(sizeof *fixture);
     faulty_disk_init(&fixture->disk, false);
     fixture->rig.options.disk = &fixture->disk.calls;
     fixture->rig.options.fsync_interval_ms = 2;
@@ -37,11 +35,7 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
     struct fixture *fixture = *state;
-    faulty_disk_heal(&fixture->disk);
-    journal_rig_tear_down(&fixture->after);
-    journal_rig_tear_down(&fixture->rig);
-    faulty_disk_free(&fixture->disk);
-    free(fixture);
+    journal_rig_end_fixture(&fixture->rig, &fixture->after, &fixture->disk);
     return 0;
 }
 
