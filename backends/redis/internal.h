@@ -237,6 +237,10 @@ enum redis_step redis_send(struct redis_connection *connection);
 /* The next answer, which is the caller's to free. Errors among the answers are answers. */
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply);
 
+/* As poll, but until then (monotonic us), whatever signals come meanwhile. */
+struct pollfd;
+int redis_poll(struct pollfd *fds, size_t count, uint64_t until_us);
+
 /* What is left of the call in hand, at most so many ms, but at least a little: 0 would mean for ever. */
 struct timeval redis_time_left(const struct redis_connection *connection, uint64_t most_ms);
 

@@ -15,6 +15,8 @@
 #include "cache/base/clock.h"
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <time.h>
 
 enum {
@@ -187,6 +189,16 @@ enum redis_step redis_answer(struct redis_connection *connection, redisReply **r
         return REDIS_LOST; /* the link is closed by whoever gives up the work: its error is still wanted */
     *ret_reply = reply;
     return REDIS_DONE;
+}
+
+int redis_poll(struct pollfd *fds, size_t count, uint64_t until_us) {
+    int ready;
+    do {
+        uint64_t now_us = monotonic_us(),
+                 left_ms = until_us > now_us ? (until_us - now_us + US_PER_MS - 1) / US_PER_MS : 0;
+        ready = poll(fds, count, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
+    } while (ready < 0 && errno == EINTR);
+    return ready;
 }
 
 /* ---- Connecting ---- */

@@ -2,6 +2,8 @@
 /* See slots.h. */
 #include "backends/redis/slots.h"
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Names ---- */
@@ -201,6 +203,27 @@ bool redis_shards_read(const redisReply *reply, const struct redis_place *asked,
     for (size_t i = 0; good && i < reply->elements; i++)
         good = take_shard(reply->element[i], asked, ret_known);
     return good;
+}
+
+/* ---- INFO commandstats ---- */
+
+/* The calls of a command, which is named as there. */
+static uint64_t calls_of(const char *stats, const char *command) {
+    char start[64];
+    int size = snprintf(start, sizeof start, "\ncmdstat_%s:calls=", command);
+    const char *found = strstr(stats, start);
+    return found ? strtoull(found + size, NULL, 10) : 0;
+}
+
+bool redis_assignments_read(const redisReply *reply, uint64_t *ret_assigned) {
+    static const char *const commands[] = {"cluster|addslots", "cluster|addslotsrange", "cluster|delslots",
+                                           "cluster|delslotsrange", "cluster|flushslots"};
+    if (reply->type != REDIS_REPLY_STRING || strncmp(reply->str, "# Commandstats", 14) != 0)
+        return false;
+    *ret_assigned = 0;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        *ret_assigned += calls_of(reply->str, commands[i]);
+    return true;
 }
 
 /* ---- Comparing maps, and redirections ---- */

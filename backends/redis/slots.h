@@ -49,6 +49,10 @@ bool redis_slots_read(const redisReply *reply, const struct redis_place *asked,
 bool redis_shards_read(const redisReply *reply, const struct redis_place *asked,
                        struct redis_known *ret_known);
 
+/* Takes the answer to INFO commandstats: how often slots were given to a node, or taken from it, by hand (ADDSLOTS, DELSLOTS and
+ * the like). CONFIG RESETSTAT makes it 0. False: it is no such answer. */
+bool redis_assignments_read(const redisReply *reply, uint64_t *ret_assigned);
+
 /* Whether every slot has the same master. */
 bool redis_slots_equal(const struct redis_slot_map *a, const struct redis_slot_map *b);
 

@@ -266,7 +266,7 @@ static enum backend_status hear_one(struct redis_connection *connection, unsigne
     if (status != BACKEND_OK)
         return status;
     struct pollfd wanted = {.fd = connection->link->context->fd, .events = POLLIN};
-    if (poll(&wanted, 1, (int)wait_ms) > 0)
+    if (redis_poll(&wanted, 1, monotonic_us() + wait_ms * US_PER_MS) > 0)
         status = redis_watch_take(connection, watch, listener, ret_error);
     uint64_t named_us = redis_named_until_us(connection);
     if (status == BACKEND_OK)

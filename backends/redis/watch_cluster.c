@@ -10,7 +10,8 @@
  * each master
  *
  *     has sent the sign that it was asked for then            (watch.c)
- *     has said, asked then, which masters it knows (CLUSTER SHARDS), and all of these are heard
+ *     has said, asked then, which masters it knows (CLUSTER SHARDS), and all of these are heard; and how often slots were
+ *     assigned there by hand (INFO commandstats)
  *
  * and the least of these moments counts. A master that does not answer is waited for, until the others know of none any more
  * that it has a slot, or is alive: what it says of itself does not count beside what they say, as it may be cut off from them.
@@ -19,6 +20,11 @@
  * knows of slots that have a master now and had none, or the other way round. Where a slot goes from one master that is heard to
  * another one, its rows are told of if they are moved. But a master that finds that another one has taken its slot drops the
  * rows which are left without a word (7.0), so that has to be told as well (backend_listener.moved).
+ *
+ * A slot that is taken away and given back between two answers leaves no trace in the map, nor in an epoch: neither DELSLOTS
+ * nor ADDSLOTS raises one. But a master counts the commands that it was given, and if that count has changed, a slot had no
+ * master for a moment, or another one. (What hides it is a CONFIG RESETSTAT between the same two answers.) SETSLOT need not be
+ * counted: a master that has rows of a slot refuses to give it away.
  *
  * Two links a master: one on which it tells, which takes no other command but PING, and one on which it answers.
  */
@@ -43,8 +49,10 @@ struct heard {
     uint64_t next_ask_us;
     uint64_t answered_us;          /* when the last one was sent that is answered; 0: none over this link */
     bool names[REDIS_MASTERS_MAX]; /* by that answer: these masters may have rows */
-    bool has_owners;
+    bool has_owners, has_assigned;
+    bool has_map;               /* of the two answers that are due, the first has come */
     uint8_t owner[REDIS_SLOTS]; /* as it said last: the numbers of masters, or REDIS_NOBODY */
+    uint64_t assigned;          /* the same: redis_assignments_read */
     struct backend_error error; /* why it is not heard; "": not tried yet */
     enum noted noted;
 };
@@ -177,17 +185,17 @@ static void stop_asking(struct redis_connection *connection, struct heard *heard
     connection->link = &heard->answers;
     redis_disconnect(connection);
     heard->asked_us = heard->answered_us = heard->next_ask_us = 0;
+    heard->has_map = false;
 }
 
-static enum backend_status fail_asking(struct redis_connection *connection, struct heard *heard,
-                                       const char *reason) {
+/* Why is in heard->error, which is told as long as the master is not heard (sum_up). */
+static void fail_asking(struct redis_connection *connection, struct heard *heard, const char *reason) {
     const redisContext *context = heard->answers.context;
     if (!reason)
         reason = context && *context->errstr ? context->errstr : "the connection broke";
     backend_fail(&heard->error, BACKEND_TRANSIENT, "backend \"%s\", redis at %s: %s", connection->name,
                  heard->address.shown, reason);
     stop_asking(connection, heard);
-    return BACKEND_TRANSIENT;
 }
 
 static bool connect_answers(struct redis_connection *connection, struct heard *heard) {
@@ -199,22 +207,29 @@ static bool connect_answers(struct redis_connection *connection, struct heard *h
     return redis_connect(connection, &status, &heard->error) == REDIS_DONE;
 }
 
-static enum backend_status ask(struct redis_connection *connection, struct heard *heard) {
-    const char *words[] = {"CLUSTER", "SHARDS"};
-    const size_t sizes[] = {7, 6};
+static bool send_questions(struct redis_connection *connection, struct heard *heard) {
+    const struct slice map[] = {SLICE("CLUSTER"), SLICE("SHARDS")},
+                       assigned[] = {SLICE("INFO"), SLICE("commandstats")};
+    connection->link = &heard->answers;
+    return redis_append_slices(connection, 2, map) && redis_append_slices(connection, 2, assigned) &&
+           redis_send(connection) == REDIS_DONE;
+}
+
+/* Unless it was a moment ago, or there is no answer yet. */
+static void ask(struct redis_connection *connection, struct heard *heard) {
     if (!connect_answers(connection, heard))
-        return BACKEND_TRANSIENT;
+        return;
     uint64_t now_us = monotonic_us();
-    if (redis_is_silent(connection, heard->asked_us, now_us))
-        return fail_asking(connection, heard, "no answer in time");
+    if (redis_is_silent(connection, heard->asked_us, now_us)) {
+        fail_asking(connection, heard, "no answer in time");
+        return;
+    }
     if (heard->asked_us || now_us < heard->next_ask_us)
-        return BACKEND_OK;
+        return;
     heard->asked_us = now_us;
     heard->next_ask_us = now_us + BACKEND_PROOF_MS * US_PER_MS;
-    connection->link = &heard->answers;
-    if (!redis_append(connection, 2, words, sizes) || redis_send(connection) != REDIS_DONE)
-        return fail_asking(connection, heard, NULL);
-    return BACKEND_OK;
+    if (!send_questions(connection, heard))
+        fail_asking(connection, heard, NULL);
 }
 
 /* What it says of the slots; numbers: of the masters that it names. */
@@ -250,7 +265,7 @@ static void refuse(struct redis_connection *connection, struct heard *heard, con
     redis_say(connection, reply, BACKEND_TRANSIENT, &status, &heard->error);
     size_t used = strlen(heard->error.message);
     snprintf(heard->error.message + used, sizeof heard->error.message - used,
-             ". coherent over a cluster needs +cluster|shards");
+             ". coherent over a cluster needs +cluster|shards +info");
     stop_asking(connection, heard);
 }
 
@@ -261,26 +276,45 @@ static bool has_slots(const struct redis_known *known) {
     return slot < REDIS_SLOTS;
 }
 
-/* One that knows no slots has left the cluster, or there is none yet. */
-static void take_answer(struct redis_connection *connection, struct heard *heard, const redisReply *reply) {
+/* One that knows no slots has left the cluster, or there is none yet. Returns what is wrong, or NULL. */
+static const char *take_map(struct redis_connection *connection, struct heard *heard,
+                            const redisReply *reply) {
     struct redis_known *known = &connection->hearing->known;
-    const char *problem = NULL;
+    if (!redis_shards_read(reply, &heard->address.place, known))
+        return "its answer to CLUSTER SHARDS says not where each master is";
+    if (!has_slots(known))
+        return "it knows of no master with slots: see CLUSTER NODES there";
+    return take_names(connection, heard) ? NULL : "out of memory";
+}
+
+/* The same of the second answer. */
+static const char *take_assigned(struct redis_hearing *hearing, struct heard *heard,
+                                 const redisReply *reply) {
+    uint64_t assigned;
+    if (!redis_assignments_read(reply, &assigned))
+        return "its answer to INFO commandstats is none";
+    hearing->lost |= heard->has_assigned && assigned != heard->assigned;
+    heard->assigned = assigned;
+    heard->has_assigned = true;
+    return NULL;
+}
+
+static void take_answer(struct redis_connection *connection, struct heard *heard, const redisReply *reply) {
     if (reply->type == REDIS_REPLY_ERROR) {
         refuse(connection, heard, reply);
         return;
     }
-    if (!redis_shards_read(reply, &heard->address.place, known))
-        problem = "its answer to CLUSTER SHARDS says not where each master is";
-    else if (!has_slots(known))
-        problem = "it knows of no master with slots: see CLUSTER NODES there";
-    else if (!take_names(connection, heard))
-        problem = "out of memory";
+    const char *problem = heard->has_map ? take_assigned(connection->hearing, heard, reply)
+                                         : take_map(connection, heard, reply);
     if (problem) {
         fail_asking(connection, heard, problem);
         return;
     }
-    heard->answered_us = heard->asked_us;
-    heard->asked_us = 0;
+    if (heard->has_map) {
+        heard->answered_us = heard->asked_us;
+        heard->asked_us = 0;
+    }
+    heard->has_map = !heard->has_map;
 }
 
 static void take_answers(struct redis_connection *connection, struct heard *heard) {
@@ -298,6 +332,7 @@ static void take_answers(struct redis_connection *connection, struct heard *hear
 
 /* ---- All of them ---- */
 
+/* Whatever fails, of either link, is in heard->error. */
 static void reach(struct redis_connection *connection, struct heard *heard) {
     bool anew = false;
     connection->link = &heard->tells;
@@ -339,19 +374,17 @@ static void hear_some(struct redis_connection *connection, unsigned wait_ms,
                       struct backend_listener *listener) {
     struct pollfd fds[2 * REDIS_MASTERS_MAX];
     struct heard *owners[2 * REDIS_MASTERS_MAX];
-    uint64_t now_us = monotonic_us(), until_us = now_us + (uint64_t)wait_ms * US_PER_MS;
+    uint64_t until_us = monotonic_us() + (uint64_t)wait_ms * US_PER_MS;
     bool waits;
     size_t count = list_links(connection->hearing, fds, owners, &waits);
     do {
-        uint64_t left_us = until_us > now_us ? until_us - now_us : 0;
-        if (count == 0 || poll(fds, count, (int)(left_us / US_PER_MS)) <= 0)
+        if (count == 0 || redis_poll(fds, count, until_us) <= 0)
             return;
         for (size_t i = 0; i < count; i++)
             if (fds[i].revents)
                 take(connection, owners[i], fds[i].fd, listener);
-        now_us = monotonic_us();
         count = list_links(connection->hearing, fds, owners, &waits);
-    } while (waits && now_us < until_us);
+    } while (waits && monotonic_us() < until_us);
 }
 
 /* What all of them have proven. Other than BACKEND_OK: one is not heard. */

@@ -160,6 +160,26 @@ TEST(what_tells_no_masters_is_refused) {
     }
 }
 
+static bool assignments_in(const char *text, uint64_t *ret_assigned) {
+    redisReply reply = {.type = REDIS_REPLY_STRING, .str = (char *)(uintptr_t)text, .len = strlen(text)};
+    return redis_assignments_read(&reply, ret_assigned);
+}
+
+TEST(assignments_are_all_that_give_or_take_slots) {
+    uint64_t assigned = 1;
+    assert_true(assignments_in("# Commandstats\r\n", &assigned));
+    assert_int_equal(assigned, 0);
+    assert_true(assignments_in("# Commandstats\r\ncmdstat_cluster|addslots:calls=5,usec=9\r\n"
+                               "cmdstat_cluster|setslot:calls=100,usec=9\r\n"
+                               "cmdstat_cluster|delslotsrange:calls=20,usec=9\r\n"
+                               "cmdstat_cluster|delslots:calls=1,usec=9,usec_per_call=9.00\r\n",
+                               &assigned));
+    assert_int_equal(assigned, 26);
+    assert_false(assignments_in("# Server\r\ncmdstat_cluster|addslots:calls=5", &assigned));
+    redisReply nil = {.type = REDIS_REPLY_NIL};
+    assert_false(redis_assignments_read(&nil, &assigned));
+}
+
 TEST(answers_of_one_cluster_share_a_node) {
     redisReply *first =
         reply_of("*1\r\n*4\r\n:0\r\n:99\r\n" NODE("$1\r\na", "1", "aa") NODE("$1\r\na", "2", "bb"));
@@ -211,6 +231,7 @@ int main(void) {
         cmocka_unit_test(what_is_no_map_is_refused),
         cmocka_unit_test(a_node_knows_masters_with_and_without_slots),
         cmocka_unit_test(what_tells_no_masters_is_refused),
+        cmocka_unit_test(assignments_are_all_that_give_or_take_slots),
         cmocka_unit_test(answers_of_one_cluster_share_a_node),
         cmocka_unit_test(a_redirection_is_taken_apart),
     };
