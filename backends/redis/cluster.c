@@ -7,7 +7,8 @@
  *                    +--------- at most every ASK_AGAIN_MS: MOVED, CLUSTERDOWN, a lost link ------+
  *
  * The map is asked for over a link of its own, for a moment: the links to the nodes may have answers under way. Nodes that
- * serve are asked first, then the seeds, then those that do not: after a master's death the others know first.
+ * serve are asked first, each server beginning with another one, then the seeds, then those that do not: after a master's death
+ * the others know first.
  *
  * A node that is not in a new map is forgotten with its link. It comes back by a map, or by a redirection.
  *
@@ -328,18 +329,25 @@ static redisReply *ask_place(struct redis_connection *connection, const struct r
     return reply;
 }
 
+/* Each server begins with another one, so that all of them together ask all masters alike. */
+static void add_masters(const struct redis_connection *connection, bool in_trouble,
+                        struct redis_place *places, size_t *count) {
+    const struct redis_cluster *cluster = connection->cluster;
+    size_t masters = cluster->map.master_count;
+    for (size_t i = 0; i < masters; i++) {
+        const struct redis_node *node = cluster->nodes[(connection->node + i) % masters];
+        if ((node->trouble_since_us != 0) == in_trouble)
+            places[(*count)++] = node->address.place;
+    }
+}
+
 /* Whom to ask, in this order. */
 static size_t list_places(const struct redis_connection *connection, struct redis_place *places) {
-    const struct redis_cluster *cluster = connection->cluster;
     size_t count = 0;
-    for (size_t i = 0; i < cluster->map.master_count; i++)
-        if (cluster->nodes[i]->trouble_since_us == 0)
-            places[count++] = cluster->nodes[i]->address.place;
+    add_masters(connection, false, places, &count);
     for (size_t i = 0; i < connection->address.seed_count; i++)
         places[count++] = connection->address.seeds[i];
-    for (size_t i = 0; i < cluster->map.master_count; i++)
-        if (cluster->nodes[i]->trouble_since_us)
-            places[count++] = cluster->nodes[i]->address.place;
+    add_masters(connection, true, places, &count);
     return count;
 }
 
