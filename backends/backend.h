@@ -176,9 +176,10 @@ struct mutation {
 };
 
 struct load_result {
-    bool found;         /* false: no row, or its life is over */
-    bool failed;        /* out, with backend_connection.partial: it could not be looked up */
-    bool unfit;         /* the caller's, who checks what the store gives; the store leaves it alone */
+    bool found;  /* false: no row, or its life is over */
+    bool failed; /* out, with backend_connection.partial: it could not be looked up */
+    bool late;   /* out, with failed, of a hasty call: its part was silent; another connection is to ask */
+    bool unfit;  /* the caller's, who checks what the store gives; the store leaves it alone */
     struct entry entry; /* bytes valid until the next call on the same connection */
 };
 
@@ -240,6 +241,13 @@ enum { BACKEND_PROOF_MS = 50 };
 /* Of a row that could not be asked for, while others were (backend_connection.partial). */
 #define BACKEND_VERSION_UNASKED (UINT64_MAX - 1)
 
+/* How a call meets a part of the store that is silent, while others answer. */
+enum backend_patience {
+    BACKEND_ORDINARY, /* one that was connected is waited for, and one that was not for a moment */
+    BACKEND_HASTY, /* it is waited for a moment at most, and not again before it has answered (load_result.late) */
+    BACKEND_PATIENT, /* it is waited for */
+};
+
 /* Each kind embeds this as the first member of its own connection struct. */
 struct backend_connection {
     const struct backend_type *type;
@@ -269,7 +277,9 @@ struct backend_connection {
     /* The kind's, of a store of several parts: the last call was BACKEND_TRANSIENT because of some of them alone, and what
      * others were asked is done (mutation.done, load_result.failed). */
     bool partial;
-    unsigned parts_away; /* the kind's: so many, as far as the last call has shown */
+    unsigned parts_away;            /* the kind's: so many, as far as the last call has shown */
+    bool has_parts;                 /* the kind's: there may be several */
+    enum backend_patience patience; /* the caller's, of a reader's: for load, until it is changed */
     /* The kind's, of a store of several parts, for the caller to take and set count to 0. */
     struct backend_failovers failovers;
     /* The kind's, of the writer's connection, by high_version: a part of the store has less than it had acknowledged to the

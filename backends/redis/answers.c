@@ -44,7 +44,7 @@ void redis_dealing_lose_lane(struct dealing *dealing, struct lane *lane) {
     end_jobs(dealing, lane, JOB_WAITS);
     lane->errors++;
     lane->unsent = lane->unheard = NO_JOB;
-    lane->under_way = lane->seals = lane->seals_heard = 0;
+    lane->under_way = lane->due = lane->seals = lane->seals_heard = 0;
     lane->greeting = lane->unguarded = lane->unsealed = false;
 }
 
@@ -163,6 +163,7 @@ static void hear_job(struct dealing *dealing, struct lane *lane, redisReply *rep
     enum backend_status status = BACKEND_TRANSIENT;
     lane->unheard = job->next == lane->unsent ? NO_JOB : job->next;
     lane->under_way--;
+    lane->due--;
     lane->asking = false;
     job->asks = NULL;
     if (is_put_off(dealing, lane, index, reply)) {
@@ -252,6 +253,7 @@ static void hear_one(struct dealing *dealing, struct lane *lane, redisReply *rep
         hear_greeting(dealing, lane, reply);
     } else if (job && job->asks && !lane->asking) {
         lane->asking = true;
+        lane->due--;
         freeReplyObject(reply);
     } else if (job) {
         hear_job(dealing, lane, reply);
@@ -292,21 +294,38 @@ static size_t list_waiting(struct dealing *dealing, struct pollfd *fds, struct l
     return count;
 }
 
+static uint64_t longest_haste_us(struct lane *const *lanes, size_t count) {
+    uint64_t longest_us = 0;
+    for (size_t i = 0; i < count; i++)
+        if (redis_haste_us(lanes[i]->node) > longest_us)
+            longest_us = redis_haste_us(lanes[i]->node);
+    return longest_us;
+}
+
+/* There was no answer in time (EAGAIN), or none could be waited for. */
+static void end_lane(struct dealing *dealing, struct lane *lane, int failure) {
+    lane->node->link.context->err = REDIS_ERR_IO;
+    errno = failure;
+    redis_dealing_lose_lane(dealing, lane);
+}
+
 /* False: nothing is under way any more. */
 bool redis_dealing_hear(struct dealing *dealing) {
     struct pollfd fds[REDIS_MASTERS_MAX];
     struct lane *lanes[REDIS_MASTERS_MAX];
     size_t count = list_waiting(dealing, fds, lanes);
-    struct timeval left = redis_time_left(dealing->connection, INT32_MAX);
-    int ready = count ? poll(fds, count, (int)(left.tv_sec * 1000 + left.tv_usec / 1000)) : 0;
-    for (size_t i = 0; i < count; i++) {
+    uint64_t end_us = dealing->connection->deadline * US_PER_MS,
+             haste_us = dealing->heard_us + longest_haste_us(lanes, count);
+    bool hurries = redis_is_hasty(dealing) && haste_us < end_us;
+    int ready = count ? redis_poll(fds, count, hurries ? haste_us : end_us) : 0, failure = errno;
+    if (ready > 0)
+        dealing->heard_us = monotonic_us();
+    for (size_t i = 0; i < count; i++)
         if (fds[i].revents)
             hear_lane(dealing, lanes[i]);
-        else if (ready <= 0) {
-            lanes[i]->node->link.context->err = REDIS_ERR_IO; /* no answer in time */
-            errno = EAGAIN;
-            redis_dealing_lose_lane(dealing, lanes[i]);
-        }
-    }
+        else if (ready == 0 && hurries)
+            redis_dealing_leave_lane(dealing, lanes[i]);
+        else if (ready <= 0)
+            end_lane(dealing, lanes[i], ready == 0 ? EAGAIN : failure);
     return count > 0;
 }

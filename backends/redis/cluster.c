@@ -127,7 +127,7 @@ bool redis_node_may_be_back(struct redis_node *node) {
 }
 
 void redis_node_serves(struct redis_node *node) {
-    node->trouble_since_us = node->try_at_us = node->try_pause_us = 0;
+    node->trouble_since_us = node->try_at_us = node->try_pause_us = node->late_since_us = 0;
 }
 
 bool redis_node_connect(struct redis_connection *connection, struct redis_node *node, uint64_t most_ms,
@@ -135,12 +135,16 @@ bool redis_node_connect(struct redis_connection *connection, struct redis_node *
     uint64_t deadline = connection->deadline, soon = monotonic_us() / US_PER_MS + most_ms;
     enum backend_status status;
     connection->link = &node->link;
-    if (node->link.context)
+    if (node->link.context && node->owed == 0)
         return true;
+    node->owed = 0; /* with the link */
     if (soon < deadline)
         connection->deadline = soon;
+    uint64_t began_us = monotonic_us();
     enum redis_step step = redis_connect(connection, &status, ret_error);
     connection->deadline = deadline;
+    if (step == REDIS_DONE)
+        node->reach_us = monotonic_us() - began_us;
     return step == REDIS_DONE;
 }
 

@@ -14,6 +14,11 @@ struct redis_node {
     /* Since when it does not serve, monotonic, 0: it does; when it may be tried again, and how long not after that. */
     uint64_t trouble_since_us, try_at_us, try_pause_us;
     struct backend_error error; /* what its trouble is, while it has some */
+    /* Since when hasty deals go on without it, monotonic, 0: none does; and answers that are still to come, to be dropped
+     * (late.c). */
+    uint64_t late_since_us;
+    size_t owed;
+    uint64_t reach_us; /* what it took to make its link */
     /* The writer's: the slot whose high version this node's rows raise, REDIS_SLOTS: none yet; and to what they did in this
      * batch, 0: to nothing. */
     unsigned guard_slot;

@@ -77,6 +77,7 @@ static enum backend_status take_table(struct redis_table *ours, const char *back
 
 /* False: out of memory. */
 static bool take_cluster(struct redis_connection *connection) {
+    connection->base.has_parts = true;
     connection->cluster = redis_cluster_create();
     if (connection->cluster && connection->role == BACKEND_WRITER)
         connection->cluster->proofs = redis_proofs_take(connection);

@@ -16,7 +16,8 @@
  *
  * While no node serves, all of them are waited for as long as a call lasts. Where some do, nobody waits for the others, as the
  * keys of those that serve would wait behind them for their thread: the call ends once there is nothing more to do at once, and
- * says which jobs are not done. A node that does not serve is tried again with pauses that grow, by the calls that come then.
+ * says which jobs are not done. A node that does not serve is tried again with pauses that grow, by the calls that come then. A
+ * hasty deal does not wait for one that is silent either (late.c).
  * Slots on their way are waited for, for a moment.
  *
  * Where a deal has an end for each node, which says that others have what it did as well (proofs.c), a job counts as done when that
@@ -38,7 +39,8 @@ enum {
     PAUSE_FIRST_MS = 10,
     PAUSE_LONGEST_MS = 500,
     CONNECT_MS = 200,
-    PATIENCE_MS = 200, /* for slots on their way, while other nodes serve */
+    SHORT_OF_US = 2000, /* by so much the time of a link may end early, as it is counted in ms */
+    PATIENCE_MS = 200,  /* for slots on their way, while other nodes serve */
 };
 
 /* ---- Dealing ---- */
@@ -81,9 +83,28 @@ static void add_job(struct dealing *dealing, struct lane *lane, uint32_t index) 
     lane->last = index;
 }
 
+/* Those of nodes that are late. */
+static void leave_late(struct dealing *dealing) {
+    const struct redis_node *late[REDIS_MASTERS_MAX] = {NULL};
+    const struct redis_cluster *cluster = dealing->cluster;
+    size_t late_count = 0;
+    for (size_t i = 0; i < cluster->node_count; i++)
+        if (cluster->nodes[i]->late_since_us && redis_dealing_goes_without(dealing, cluster->nodes[i]))
+            late[late_count++] = cluster->nodes[i];
+    for (size_t i = 0; late_count > 0 && i < dealing->deal->count; i++) {
+        struct job *job = &dealing->jobs[i];
+        const struct redis_node *node = job->state == JOB_WAITS ? node_of(dealing, job) : NULL;
+        for (size_t at = 0; node && at < late_count; at++)
+            if (late[at] == node)
+                job->state = JOB_LATE;
+    }
+}
+
 /* Jobs that wait go to lanes. */
 static void deal_out(struct dealing *dealing) {
     dealing->lane_count = 0;
+    if (redis_is_hasty(dealing))
+        leave_late(dealing);
     for (size_t i = 0; i < dealing->deal->count; i++) {
         const struct job *job = &dealing->jobs[i];
         struct redis_node *node = job->state == JOB_WAITS ? node_for(dealing, job) : NULL;
@@ -107,10 +128,17 @@ static void note_exchange(const struct dealing *dealing, const struct lane *lane
     backend_nodes_note(dealing->connection->nodes, &exchange);
 }
 
+/* How long it may take to connect a node. One that never was may be far away. */
+static uint64_t connect_ms(const struct dealing *dealing, const struct redis_node *node) {
+    if (dealing->deal->patience == BACKEND_PATIENT)
+        return dealing->connection->timeout_ms;
+    return redis_is_hasty(dealing) && node->reach_us ? redis_haste_us(node) / US_PER_MS + 1 : CONNECT_MS;
+}
+
 /* Connected, and known to have what it had. */
 static bool is_ready(struct dealing *dealing, const struct lane *lane) {
     enum backend_status status = BACKEND_TRANSIENT;
-    if (!redis_node_connect(dealing->connection, lane->node, CONNECT_MS, dealing->error))
+    if (!redis_node_connect(dealing->connection, lane->node, connect_ms(dealing, lane->node), dealing->error))
         return false;
     if (!dealing->deal->proves)
         return true;
@@ -126,14 +154,17 @@ static void connect_lanes(struct dealing *dealing) {
     size_t kept = 0;
     for (size_t i = 0; i < dealing->lane_count; i++) {
         struct lane *lane = &dealing->lanes[i];
-        uint64_t since_us = monotonic_us();
+        uint64_t since_us = monotonic_us(), most_us = connect_ms(dealing, lane->node) * US_PER_MS;
         if (is_ready(dealing, lane)) {
             dealing->lanes[kept++] = *lane;
             continue;
         }
+        uint64_t spent_us = monotonic_us() - since_us;
         redis_dealing_fail_node(dealing, lane->node);
         if (redis_cluster_is_partial(dealing->cluster))
-            redis_node_rests(lane->node, monotonic_us() - since_us);
+            redis_node_rests(lane->node, spent_us);
+        if (redis_is_hasty(dealing))
+            redis_dealing_miss_lane(dealing, lane, spent_us + SHORT_OF_US >= most_us);
         lane->errors++;
         note_exchange(dealing, lane, monotonic_us());
     }
@@ -172,6 +203,7 @@ static bool send_job(struct dealing *dealing, struct lane *lane) {
         lane->unheard = lane->unsent;
     lane->unsent = job->next;
     lane->under_way++;
+    lane->due += job->asks ? 2 : 1;
     lane->commands++;
     return sent;
 }
@@ -252,7 +284,7 @@ static void round_of(struct dealing *dealing) {
     dealing->pauses = dealing->asks = dealing->moving = false;
     deal_out(dealing);
     connect_lanes(dealing);
-    uint64_t since_us = monotonic_us();
+    uint64_t since_us = dealing->heard_us = monotonic_us();
     do
         for (size_t i = 0; i < dealing->lane_count; i++)
             fill(dealing, &dealing->lanes[i]);
@@ -310,6 +342,8 @@ static enum backend_status sum_up(const struct dealing *dealing, bool *ret_done)
     for (size_t i = 0; i < dealing->deal->count; i++) {
         ret_done[i] = dealing->jobs[i].state == JOB_DONE;
         all &= ret_done[i];
+        if (dealing->jobs[i].state == JOB_LATE)
+            dealing->deal->late(dealing->deal->task, i);
     }
     if (dealing->failed != BACKEND_OK)
         *dealing->error = dealing->reason;
@@ -332,6 +366,7 @@ enum backend_status redis_deal(struct redis_connection *connection, const struct
     struct dealing *dealing = calloc(1, sizeof *dealing);
     struct job *jobs = calloc(deal->count + 1, sizeof *jobs);
     enum backend_status status = BACKEND_TRANSIENT;
+    bool late = false;
     memset(ret_done, 0, deal->count * sizeof *ret_done);
     connection->base.partial = false;
     *ret_error->message = '\0';
@@ -345,11 +380,13 @@ enum backend_status redis_deal(struct redis_connection *connection, const struct
     if (dealing && jobs && find_slots(dealing)) {
         run(dealing);
         status = sum_up(dealing, ret_done);
+        late = any_is(dealing, JOB_LATE);
     } else {
         redis_out_of_memory(connection, &status, ret_error);
     }
     connection->base.parts_away = redis_cluster_parts_away(connection->cluster);
-    connection->base.partial = status == BACKEND_TRANSIENT && redis_cluster_is_partial(connection->cluster);
+    connection->base.partial =
+        status == BACKEND_TRANSIENT && (late || redis_cluster_is_partial(connection->cluster));
     connection->link = &connection->only;
     free(jobs);
     free(dealing);

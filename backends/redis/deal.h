@@ -35,6 +35,11 @@ struct redis_deal {
     /* Its nodes are waited for as long as the call lasts, whoever serves: nobody else would do it. */
     bool patient;
 
+    /* Of BACKEND_HASTY (late.c), late is called for each job that is so, before redis_deal ends. Only where each job is one
+     * command, and there is nothing before or behind them. */
+    enum backend_patience patience;
+    void (*late)(void *task, size_t job);
+
     /* Whether a node has to prove first that it has what it had (proofs.c): BACKEND_REPLACED, if not. */
     bool proves;
 

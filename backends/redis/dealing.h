@@ -5,7 +5,13 @@
 
 #include "backends/redis/deal.h"
 
-enum job_state { JOB_WAITS, JOB_HEARD /* not yet sealed */, JOB_DONE, JOB_FAILED };
+enum job_state {
+    JOB_WAITS,
+    JOB_HEARD, /* not yet sealed */
+    JOB_DONE,
+    JOB_FAILED,
+    JOB_LATE /* of a hasty deal: its node is silent */
+};
 
 enum { NO_JOB = UINT32_MAX };
 
@@ -21,6 +27,7 @@ struct lane {
     struct redis_node *node;
     uint32_t first, unsent, unheard, last;
     size_t under_way;
+    size_t due;                  /* answers to jobs, and to their ASKING */
     unsigned seals, seals_heard; /* commands of its end, and answers to them */
     bool ended;                  /* they were sent */
     enum redis_seal seal;        /* so far */
@@ -43,6 +50,7 @@ struct dealing {
     bool pauses;                 /* before the next round */
     bool moving;                 /* a slot is on its way */
     bool asks;                   /* some job has another node to go to */
+    uint64_t heard_us;           /* when something came last, or this round began; monotonic */
     enum backend_status failed;  /* of a job; BACKEND_OK: none has */
     struct backend_error reason; /* why it failed */
     struct backend_error *error; /* what was met last */
@@ -72,5 +80,23 @@ void redis_dealing_leave_unsealed(struct dealing *dealing, struct lane *lane);
 
 /* Takes the answers that come next, of whichever node. False: nothing is under way any more. */
 bool redis_dealing_hear(struct dealing *dealing);
+
+/* ---- late.c: of hasty deals ---- */
+
+static inline bool redis_is_hasty(const struct dealing *dealing) {
+    return dealing->deal->patience == BACKEND_HASTY;
+}
+
+/* How long it waits for a node that is silent. */
+uint64_t redis_haste_us(const struct redis_node *node);
+
+/* The node of this lane is silent: the deal goes on without it. */
+void redis_dealing_leave_lane(struct dealing *dealing, struct lane *lane);
+
+/* Whether a node is late, and so not asked for anything now. What has come of what it owes is dropped. */
+bool redis_dealing_goes_without(struct dealing *dealing, struct redis_node *node);
+
+/* It could not be connected; silent: or is not yet. */
+void redis_dealing_miss_lane(struct dealing *dealing, const struct lane *lane, bool silent);
 
 #endif

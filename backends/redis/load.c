@@ -157,6 +157,11 @@ static enum redis_step hear_answer(struct redis_connection *connection, void *co
     return take_entry(connection, context, job, reply, ret_status, ret_error);
 }
 
+static void note_late(void *context, size_t job) {
+    const struct load_task *task = context;
+    task->results[job].late = true;
+}
+
 static enum backend_status load_from_cluster(struct redis_connection *connection, struct load_task *task,
                                              struct backend_error *ret_error) {
     const struct redis_deal deal = {.count = task->count,
@@ -164,10 +169,14 @@ static enum backend_status load_from_cluster(struct redis_connection *connection
                                     .slot = slot_of_key,
                                     .send = send_question,
                                     .hear = hear_answer,
-                                    .proves = true};
+                                    .proves = true,
+                                    .patience = connection->base.patience,
+                                    .late = note_late};
     enum backend_status status = BACKEND_TRANSIENT;
     bool *done = malloc(task->count * sizeof *done);
     redis_forget_loaded(connection);
+    for (size_t i = 0; i < task->count; i++)
+        task->results[i].late = false;
     if (!done)
         redis_out_of_memory(connection, &status, ret_error);
     else

@@ -5,6 +5,9 @@
  *
  * Single flight: a key that is being looked up is not looked up again; later tickets join the flight. A
  * flight that has landed takes no more passengers: what it brought may be older than their question.
+ *
+ * Where a store has several parts, one reader more, the patient one, asks for what the others went on without, as its part was
+ * silent: so one that hangs keeps nobody from what the others have.
  */
 #ifndef FOREBAY_POLICIES_LOAD_LOADER_H
 #define FOREBAY_POLICIES_LOAD_LOADER_H
@@ -45,7 +48,8 @@ void loader_let_go(struct loader *loader);
  * which the preload counts down once everything that is waited for is preloaded. Before loader_start. */
 bool loader_preload(struct loader *loader, bool waits);
 
-/* For how long (us) every reader has been in a call; 0: one of them is not. Any thread; no lock is taken. */
+/* For how long (us) every reader but the patient one has been in a call; 0: one of them is not. Any thread; no lock is
+ * taken. */
 uint64_t loader_stuck_us(const struct loader *loader, uint64_t now_us);
 
 /* Have the last calls of readers failed? Any thread; no lock is taken. */

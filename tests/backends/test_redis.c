@@ -7,6 +7,7 @@
 #include "backends/redis/options.h"
 #include "backends/sqlite/options.h"
 #include "tests/support/check.h"
+#include "tests/support/heard.h"
 #include "tests/support/redis_server.h"
 #include <signal.h>
 #include <stdio.h>
@@ -813,41 +814,15 @@ TEST(a_scan_shows_the_newest_of_one_namespace) {
 
 /* ---- Hearing of changes ---- */
 
-/* What a watcher was told since the last call. */
-struct heard {
-    struct backend_listener listener;
-    char keys[1000]; /* "table/key " */
-    unsigned lost;
-    uint64_t proven_us;
-};
-
-static void hear_key(struct backend_listener *listener, const struct backend_table *table, struct slice key) {
-    struct heard *heard = (struct heard *)(void *)listener;
-    size_t used = strlen(heard->keys);
-    snprintf(heard->keys + used, sizeof heard->keys - used, "%u/%.*s ", table->index, (int)key.size,
-             key.data);
+static void open_watcher(struct fixture *fixture) {
+    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
+                     BACKEND_OK);
 }
 
-static void hear_loss(struct backend_listener *listener) {
-    ((struct heard *)(void *)listener)->lost++;
-}
-
-static enum backend_status hear_once(struct fixture *fixture, struct heard *heard) {
-    return redis_backend.changes(fixture->other, 10, &heard->listener, &heard->proven_us, &fixture->error);
-}
-
-/* All that was changed before now. */
 static struct heard hear(struct fixture *fixture) {
-    struct heard heard = {.listener = {.changed = hear_key, .lost = hear_loss}};
-    uint64_t now_us = monotonic_us();
     if (!fixture->other)
-        assert_int_equal(
-            redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
-            BACKEND_OK);
-    while (heard.proven_us < now_us)
-        if (hear_once(fixture, &heard) != BACKEND_OK)
-            fail_msg("%s", fixture->error.message);
-    return heard;
+        open_watcher(fixture);
+    return hear_all(fixture->other);
 }
 
 TEST(a_watcher_hears_whatever_is_changed) {
@@ -899,7 +874,7 @@ TEST(a_watcher_that_is_cut_off_says_so_and_begins_anew) {
     struct fixture *fixture = *state;
     struct heard heard = hear(fixture);
     ask(fixture, "CLIENT KILL TYPE pubsub");
-    while (hear_once(fixture, &heard) == BACKEND_OK)
+    while (hear_once(fixture->other, &heard, &fixture->error) == BACKEND_OK)
         continue;
     ask(fixture, "SET sh:a missed");
     heard = hear(fixture);
@@ -908,9 +883,9 @@ TEST(a_watcher_that_is_cut_off_says_so_and_begins_anew) {
     ask(fixture, "SET sh:a heard");
     assert_string_equal(hear(fixture).keys, "1/sh:a ");
     redis_server_kill(&fixture->server);
-    while (hear_once(fixture, &heard) == BACKEND_OK)
+    while (hear_once(fixture->other, &heard, &fixture->error) == BACKEND_OK)
         continue;
-    assert_int_equal(hear_once(fixture, &heard), BACKEND_TRANSIENT);
+    assert_int_equal(hear_once(fixture->other, &heard, &fixture->error), BACKEND_TRANSIENT);
     assert_true(redis_server_restart(&fixture->server));
     assert_int_equal(hear(fixture).lost, 1);
 }
@@ -921,12 +896,13 @@ TEST(a_server_that_hangs_proves_nothing) {
     struct heard heard = hear(fixture);
     uint64_t proven_us = heard.proven_us;
     redis_server_pause(&fixture->server, true);
-    while (hear_once(fixture, &heard) == BACKEND_OK) /* until the timeout */
+    while (hear_once(fixture->other, &heard, &fixture->error) == BACKEND_OK) /* until the timeout */
         assert_true(heard.proven_us >= proven_us && heard.proven_us < monotonic_us());
     assert_says(fixture, "no answer in time");
     redis_server_pause(&fixture->server, false);
-    heard = (struct heard){.listener = {.changed = hear_key, .lost = hear_loss}};
-    while (hear_once(fixture, &heard) != BACKEND_OK) /* the first answers may be late */
+    heard = heard_nothing();
+    while (hear_once(fixture->other, &heard, &fixture->error) !=
+           BACKEND_OK) /* the first answers may be late */
         continue;
     assert_int_equal(heard.lost, 1);
 }
@@ -937,10 +913,9 @@ TEST(a_watcher_says_what_it_is_not_allowed) {
     ask(fixture, "ACL SETUSER app on >secret allkeys allchannels +@all -client|tracking");
     snprintf(uri, sizeof uri, "redis://app:secret@127.0.0.1:%d", fixture->server.port);
     fixture->options.uri = uri;
-    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
-                     BACKEND_OK);
-    struct heard heard = {.listener = {.changed = hear_key, .lost = hear_loss}};
-    assert_int_equal(hear_once(fixture, &heard), BACKEND_TRANSIENT);
+    open_watcher(fixture);
+    struct heard heard = heard_nothing();
+    assert_int_equal(hear_once(fixture->other, &heard, &fixture->error), BACKEND_TRANSIENT);
     assert_says(fixture, "client|tracking");
     assert_says(fixture, "&__redis__:invalidate");
     assert_silent_about(fixture, "secret");

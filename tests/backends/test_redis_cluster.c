@@ -9,10 +9,12 @@
 #include "backends/redis/slots.h"
 #include "cache/base/clock.h"
 #include "tests/support/check.h"
+#include "tests/support/heard.h"
 #include "tests/support/redis_server.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <time.h>
 
 enum { MASTERS = 3, ROWS = 60 };
@@ -391,53 +393,12 @@ TEST(a_master_without_slots_takes_rows_of_its_first_one) {
 
 /* ---- What others change ---- */
 
-/* What a watcher was told since the last call. */
-struct heard {
-    struct backend_listener listener;
-    bool keys[ROWS];
-    unsigned lost, moved;
-    uint64_t proven_us;
-};
-
-static void hear_key(struct backend_listener *listener, const struct backend_table *table, struct slice key) {
-    struct heard *heard = (struct heard *)(void *)listener;
-    char number[8] = "";
-    (void)table;
-    memcpy(number, key.data + 5, key.size - 5);
-    heard->keys[atoi(number)] = true;
-}
-
-static void hear_loss(struct backend_listener *listener) {
-    ((struct heard *)(void *)listener)->lost++;
-}
-
-static void hear_move(struct backend_listener *listener) {
-    ((struct heard *)(void *)listener)->moved++;
-}
-
-static enum backend_status hear_once(struct fixture *fixture, struct heard *heard) {
-    return redis_backend.changes(fixture->other, 10, &heard->listener, &heard->proven_us, &fixture->error);
-}
-
-/* All that was changed before now. */
 static struct heard hear(struct fixture *fixture) {
-    struct heard heard = {.listener = {.changed = hear_key, .lost = hear_loss, .moved = hear_move}};
-    uint64_t now_us = monotonic_us();
     if (!fixture->other)
         assert_int_equal(
             redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
             BACKEND_OK);
-    while (heard.proven_us < now_us)
-        if (hear_once(fixture, &heard) != BACKEND_OK)
-            fail_msg("%s", fixture->error.message);
-    return heard;
-}
-
-static unsigned count_keys(const struct heard *heard) {
-    unsigned count = 0;
-    for (size_t i = 0; i < ROWS; i++)
-        count += heard->keys[i];
-    return count;
+    return hear_all(fixture->other);
 }
 
 TEST(a_watcher_hears_all_masters) {
@@ -445,11 +406,11 @@ TEST(a_watcher_hears_all_masters) {
     open_writer(fixture, &fixture->writer);
     struct heard heard = hear(fixture);
     assert_int_not_equal(heard.lost, 0); /* those of the map, and then the one without slots */
-    assert_int_equal(count_keys(&heard), 0);
+    assert_int_equal(heard_keys(&heard), 0);
     assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
     heard = hear(fixture);
     assert_int_equal(heard.lost, 0);
-    assert_int_equal(count_keys(&heard), ROWS);
+    assert_int_equal(heard_keys(&heard), ROWS);
     assert_string_equal(redis_server_ask(&masters[1], "FLUSHALL"), "OK");
     assert_int_equal(hear(fixture).lost, 1);
 }
@@ -458,7 +419,7 @@ TEST(a_watcher_that_one_master_cuts_off_says_so_and_begins_anew) {
     struct fixture *fixture = *state;
     struct heard heard = hear(fixture);
     assert_string_equal(redis_server_ask(&masters[1], "CLIENT KILL TYPE pubsub"), "1");
-    while (hear_once(fixture, &heard) == BACKEND_OK)
+    while (hear_once(fixture->other, &heard, &fixture->error) == BACKEND_OK)
         continue;
     heard = hear(fixture);
     assert_int_equal(heard.lost, 1);
@@ -466,7 +427,13 @@ TEST(a_watcher_that_one_master_cuts_off_says_so_and_begins_anew) {
     assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
     heard = hear(fixture);
     assert_int_equal(heard.lost, 0);
-    assert_int_equal(count_keys(&heard), ROWS);
+    assert_int_equal(heard_keys(&heard), ROWS);
+}
+
+/* All slots are served again. */
+static void await_whole(void) {
+    for (int i = 0; i < MASTERS; i++)
+        eventually(strstr(redis_server_ask(&masters[i], "CLUSTER INFO"), "cluster_state:ok"));
 }
 
 TEST(slots_that_move_or_lose_their_master_are_told) {
@@ -485,8 +452,19 @@ TEST(slots_that_move_or_lose_their_master_are_told) {
     assert_true(hear(fixture).lost > 0);
     assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "CLUSTER ADDSLOTS %d", EMPTY), "OK");
     assert_true(hear(fixture).lost > 0);
-    for (int i = 0; i < MASTERS; i++)
-        eventually(strstr(redis_server_ask(&masters[i], "CLUSTER INFO"), "cluster_state:ok"));
+    await_whole();
+}
+
+/* Between two looks at the map, in which nothing shows. Only its owner is told: the others go on taking it for that. */
+TEST(a_slot_that_is_taken_and_given_back_at_once_is_told) {
+    struct fixture *fixture = *state;
+    enum { EMPTY = 16383 };
+    hear(fixture);
+    assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "CLUSTER DELSLOTS %d", EMPTY), "OK");
+    assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "CLUSTER ADDSLOTS %d", EMPTY), "OK");
+    assert_true(hear(fixture).lost > 0);
+    assert_int_equal(hear(fixture).lost, 0);
+    await_whole();
 }
 
 TEST(one_master_that_hangs_keeps_all_from_being_proven) {
@@ -495,12 +473,12 @@ TEST(one_master_that_hangs_keeps_all_from_being_proven) {
     struct heard heard = hear(fixture);
     redis_server_pause(&masters[2], true);
     uint64_t paused_us = monotonic_us();
-    while (hear_once(fixture, &heard) == BACKEND_OK) /* until the timeout */
+    while (hear_once(fixture->other, &heard, &fixture->error) == BACKEND_OK) /* until the timeout */
         assert_true(heard.proven_us < paused_us);
     assert_non_null(strstr(fixture->error.message, "no answer in time"));
     redis_server_pause(&masters[2], false);
-    heard = (struct heard){.listener = {.changed = hear_key, .lost = hear_loss, .moved = hear_move}};
-    while (hear_once(fixture, &heard) != BACKEND_OK)
+    heard = heard_nothing();
+    while (hear_once(fixture->other, &heard, &fixture->error) != BACKEND_OK)
         continue;
     assert_int_equal(heard.lost, 1);
 }
@@ -623,13 +601,13 @@ TEST(pages_have_no_end_while_a_slot_moves) {
 
 /* ---- Links that are lost ---- */
 
-/* A key whose slot the last master has. */
-static const char *key_of_last(void) {
+/* A key whose slot this master has. */
+static const char *key_of(int master) {
     static char key[16];
     unsigned number = 0;
     do
         snprintf(key, sizeof key, "sess:%u", number++);
-    while (redis_slot_of(slice_string(key)) < REDIS_SLOTS - REDIS_SLOTS / MASTERS);
+    while ((int)(redis_slot_of(slice_string(key)) * MASTERS / REDIS_SLOTS) != master);
     return key;
 }
 
@@ -652,7 +630,7 @@ TEST(a_link_that_was_lost_is_made_anew_within_the_call) {
     struct load_result result;
     open_reader(fixture);
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(load_one(fixture, key_of_last(), &result), BACKEND_OK);
+        assert_int_equal(load_one(fixture, key_of(MASTERS - 1), &result), BACKEND_OK);
         assert_true(result.found);
         redis_server_ask(&masters[MASTERS - 1], "CLIENT KILL TYPE normal SKIPME yes");
     }
@@ -662,6 +640,119 @@ static unsigned maps_asked_for(const struct redis_server *server) {
     static const char name[] = "cmdstat_cluster|slots:calls=";
     const char *found = strstr(redis_server_ask(server, "INFO commandstats"), name);
     return found ? (unsigned)atoi(found + sizeof name - 1) : 0;
+}
+
+static unsigned maps_asked_for_by_any(void) {
+    unsigned asked = 0;
+    for (int i = 0; i < MASTERS; i++)
+        asked += maps_asked_for(&masters[i]);
+    return asked;
+}
+
+/* Its link is lost, and with it trust in the map. */
+static void lose_link_to(struct fixture *fixture, int master) {
+    struct load_result result;
+    redis_server_ask(&masters[master], "CLIENT KILL TYPE normal SKIPME yes");
+    if (load_one(fixture, key_of(master), &result) != BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+}
+
+TEST(each_server_asks_another_master_for_the_map) {
+    struct fixture *fixture = *state;
+    open_reader(fixture);
+    for (unsigned node = 0; node < MASTERS; node++) {
+        int other = (int)(node + 1) % MASTERS;
+        struct load_result result;
+        fixture->options.node = node;
+        redis_backend.close(fixture->other);
+        assert_int_equal(
+            redis_backend.open(&fixture->options, BACKEND_READER, &fixture->other, &fixture->error),
+            BACKEND_OK);
+        assert_int_equal(load_one(fixture, key_of(other), &result), BACKEND_OK);
+        for (int i = 0; i < MASTERS; i++)
+            assert_string_equal(redis_server_ask(&masters[i], "CONFIG RESETSTAT"), "OK");
+        eventually((lose_link_to(fixture, other), maps_asked_for_by_any() > 0)); /* not again at once */
+        assert_int_equal(maps_asked_for_by_any(), maps_asked_for(&masters[node]));
+    }
+}
+
+/* ---- Masters that are silent ---- */
+
+struct loaded {
+    enum backend_status status;
+    unsigned good, late; /* with the version of the row; load_result.late */
+};
+
+/* All that put_rows has put, in one call. */
+static struct loaded load_rows(struct fixture *fixture) {
+    struct loaded loaded = {0};
+    struct slice keys[ROWS];
+    char names[ROWS][16];
+    struct load_result results[ROWS] = {0};
+    for (unsigned i = 0; i < ROWS; i++) {
+        snprintf(names[i], sizeof names[i], "sess:%u", i);
+        keys[i] = slice_string(names[i]);
+    }
+    loaded.status = redis_backend.load(fixture->other, &fixture->table, keys, ROWS, fixture->now, results,
+                                       &fixture->error);
+    for (unsigned i = 0; i < ROWS; i++) {
+        loaded.late += results[i].late;
+        loaded.good += !results[i].failed && results[i].found && results[i].entry.version == 1000 + i;
+    }
+    return loaded;
+}
+
+/* What comes late is for no other question. */
+TEST(a_hasty_load_goes_on_without_a_master_that_is_silent) {
+    struct fixture *fixture = *state;
+    open_reader(fixture);
+    fixture->other->patience = BACKEND_HASTY;
+    eventually(load_rows(fixture).good == ROWS);
+    redis_server_pause(&masters[1], true);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        struct loaded loaded = load_rows(fixture);
+        if (loaded.late == ROWS) /* a busy machine: all were */
+            continue;
+        assert_int_equal(loaded.status, BACKEND_TRANSIENT);
+        assert_true(fixture->other->partial && loaded.late > 0);
+        assert_int_equal(loaded.good + loaded.late, ROWS);
+        assert_non_null(strstr(fixture->error.message, "no answer yet"));
+    }
+    redis_server_pause(&masters[1], false);
+    eventually(load_rows(fixture).status == BACKEND_OK);
+    assert_int_equal(load_rows(fixture).good, ROWS);
+    assert_int_equal(fixture->other->reconnects, 0);
+}
+
+/* ---- Signals ---- */
+
+static volatile sig_atomic_t signals_to_come;
+
+static void go_on_after_signals(int number) {
+    (void)number;
+    if (signals_to_come > 0 && --signals_to_come == 0)
+        redis_server_pause(&masters[1], false);
+}
+
+static void signal_every(suseconds_t pause_us) {
+    const struct sigaction interrupts = {.sa_handler = go_on_after_signals}; /* no SA_RESTART */
+    const struct itimerval timer = {.it_interval = {.tv_usec = pause_us}, .it_value = {.tv_usec = pause_us}};
+    assert_int_equal(sigaction(SIGALRM, &interrupts, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &timer, NULL), 0);
+}
+
+TEST(signals_lose_no_answer) {
+    struct fixture *fixture = *state;
+    open_reader(fixture);
+    eventually(load_rows(fixture).good == ROWS);
+    redis_server_pause(&masters[1], true);
+    signals_to_come = 10;
+    signal_every(5000);
+    struct loaded loaded = load_rows(fixture);
+    signal_every(0);
+    assert_int_equal(signals_to_come, 0);
+    assert_int_equal(loaded.good, ROWS);
+    assert_int_equal(fixture->other->reconnects, 0);
 }
 
 /* Who waits keeps its thread from the keys of the others. So each call does once what there is to do, and asks for the map. */
@@ -675,7 +766,7 @@ TEST(a_master_that_is_away_is_not_waited_for_while_others_serve) {
                             "OK");
     redis_server_kill(&masters[MASTERS - 1]);
     for (unsigned i = 0; i <= CALLS; i++) {
-        assert_int_equal(load_one(fixture, key_of_last(), &result), BACKEND_TRANSIENT);
+        assert_int_equal(load_one(fixture, key_of(MASTERS - 1), &result), BACKEND_TRANSIENT);
         assert_true(fixture->other->partial && result.failed);
         if (i == 0) /* that one has found out */
             assert_string_equal(redis_server_ask(&masters[0], "CONFIG RESETSTAT"), "OK");
@@ -689,9 +780,11 @@ int main(void) {
         CASE(a_master_that_lost_what_it_had_is_noticed_by_the_next_batch),
         CASE(a_master_that_lost_what_it_had_is_noticed_by_a_look),
         CASE(a_node_number_that_is_taken_is_refused), CASE(forgotten_scripts_are_loaded_again),
+        CASE(each_server_asks_another_master_for_the_map), /* before slots move: in the order of these */
         /* before replicas are promoted: others take the old masters for masters a moment longer */
         CASE(a_watcher_hears_all_masters), CASE(a_watcher_that_one_master_cuts_off_says_so_and_begins_anew),
         CASE(slots_that_move_or_lose_their_master_are_told),
+        CASE(a_slot_that_is_taken_and_given_back_at_once_is_told),
         CASE(one_master_that_hangs_keeps_all_from_being_proven),
         CASE(versions_are_those_of_all_masters_that_answer),
         CASE(a_batch_counts_where_the_replicas_of_its_master_have_it),
@@ -702,6 +795,7 @@ int main(void) {
         CASE(a_master_without_slots_takes_rows_of_its_first_one), CASE(pages_go_over_all_masters),
         CASE(pages_begin_anew_where_a_slot_has_moved), CASE(pages_have_no_end_while_a_slot_moves),
         CASE(a_link_that_was_lost_is_made_anew_within_the_call),
+        CASE(a_hasty_load_goes_on_without_a_master_that_is_silent), CASE(signals_lose_no_answer),
         CASE(a_master_that_is_away_is_not_waited_for_while_others_serve), /* the last: it stays away */
     };
     signal(SIGPIPE, SIG_IGN);

@@ -6,6 +6,7 @@
 #include "backends/kinds.h"
 #include "backends/redis/options.h"
 #include "tests/support/check.h"
+#include "tests/support/heard.h"
 #include "tests/support/redis_server.h"
 #include <signal.h>
 #include <stdint.h>
@@ -215,60 +216,31 @@ TEST(a_look_finds_the_master_elsewhere) {
 
 /* ---- Hearing of changes ---- */
 
-/* What a watcher was told. */
-struct heard {
-    struct backend_listener listener;
-    unsigned keys, lost;
-    uint64_t proven_us;
-};
-
-static void hear_key(struct backend_listener *listener, const struct backend_table *table, struct slice key) {
-    (void)table, (void)key;
-    ((struct heard *)(void *)listener)->keys++;
-}
-
-static void hear_loss(struct backend_listener *listener) {
-    ((struct heard *)(void *)listener)->lost++;
-}
-
-static enum backend_status hear_once(struct fixture *fixture, struct heard *heard) {
-    return redis_backend.changes(fixture->writer, 10, &heard->listener, &heard->proven_us, &fixture->error);
-}
-
-/* All that was changed before now. */
-static struct heard hear(struct fixture *fixture) {
-    struct heard heard = {.listener = {.changed = hear_key, .lost = hear_loss}};
-    uint64_t now_us = monotonic_us();
-    while (heard.proven_us < now_us)
-        if (hear_once(fixture, &heard) != BACKEND_OK)
-            fail_msg("%s", fixture->error.message);
-    return heard;
-}
-
 /* The old master goes on and answers; nobody writes. */
 TEST(a_watcher_leaves_a_master_that_is_none_any_more) {
     struct fixture *fixture = *state;
     assert_int_equal(open_as(fixture, BACKEND_WATCHER), BACKEND_OK);
-    assert_int_equal(hear(fixture).lost, 1);
+    assert_int_equal(hear_all(fixture->writer).lost, 1);
     name_second(fixture);
     uint64_t named_us = monotonic_us();
-    struct heard heard = {.listener = {.changed = hear_key, .lost = hear_loss}};
-    while (hear_once(fixture, &heard) == BACKEND_OK)
+    struct heard heard = heard_nothing();
+    while (hear_once(fixture->writer, &heard, &fixture->error) == BACKEND_OK)
         assert_true(heard.proven_us < named_us);
     assert_non_null(strstr(fixture->error.message, "Sentinel names another master"));
-    assert_int_equal(hear(fixture).lost, 1);
+    assert_int_equal(hear_all(fixture->writer).lost, 1);
     assert_string_equal(redis_server_ask(&fixture->second, "HSET sess:a version 1"), "1");
-    assert_int_equal(hear(fixture).keys, 1);
+    heard = hear_all(fixture->writer);
+    assert_int_equal(heard_keys(&heard), 1);
 }
 
 TEST(a_watcher_goes_on_without_sentinels) {
     struct fixture *fixture = *state;
     assert_int_equal(open_as(fixture, BACKEND_WATCHER), BACKEND_OK);
-    assert_int_equal(hear(fixture).lost, 1);
+    assert_int_equal(hear_all(fixture->writer).lost, 1);
     redis_server_kill(&fixture->sentinel);
     assert_string_equal(redis_server_ask(&fixture->first, "HSET sess:a version 1"), "1");
-    struct heard heard = hear(fixture);
-    assert_int_equal(heard.keys, 1);
+    struct heard heard = hear_all(fixture->writer);
+    assert_int_equal(heard_keys(&heard), 1);
     assert_int_equal(heard.lost, 0);
 }
 

@@ -2,6 +2,7 @@
 """A Redis Cluster behind write-behind and write-through: a master dies under load and its replica takes over, slots move, a master
 is away for good; and what is wrong with a cluster is told."""
 
+import select
 import socketserver
 import threading
 
@@ -242,6 +243,30 @@ def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
         assert cluster.values("sess:") == dict.fromkeys((key.encode() for key in keys), b"w")
         assert cluster.values("bl:", field="expires_at") != {} and b"0" not in cluster.values("bl:", field="expires_at").values()
         eventually(lambda: "all parts of it take writes again" in server.log())
+
+
+def test_a_master_that_is_silent_holds_up_no_load_of_the_others(tmp_path, serve):
+    """Not even of the only reader: keys of the others are loaded while those of the silent one wait, which get their answer in the
+    end, as it was merely late."""
+    with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no") as cluster:
+        server, silent = serve(config(cluster.uri, readers=1)), cluster.masters[0]
+        fill(server.client(), b"v")
+        server.client().sync()
+        server.stop()
+        server.start()
+        keys = [f"sess:{i}" for i in range(KEYS)]
+        lost = cluster.keys_of(keys, silent)
+        client, waiting = server.client(), [server.client() for _ in range(4)]
+        silent.pause()
+        for one, key in zip(waiting, lost):
+            one.send(f"get {key}\r\n")
+        assert {client.get(key) for key in keys if key not in lost} == {b"v"}
+        assert not select.select([one.socket for one in waiting], [], [], 0)[0]
+        loads = server.client().stats("namespaces")
+        assert int(loads["sessions:load_hits"]) == KEYS - len(lost) and loads["sessions:load_errors"] == "0"
+        silent.resume()
+        assert [one.values() for one in waiting] == [[(key.encode(), 0, b"v", None)] for key in lost[:4]]
+        eventually(lambda: set(client.get_many(keys).values()) == {b"v"})
 
 
 def refusal(folder, uri):

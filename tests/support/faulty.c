@@ -27,8 +27,8 @@ struct faulty {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     struct orders orders[FAULTY_ANY];
-    char *refused, *spoilt, *failing_table;
-    bool tear, lose_answer, holds_next, names_refused;
+    char *refused, *spoilt, *failing_table, *lost_part, *silent_part;
+    bool tear, lose_answer, holds_next, names_refused, has_parts;
     size_t tear_after;
     size_t applied, largest_batch;
 };
@@ -100,6 +100,9 @@ static enum backend_status faulty_open(const struct backend_options *options, en
         return failing(ret_error, BACKEND_TRANSIENT);
     connection->base.type = &faulty->type;
     connection->faulty = faulty;
+    pthread_mutex_lock(&faulty->lock);
+    connection->base.has_parts = faulty->has_parts;
+    pthread_mutex_unlock(&faulty->lock);
     status = faulty->inner->open(&inner, role, &connection->inner, ret_error);
     if (status != BACKEND_OK)
         free(connection);
@@ -160,6 +163,28 @@ static void pass_on_until(struct faulty_connection *connection, enum faulty_call
     pthread_mutex_unlock(&connection->faulty->lock);
 }
 
+/* Whether a key is of a part that is away; silent: that does not answer, which is waited for, unless `hasty`. */
+static bool is_lost(struct faulty *faulty, struct slice key, bool hasty, bool *ret_silent) {
+    pthread_mutex_lock(&faulty->lock);
+    while (!hasty && has_text(key, faulty->silent_part))
+        pthread_cond_wait(&faulty->changed, &faulty->lock);
+    *ret_silent = has_text(key, faulty->silent_part);
+    bool lost = *ret_silent || has_text(key, faulty->lost_part);
+    pthread_mutex_unlock(&faulty->lock);
+    return lost;
+}
+
+static enum backend_status leave_parts_out(struct backend_connection *base, const struct slice *keys,
+                                           size_t count, struct load_result *results,
+                                           struct backend_error *ret_error) {
+    for (size_t i = 0; i < count; i++) {
+        results[i].failed =
+            is_lost(of(base)->faulty, keys[i], base->patience == BACKEND_HASTY, &results[i].late);
+        base->partial |= results[i].failed;
+    }
+    return base->partial ? failing(ret_error, BACKEND_TRANSIENT) : BACKEND_OK;
+}
+
 static enum backend_status faulty_load(struct backend_connection *base, const struct backend_table *table,
                                        const struct slice *keys, size_t count, uint32_t now,
                                        struct load_result *results, struct backend_error *ret_error) {
@@ -170,9 +195,11 @@ static enum backend_status faulty_load(struct backend_connection *base, const st
         return failing(ret_error, BACKEND_TABLE_FAILED);
     if (status == BACKEND_OK && is_spoilt(connection->faulty, keys, count))
         return failing(ret_error, BACKEND_PERMANENT);
-    return status ? status
-                  : connection->faulty->inner->load(connection->inner, table, keys, count, now, results,
-                                                    ret_error);
+    base->partial = false;
+    if (status == BACKEND_OK)
+        status =
+            connection->faulty->inner->load(connection->inner, table, keys, count, now, results, ret_error);
+    return status == BACKEND_OK ? leave_parts_out(base, keys, count, results, ret_error) : status;
 }
 
 static bool is_refused(struct faulty *faulty, struct mutation *mutations, size_t count) {
@@ -211,6 +238,30 @@ static void count_applied(struct faulty *faulty, size_t count) {
     pthread_mutex_unlock(&faulty->lock);
 }
 
+static bool any_is_lost(struct faulty *faulty, const struct mutation *mutations, size_t count) {
+    bool silent, lost = false;
+    for (size_t i = 0; i < count && !lost; i++)
+        lost = is_lost(faulty, mutations[i].entry.key, true, &silent);
+    return lost;
+}
+
+/* One by one, but those of the parts that are away. */
+static enum backend_status apply_parts(struct backend_connection *base, struct mutation *mutations,
+                                       size_t count, uint32_t now, struct backend_error *ret_error) {
+    struct faulty *faulty = of(base)->faulty;
+    for (size_t i = 0; i < count; i++) {
+        if (any_is_lost(faulty, &mutations[i], 1))
+            continue;
+        enum backend_status status = faulty->inner->apply(of(base)->inner, &mutations[i], 1, now, ret_error);
+        if (status != BACKEND_OK)
+            return status;
+        mutations[i].done = true;
+        count_applied(faulty, 1);
+    }
+    base->partial = true;
+    return failing(ret_error, BACKEND_TRANSIENT);
+}
+
 static enum backend_status faulty_apply(struct backend_connection *base, struct mutation *mutations,
                                         size_t count, uint32_t now, struct backend_error *ret_error) {
     struct faulty *faulty = of(base)->faulty;
@@ -222,6 +273,9 @@ static enum backend_status faulty_apply(struct backend_connection *base, struct 
         return failing(ret_error, BACKEND_TABLE_FAILED);
     if (is_refused(faulty, mutations, count))
         return failing(ret_error, BACKEND_PERMANENT);
+    base->partial = false;
+    if (any_is_lost(faulty, mutations, count))
+        return apply_parts(base, mutations, count, now, ret_error);
     bool fail;
     count = take_tear(faulty, count, &fail);
     status = faulty->inner->apply(of(base)->inner, mutations, count, now, ret_error);
@@ -282,6 +336,8 @@ void faulty_destroy(struct faulty *faulty) {
     free(faulty->refused);
     free(faulty->spoilt);
     free(faulty->failing_table);
+    free(faulty->lost_part);
+    free(faulty->silent_part);
     free(faulty);
 }
 
@@ -351,6 +407,7 @@ static void replace(struct faulty *faulty, char **text, const char *with) {
     pthread_mutex_lock(&faulty->lock);
     free(*text);
     *text = copy;
+    pthread_cond_broadcast(&faulty->changed);
     pthread_mutex_unlock(&faulty->lock);
 }
 
@@ -370,6 +427,20 @@ void faulty_fail_table(struct faulty *faulty, const char *name) {
 
 void faulty_spoil_keys(struct faulty *faulty, const char *text) {
     replace(faulty, &faulty->spoilt, text);
+}
+
+void faulty_have_parts(struct faulty *faulty) {
+    pthread_mutex_lock(&faulty->lock);
+    faulty->has_parts = true;
+    pthread_mutex_unlock(&faulty->lock);
+}
+
+void faulty_lose_part(struct faulty *faulty, const char *text) {
+    replace(faulty, &faulty->lost_part, text);
+}
+
+void faulty_silence_part(struct faulty *faulty, const char *text) {
+    replace(faulty, &faulty->silent_part, text);
 }
 
 uint64_t faulty_until_us(struct faulty *faulty, enum faulty_call call) {

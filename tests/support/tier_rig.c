@@ -117,6 +117,7 @@ void rig_stop(struct tier_rig *rig) {
     rig_files_can_be_written(true);
     faulty_hold(rig->faulty, FAULTY_ANY, false);
     faulty_delay(rig->faulty, FAULTY_ANY, 0);
+    faulty_silence_part(rig->faulty, NULL);
     rig_end_tier(rig);
     while (rig->calls)
         rig_free(rig->calls);

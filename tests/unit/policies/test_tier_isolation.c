@@ -56,6 +56,47 @@ RIG_TEST(a_row_that_cannot_be_read_is_that_rows_fault, read_through) {
     rig_expect(rig, "get bad", "MISS");
 }
 
+/* With a single reader; what was asked of the part is answered once it is. */
+RIG_TEST(a_part_that_is_silent_keeps_no_reader_from_the_others, read_through) {
+    char command[64];
+    rig->backend.readers = 1;
+    faulty_have_parts(rig->faulty);
+    rig_start(rig);
+    rig_put_row(rig, "silent:a", "1");
+    faulty_silence_part(rig->faulty, "silent");
+    struct rig_call *first = rig_begin(rig, 0, "get silent:a"), *second = rig_begin(rig, 0, "get silent:b"),
+                    *joins = rig_begin(rig, 0, "get silent:a");
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(command, sizeof command, "get %u", i);
+        rig_expect(rig, command, "MISS");
+    }
+    assert_false(rig_is_done(first) || rig_is_done(second) || rig_is_done(joins));
+    assert_int_equal(rig_stat(rig, "store:read_breaker_opened"), 0);
+    faulty_silence_part(rig->faulty, NULL);
+    assert_string_equal(rig_finish(first), "1");
+    assert_string_equal(rig_finish(joins), "1");
+    assert_string_equal(rig_finish(second), "MISS");
+}
+
+/* A row that is found and one that is not, in one batch with those that are put off. */
+RIG_TEST(the_rest_of_a_batch_is_answered_where_a_part_is_silent, read_through) {
+    rig->backend.readers = 1;
+    faulty_have_parts(rig->faulty);
+    rig_start(rig);
+    rig_put_row(rig, "a", "1");
+    faulty_hold(rig->faulty, FAULTY_LOAD, true);
+    struct rig_call *held = rig_begin(rig, 0, "get b");
+    faulty_wait_held(rig->faulty, FAULTY_LOAD);
+    faulty_silence_part(rig->faulty, "silent");
+    struct rig_call *silent = rig_begin(rig, 0, "get silent:a"), *found = rig_begin(rig, 0, "get a"),
+                    *missed = rig_begin(rig, 0, "get c");
+    faulty_hold(rig->faulty, FAULTY_LOAD, false);
+    assert_string_equal(rig_finish(found), "1");
+    assert_string_equal(rig_finish(missed), "MISS");
+    assert_string_equal(rig_finish(held), "MISS");
+    assert_false(rig_is_done(silent));
+}
+
 /* ---- Write-behind ---- */
 
 RIG_TEST(flushes_of_a_failing_table_leave_those_of_others_alone, write_behind) {
@@ -248,6 +289,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RIG_CASE(reads_of_a_failing_table_leave_those_of_others_alone),
         RIG_CASE(a_row_that_cannot_be_read_is_that_rows_fault),
+        RIG_CASE(a_part_that_is_silent_keeps_no_reader_from_the_others),
+        RIG_CASE(the_rest_of_a_batch_is_answered_where_a_part_is_silent),
         RIG_CASE(flushes_of_a_failing_table_leave_those_of_others_alone),
         RIG_CASE(touches_of_a_failing_table_leave_those_of_others_alone),
         RIG_CASE(a_recovery_passes_over_a_failing_table),
