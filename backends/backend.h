@@ -137,6 +137,12 @@ enum backend_keys {
 /* A watcher hears what is changed (changes), or looks at what was (versions, load); not both on one connection. */
 enum backend_role { BACKEND_WRITER, BACKEND_READER, BACKEND_WATCHER };
 
+/* Descriptors that a connection has open at once. */
+struct backend_descriptors {
+    unsigned least; /* so many are needed, as far as settings tell */
+    unsigned most;
+};
+
 enum mutation_kind {
     MUTATION_PUT, /* all of entry */
     /* All but value and flags changed; they are given in case the row is gone, or older. entry.client_cas: the CAS of the
@@ -335,6 +341,9 @@ struct backend_type {
     /* Says in a sentence how every user of the machine can get at the store beside the server, or false: by no way that
      * modes of files show. Cut at size. */
     bool (*exposed)(const struct backend_options *options, char *ret_text, size_t size);
+
+    /* How many descriptors a connection with this role has open. */
+    struct backend_descriptors (*descriptors)(const struct backend_options *options, enum backend_role role);
 
     /* Opens a connection. BACKEND_REFUSED: it cannot ever work; BACKEND_TRANSIENT: the store does not answer
      * now (the caller may retry). A store that reconnects by itself may also answer BACKEND_OK and fail in

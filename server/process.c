@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/process.h"
+#include "backends/backend.h"
 #include "cache/base/own_file.h"
 #include "cache/base/writable_folder.h"
 #include "server/config/settings.h"
@@ -23,18 +24,38 @@ enum {
     OWN_DESCRIPTORS = 128,       /* listening sockets, the main loop, the folder and its files */
     OWN_DESCRIPTORS_LEAST = 256, /* for few threads and backends */
     WORKER_DESCRIPTORS = 6,      /* its loop, and what wakes it; its journal, and the next file of that */
-    CONNECTION_DESCRIPTORS = 3,  /* a database, its log, its index */
-    READERS_BESIDE = 3           /* threads of a backend with a connection: writer, preload, absent filter */
+    READERS_BESIDE = 3, /* connections that read, of a backend: preload, absent filter, the patient reader */
+    WATCHERS = 2        /* with `coherent`: one that hears, one that compares */
 };
 
-unsigned process_own_descriptors(const struct settings *settings) {
+static void add_sessions(struct process_descriptors *own, const struct backend_options *options,
+                         enum backend_role role, unsigned count) {
+    const struct backend_type *type = backend_find(options->uri);
+    if (!type)
+        return; /* the settings are refused */
+    struct backend_descriptors of_one = type->descriptors(options, role);
+    own->least += count * of_one.least;
+    own->most += count * of_one.most;
+}
+
+static unsigned at_least(unsigned number, unsigned least) {
+    return number > least ? number : least;
+}
+
+struct process_descriptors process_own_descriptors(const struct settings *settings) {
     const struct tier_options *tier = &settings->tier;
-    unsigned own = OWN_DESCRIPTORS + settings->threads * WORKER_DESCRIPTORS;
-    for (size_t i = 0; i < tier->backend_count; i++)
-        own += (tier->backends[i].readers + READERS_BESIDE) * CONNECTION_DESCRIPTORS;
-    if (own < OWN_DESCRIPTORS_LEAST)
-        own = OWN_DESCRIPTORS_LEAST;
-    return own + (settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0);
+    unsigned fixed = OWN_DESCRIPTORS + settings->threads * WORKER_DESCRIPTORS,
+             admin = settings->admin ? ADMIN_HTTP_DESCRIPTORS : 0;
+    struct process_descriptors own = {fixed, fixed};
+    for (size_t i = 0; i < tier->backend_count; i++) {
+        const struct backend_options *store = &tier->backends[i].store;
+        add_sessions(&own, store, BACKEND_WRITER, 1);
+        add_sessions(&own, store, BACKEND_READER, tier->backends[i].readers + READERS_BESIDE);
+        add_sessions(&own, store, BACKEND_WATCHER, store->coherent ? WATCHERS : 0);
+    }
+    own.least = at_least(own.least, OWN_DESCRIPTORS_LEAST) + admin;
+    own.most = at_least(own.most, OWN_DESCRIPTORS_LEAST) + admin;
+    return own;
 }
 
 static bool make_do_with(struct rlimit limit, unsigned own, unsigned *connections) {
@@ -46,25 +67,29 @@ static bool make_do_with(struct rlimit limit, unsigned own, unsigned *connection
     return true;
 }
 
-bool process_raise_descriptors(unsigned own, unsigned *connections, char *ret_error, size_t error_size) {
-    struct rlimit limit;
-    rlim_t wanted = (rlim_t)*connections + own;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
+/* hard: the limit may be raised above what it can be raised to; root may. */
+static bool raise_to(struct rlimit limit, rlim_t wanted, bool hard) {
+    if (limit.rlim_cur >= wanted)
         return true;
-    rlim_t most = limit.rlim_max;
-    limit.rlim_cur = wanted;
-    if (most < wanted)
-        limit.rlim_max = wanted; /* root may */
-    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+    if (limit.rlim_max < wanted && hard)
+        limit.rlim_max = wanted;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+bool process_raise_descriptors(struct process_descriptors own, unsigned *connections, char *ret_error,
+                               size_t error_size) {
+    struct rlimit limit = {0};
+    rlim_t wanted = (rlim_t)*connections + own.least, best = (rlim_t)*connections + own.most;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (raise_to(limit, best, true) || (limit.rlim_max >= wanted && raise_to(limit, best, false)) ||
+        raise_to(limit, wanted, true) || make_do_with(limit, own.least, connections))
         return true;
-    limit.rlim_max = most;
-    if (make_do_with(limit, own, connections))
-        return true;
-    const char *lower = most > own ? "lower -c (max_connections), or " : "";
+    const char *lower = limit.rlim_max > own.least ? "lower -c (max_connections), or " : "";
     snprintf(
         ret_error, error_size,
         "%u connections need %llu open files, %u of them for the server itself, and the limit is %llu: %sraise ulimit -n (LimitNOFILE= in systemd)",
-        *connections, (unsigned long long)wanted, own, (unsigned long long)most, lower);
+        *connections, (unsigned long long)wanted, own.least, (unsigned long long)limit.rlim_max, lower);
     return false;
 }
 

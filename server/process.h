@@ -11,12 +11,17 @@ struct settings; /* server/config/settings.h */
 
 /* What a server with these settings may have open beside its clients: files, sockets, connections to its backends. A
  * client that takes all it can is to leave room for that. */
-unsigned process_own_descriptors(const struct settings *settings);
+struct process_descriptors {
+    unsigned least; /* as far as the settings tell */
+    unsigned most;  /* if each cluster has as many masters as it can have */
+};
+struct process_descriptors process_own_descriptors(const struct settings *settings);
 
-/* Room for this many client connections beside what the server itself has open, `own` at most. Where the limit cannot be raised, the
- * default number, which nobody has asked for, becomes what there is room for, and any other is refused: false with a
- * sentence. */
-bool process_raise_descriptors(unsigned own, unsigned *connections, char *ret_error, size_t error_size);
+/* Room for this many client connections beside what the server itself has open. Where the limit cannot be raised for the least of
+ * that, the default number, which nobody has asked for, becomes what there is room for, and any other is refused: false with a
+ * sentence. For the most of it the limit is raised as far as it can be. */
+bool process_raise_descriptors(struct process_descriptors own, unsigned *connections, char *ret_error,
+                               size_t error_size);
 
 /* -r. */
 bool process_raise_core_limit(char *ret_error, size_t error_size);

@@ -26,6 +26,7 @@
  * The address in messages never holds user or password.
  */
 #include "backends/redis/internal.h"
+#include "backends/redis/slots.h"
 
 /* ---- Settings ---- */
 
@@ -103,6 +104,18 @@ static enum backend_keys keys(const struct backend_table *table) {
     return BACKEND_KEYS_ANY;
 }
 
+/* A link, and one over which somebody is asked where the master is. In a cluster as many links as there are masters, of which the
+ * settings tell no more than that some are named. */
+static struct backend_descriptors descriptors(const struct backend_options *options, enum backend_role role) {
+    struct redis_address address;
+    const char *problem;
+    unsigned links = role == BACKEND_WATCHER ? 2 : 1; /* watch_cluster.c */
+    if (!redis_address_parse(options->uri, &address, &problem) || address.seed_count == 0)
+        return (struct backend_descriptors){2, 2};
+    return (struct backend_descriptors){links * (unsigned)address.seed_count + 1,
+                                        links * REDIS_MASTERS_MAX + 1};
+}
+
 /* Redis expires and forgets by itself. */
 static enum backend_status redis_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,
                                           struct backend_error *ret_error) {
@@ -127,6 +140,7 @@ const struct backend_type redis_backend = {
     .overlap = redis_overlap,
     .place = redis_place,
     .exposed = redis_exposed,
+    .descriptors = descriptors,
     .open = redis_open,
     .probe = redis_probe,
     .high_version = redis_high_version,

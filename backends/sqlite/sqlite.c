@@ -182,6 +182,12 @@ static enum backend_keys keys(const struct backend_table *table) {
 
 /* ---- The kind ---- */
 
+/* A database, its log, its index. */
+static struct backend_descriptors descriptors(const struct backend_options *options, enum backend_role role) {
+    (void)options, (void)role;
+    return (struct backend_descriptors){3, 3};
+}
+
 const struct backend_type sqlite_backend = {
     .scheme = "sqlite",
     .title = "SQLite",
@@ -201,6 +207,7 @@ const struct backend_type sqlite_backend = {
     .overlap = sqlite_overlap,
     .place = sqlite_place,
     .exposed = sqlite_exposed,
+    .descriptors = descriptors,
     .open = sqlite_open,
     .probe = sqlite_probe,
     .high_version = sqlite_high_version,

@@ -11,7 +11,7 @@ import time
 
 import pytest
 from forebay import (SANITIZER_REPORT, Client, Config, Server, binary, die_with_the_test, eventually, free_port, locked, namespace,
-                     sqlite_backend)
+                     section, sqlite_backend)
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="50ms")
 
@@ -354,10 +354,10 @@ def test_a_limit_of_descriptors_is_told_with_its_remedy(tmp_path):
     assert "-c" in done.stderr and "ulimit -n" in done.stderr
 
 
-def limited(hard, *options):
-    """The command line of a server that may have so many open files, and cannot raise that."""
+def limited(hard, *options, soft=None):
+    """The command line of a server that may have so many open files, and cannot raise that; soft: so many to begin with."""
     user = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    return ["sh", "-c", f'ulimit -n {hard}; exec "$@"', "sh", *user, binary(), "-l", "127.0.0.1", *options]
+    return ["sh", "-c", f'ulimit -n {hard}; ulimit -Sn {soft or hard}; exec "$@"', "sh", *user, binary(), "-l", "127.0.0.1", *options]
 
 
 def said_at_the_start(folder, command, port):
@@ -389,10 +389,10 @@ def test_the_default_number_of_clients_gives_way_to_the_limit_of_descriptors(tmp
 class Limited(Server):
     """A server that may have so many open files, and cannot raise that."""
 
-    hard = 1000
+    hard, soft = 1000, None
 
     def command(self):
-        return limited(self.hard, "-p", str(self.port), *super().command()[1:])
+        return limited(self.hard, "-p", str(self.port), *super().command()[1:], soft=self.soft)
 
 
 def test_clients_leave_descriptors_to_backends_and_threads(tmp_path):
@@ -409,6 +409,19 @@ def test_clients_leave_descriptors_to_backends_and_threads(tmp_path):
         for number, client in enumerate(clients):
             assert client.set(f"one:{number}", b"v") == b"STORED"
         first.sync()
+
+
+@pytest.mark.parametrize("hard, asked", [(20000, 1024 + 128 + 6 * 2 + 128 * (2 + 3 + 1 + 2 * 2)), (1500, 1500)])
+def test_a_cluster_may_have_more_masters_than_its_uri_names(tmp_path, hard, asked):
+    """The limit is raised for as many as there can be, and nothing is refused where it cannot be."""
+    server = Limited(tmp_path, Config(namespace("wide", "w:", "write-behind", backend="wide"),
+                                      backends=[section("backend", "wide", uri="redis+cluster://127.0.0.1:1", coherent=True)]))
+    server.hard, server.soft = hard, 300
+    with server:
+        assert server.client().stats("settings")["maxconns"] == "1024"
+        with open(f"/proc/{server.pid}/limits", encoding="ascii") as limits:
+            soft = next(int(line.split()[3]) for line in limits if line.startswith("Max open files"))
+        assert asked <= soft <= hard
 
 
 @pytest.mark.parametrize("options, warned", [([], True), (["-l", "*"], False), (["-Y", "auth"], False)])

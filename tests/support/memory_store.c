@@ -320,6 +320,11 @@ static enum backend_status probe(const struct backend_options *options, struct b
     return BACKEND_OK;
 }
 
+static struct backend_descriptors descriptors(const struct backend_options *options, enum backend_role role) {
+    (void)options, (void)role;
+    return (struct backend_descriptors){0, 0};
+}
+
 const struct backend_type memory_store_type = {
     .scheme = "memory",
     .title = "memory",
@@ -335,6 +340,7 @@ const struct backend_type memory_store_type = {
     .overlap = overlap,
     .place = place,
     .exposed = exposed,
+    .descriptors = descriptors,
     .open = open_store,
     .probe = probe,
     .high_version = high_version,
