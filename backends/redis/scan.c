@@ -292,10 +292,9 @@ static enum backend_status show(struct redis_connection *connection, const struc
     return status;
 }
 
-enum backend_status redis_scan(struct backend_connection *base, const struct backend_table *table,
-                               size_t limit, uint32_t now, struct backend_visitor *visitor,
-                               struct backend_error *ret_error) {
-    struct redis_connection *connection = redis_connection_of(base);
+static enum backend_status scan(struct redis_connection *connection, const struct backend_table *table,
+                                size_t limit, uint32_t now, struct backend_visitor *visitor,
+                                struct backend_error *ret_error) {
     struct scan_task task = {.table = redis_table_of(connection, table), .picks = {.limit = limit}};
     enum backend_status status = BACKEND_OK;
     if (visitor->place)
@@ -312,5 +311,16 @@ enum backend_status redis_scan(struct backend_connection *base, const struct bac
     else if (status == BACKEND_OK)
         status = show(connection, &task, now, visitor, ret_error);
     picks_free(&task.picks);
+    return status;
+}
+
+/* A scan that a master has not answered, while others do. */
+enum backend_status redis_scan(struct backend_connection *base, const struct backend_table *table,
+                               size_t limit, uint32_t now, struct backend_visitor *visitor,
+                               struct backend_error *ret_error) {
+    struct redis_connection *connection = redis_connection_of(base);
+    enum backend_status status = scan(connection, table, limit, now, visitor, ret_error);
+    base->partial =
+        status == BACKEND_TRANSIENT && connection->cluster && redis_cluster_is_partial(connection->cluster);
     return status;
 }

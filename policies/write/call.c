@@ -506,6 +506,15 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
     return judged(writer, space, status);
 }
 
+/* A part that is away is not held against the others: whoever asks tries again later. */
+static enum backend_status judged_by_part(struct writer *writer, struct space *space,
+                                          enum backend_status status) {
+    writer->takes_parts = true;
+    status = judged(writer, space, status);
+    writer->takes_parts = false;
+    return status;
+}
+
 enum backend_status call_apply_copied(struct writer *writer, struct mutation *mutations,
                                       size_t count_mutations) {
     enum backend_status status = connect_again(writer);
@@ -514,10 +523,10 @@ enum backend_status call_apply_copied(struct writer *writer, struct mutation *mu
         status = apply_timed(writer, NULL, mutations, count_mutations);
     if (status == BACKEND_OK)
         catch_up(writer, mutations, count_mutations);
-    return judged(writer, NULL, status);
+    return judged_by_part(writer, NULL, status);
 }
 
-static void swap(struct mutation *mutations, uint64_t *hashes, size_t a, size_t b) {
+void call_swap(struct mutation *mutations, uint64_t *hashes, size_t a, size_t b) {
     struct mutation mutation = mutations[a];
     mutations[a] = mutations[b];
     mutations[b] = mutation;
@@ -533,7 +542,7 @@ size_t call_part_refused(struct mutation *mutations, uint64_t *hashes, size_t co
     size_t others = count_mutations;
     for (size_t i = count_mutations; i-- > 0;)
         if (!mutations[i].refused)
-            swap(mutations, hashes, --others, i);
+            call_swap(mutations, hashes, --others, i);
     return others;
 }
 
@@ -585,7 +594,7 @@ enum backend_status call_load_table(struct writer *writer, const struct backend_
         status = slow_log_end(writer->backend, NULL, CALL_LOAD, count_keys, began_us,
                               writer->backend->type->load(session->connection, table, keys, count_keys, now,
                                                           results, &session->error));
-    return judged(writer, NULL, status);
+    return judged_by_part(writer, NULL, status);
 }
 
 enum backend_status call_scan(struct writer *writer, struct space *space, const struct backend_table *table,
@@ -597,7 +606,7 @@ enum backend_status call_scan(struct writer *writer, struct space *space, const 
         status = slow_log_end(
             writer->backend, space, CALL_SCAN, 0, began_us,
             writer->backend->type->scan(session->connection, table, SIZE_MAX, 0, visitor, &session->error));
-    return judged(writer, space, status);
+    return judged_by_part(writer, space, status);
 }
 
 bool call_look(struct writer *writer) {

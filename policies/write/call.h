@@ -54,11 +54,15 @@ enum backend_status call_apply(struct writer *writer, struct space *space, struc
 enum backend_status call_apply_parts(struct writer *writer, struct space *space, struct mutation *mutations,
                                      size_t count, bool *ret_partial);
 
-/* Of a table that another writer's namespace is copied to: as call_apply, but what is newer there is nothing to be told. */
+/* Of a table that another writer's namespace is copied to: as call_apply, but what is newer there is nothing to be told, and
+ * where a part of the store is away, the store is not held to be. */
 enum backend_status call_apply_copied(struct writer *writer, struct mutation *mutations, size_t count);
 
 /* The store that the namespace is copied to has failed, and session.error says how: as after a failure of its table. */
 enum backend_status call_fail_copied(struct writer *writer, struct space *space);
+
+/* Exchanges two mutations, and their hashes; NULL: there are none. */
+void call_swap(struct mutation *mutations, uint64_t *hashes, size_t a, size_t b);
 
 /* After BACKEND_PERMANENT: those that the store has marked as refused come first, the others follow in their order, and the
  * hashes (NULL: there are none) go along. Returns how many are marked. */
@@ -79,12 +83,14 @@ enum backend_status call_load_parts_at(struct writer *writer, struct space *spac
                                        size_t count, uint32_t now, struct load_result *results,
                                        bool *ret_partial);
 
-/* The same of a table that another writer's namespace is copied to; what is found is not looked at. */
+/* The same of a table that another writer's namespace is copied to; what is found is not looked at. A part that is away is not
+ * held against the store. */
 enum backend_status call_load_table(struct writer *writer, const struct backend_table *table,
                                     const struct slice *keys, size_t count, uint32_t now,
                                     struct load_result *results);
 
-/* Shows keys of a table: that of the namespace, or, where that is NULL, one that another writer's is copied to. */
+/* Shows keys of a table: that of the namespace, or, where that is NULL, one that another writer's is copied to. The same of
+ * parts. */
 enum backend_status call_scan(struct writer *writer, struct space *space, const struct backend_table *table,
                               struct backend_visitor *visitor);
 

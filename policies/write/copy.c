@@ -13,6 +13,7 @@
 enum {
     REST_LEAST_US = 1000,
     REST_BESIDE_US = 50000,
+    REST_FAILED_US = 200000,
     WALK_AGAIN_US = 60000000,  /* after one in which rows were refused */
     COMPANY_AGAIN_US = 1000000 /* between looks whether other servers are gone */
 };
@@ -303,8 +304,11 @@ static void turn_page(struct space *space) {
 
 static void step(struct writer *writer, struct space *space) {
     struct copy_stepped stepped;
-    if (copy_step(writer, space, &stepped) != BACKEND_OK)
+    if (copy_step(writer, space, &stepped) != BACKEND_OK) {
+        space->copy->rest_until_us =
+            monotonic_us() + REST_FAILED_US; /* no breaker waits for a part of a store */
         return;
+    }
     if (stepped.in_vain)
         halt(space, "has no rows of it, and the other one has");
     else if (stepped.page_done)

@@ -98,6 +98,13 @@ static size_t next_keys(const struct copy_page *page, size_t *at, struct slice k
     return count_keys;
 }
 
+/* Rows of its own store. A part of it that is away is waited for, and nobody else has to. */
+static enum backend_status load_own(struct writer *writer, struct space *space, const struct slice *keys,
+                                    size_t count_keys, struct load_result *results) {
+    bool partial;
+    return call_load_parts(writer, space, keys, count_keys, results, &partial);
+}
+
 /* Whether nothing of the key is yet to be written: what the other store has of it will not be written once more. */
 static bool is_settled(struct writer *writer, const struct space *space, struct slice key) {
     struct cache *cache = writer->tier->cache;
@@ -152,7 +159,7 @@ static enum backend_status clear_some(struct writer *writer, struct space *space
                               .count = count_keys,
                               .now = tier_now(space->tier).seconds};
     size_t refused;
-    enum backend_status status = call_load(writer, space, keys, count_keys, own);
+    enum backend_status status = load_own(writer, space, keys, count_keys, own);
     if (status != BACKEND_OK) /* a row that cannot be read is there */
         return status == BACKEND_PERMANENT ? BACKEND_OK : status;
     if (!ask_other(space->copy, &looking.errand))
@@ -190,14 +197,14 @@ static enum backend_status overrule(struct writer *writer, struct space *space,
     struct mutation raised[STEP_ROWS];
     struct bytes bytes = {0};
     size_t ahead = 0;
-    bool good = true;
+    bool good = true, partial;
     for (size_t i = 0; i < count_rows && good; i++)
         if (mutations[i].superseded && is_settled(writer, space, mutations[i].entry.key))
             good = raise_row(space, &mutations[i], &bytes, &raised[ahead++]);
     if (!good)
         call_put_off(space);
     enum backend_status status = !good   ? BACKEND_TABLE_FAILED
-                                 : ahead ? call_apply(writer, space, raised, ahead)
+                                 : ahead ? call_apply_parts(writer, space, raised, ahead, &partial)
                                          : BACKEND_OK;
     bytes_free(&bytes);
     return status;
@@ -221,7 +228,7 @@ static enum backend_status copy_some(struct writer *writer, struct space *space,
     struct load_result results[STEP_ROWS] = {0};
     struct mutation mutations[STEP_ROWS];
     size_t found = 0;
-    enum backend_status status = call_load(writer, space, keys, count_keys, results);
+    enum backend_status status = load_own(writer, space, keys, count_keys, results);
     if (status != BACKEND_OK)
         return status;
     for (size_t i = 0; i < count_keys; i++)

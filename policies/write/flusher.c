@@ -35,9 +35,7 @@ enum {
     ASIDE_PAUSE_US = 50000,
     ASIDE_PAUSE_LONGEST_US = 500000,
     QUARANTINE_PAUSE_US = 200000, /* until its file is tried again */
-    HALVING_US = 20000,           /* for so long refused rows are looked for before others have their turn */
-    RETRY_ROWS = 128,             /* of the quarantine, tried together */
-    RETRY_BYTES = 4 << 20
+    HALVING_US = 20000            /* for so long refused rows are looked for before others have their turn */
 };
 
 void flusher_init(struct flusher *flusher, struct space *space) {
@@ -134,9 +132,8 @@ uint64_t flusher_due(struct flusher *flusher, uint64_t now_us, bool forced) {
 
 /* ---- Settling ---- */
 
-/* Another node's write is newer: what memory has is old. */
-static void forget_ours(struct space *space, const struct mutation *mutation, uint64_t hash,
-                        const struct cache_time *now) {
+void flusher_forget_ours(struct space *space, const struct mutation *mutation, uint64_t hash,
+                         const struct cache_time *now) {
     struct cache_cursor cursor;
     cache_seek(space->tier->cache, space->number, mutation->entry.key, hash, now, &cursor);
     if (cursor.presence != CACHE_UNKNOWN && cursor.view.version == mutation->entry.version)
@@ -158,7 +155,7 @@ static void count_row(struct space *space, const struct mutation *mutation) {
 static void settle_one(struct space *space, const struct mutation *mutation, uint64_t hash,
                        const struct cache_time *now) {
     if (mutation->superseded)
-        forget_ours(space, mutation, hash, now);
+        flusher_forget_ours(space, mutation, hash, now);
     else
         cache_settle(space->tier->cache, mutation->entry.key, hash, mutation->entry.version, now);
     count_row(space, mutation);
@@ -193,9 +190,8 @@ static void tell_superseded(struct flusher *flusher, const struct mutation *muta
     flusher->superseded_told_us = now_us;
 }
 
-/* The batch is held until the quarantine's file can be written, and with it the journal's records; the
- * namespace's alone, for the backend is not to blame. */
-static void hold_for_quarantine(struct flusher *flusher) {
+/* The namespace's alone, for the backend is not to blame. */
+void flusher_hold_for_quarantine(struct flusher *flusher) {
     const struct space *space = flusher->space;
     flusher->held_until_us = monotonic_us() + QUARANTINE_PAUSE_US;
     if (!flusher->quarantine_fails)
@@ -220,7 +216,7 @@ static bool supersede(struct flusher *flusher, size_t from, size_t to) {
     if (quarantine_count(flusher->space->quarantine) == 0)
         return true;
     if (!quarantine_supersede(flusher->space->quarantine, flusher->mutations + from, to - from)) {
-        hold_for_quarantine(flusher);
+        flusher_hold_for_quarantine(flusher);
         return false;
     }
     quarantine_works(flusher);
@@ -281,7 +277,7 @@ static bool quarantine_rows(struct writer *writer, struct flusher *flusher, size
     struct cache_time now = tier_now(space->tier);
     const char *reason = writer->session.error.message;
     if (!quarantine_add(space->quarantine, refused, to - from, reason)) {
-        hold_for_quarantine(flusher);
+        flusher_hold_for_quarantine(flusher);
         return false;
     }
     quarantine_works(flusher);
@@ -316,19 +312,11 @@ static bool halve(struct writer *writer, struct flusher *flusher, size_t from, s
     return apply(writer, flusher, from, middle) && apply_rest(writer, flusher, middle, to, middle - from);
 }
 
-/* Those that are done come first, the others follow; each in their order. Returns how many are done. */
-static size_t part_done(struct flusher *flusher, size_t from, size_t to) {
-    size_t done = from;
-    for (size_t i = from; i < to; i++) {
-        struct mutation mutation = flusher->mutations[i];
-        uint64_t hash = flusher->hashes[i];
-        if (!mutation.done)
-            continue;
-        flusher->mutations[i] = flusher->mutations[done];
-        flusher->hashes[i] = flusher->hashes[done];
-        flusher->mutations[done] = mutation;
-        flusher->hashes[done++] = hash;
-    }
+size_t flusher_part_done(struct mutation *mutations, uint64_t *hashes, size_t count_all) {
+    size_t done = 0;
+    for (size_t i = 0; i < count_all; i++)
+        if (mutations[i].done)
+            call_swap(mutations, hashes, done++, i);
     return done;
 }
 
@@ -336,7 +324,7 @@ static size_t part_done(struct flusher *flusher, size_t from, size_t to) {
  * cannot be, and waits here. */
 static bool settle_parts(struct flusher *flusher, size_t from, size_t to) {
     uint64_t pause_us = 2 * flusher->aside_pause_us;
-    size_t done = part_done(flusher, from, to);
+    size_t done = from + flusher_part_done(flusher->mutations + from, flusher->hashes + from, to - from);
     count(&flusher->space->flushed.retries);
     if (!settle(flusher, from, done))
         return false;
@@ -493,59 +481,4 @@ void flusher_judge_fullness(struct flusher *flusher, uint64_t age_us) {
         tell_of_space(space, &flusher->quarantine_lines, LOG_LEVEL_NOTICE,
                       "namespace %s: there is room in its quarantine again, and changes are taken",
                       space->options.name);
-}
-
-static void settle_retried(struct flusher *flusher, const struct mutation *mutations, size_t count_written) {
-    struct cache_time now = tier_now(flusher->space->tier);
-    if (!quarantine_supersede(flusher->space->quarantine, mutations, count_written))
-        hold_for_quarantine(flusher); /* they stay, and may be retried again */
-    for (size_t i = 0; i < count_written; i++)
-        if (mutations[i].superseded)
-            forget_ours(flusher->space, &mutations[i],
-                        cache_hash(flusher->space->tier->cache, mutations[i].entry.key), &now);
-}
-
-/* What is refused again stays. False: they cannot be written now. */
-static bool apply_retried(struct writer *writer, struct flusher *flusher, struct mutation *mutations,
-                          size_t count_tried) {
-    if (count_tried == 0)
-        return true;
-    enum backend_status status = call_apply(writer, flusher->space, mutations, count_tried);
-    if (status == BACKEND_OK)
-        settle_retried(flusher, mutations, count_tried);
-    if (status != BACKEND_PERMANENT || count_tried == 1)
-        return status == BACKEND_OK || status == BACKEND_PERMANENT;
-    size_t first = call_part_refused(mutations, NULL, count_tried);
-    if (first == 0) {
-        first = count_tried / 2;
-        if (!apply_retried(writer, flusher, mutations, first))
-            return false;
-    }
-    return apply_retried(writer, flusher, mutations + first, count_tried - first);
-}
-
-/* False: not now, and they are asked for again. */
-static bool retry_some(struct writer *writer, struct flusher *flusher) {
-    struct space *space = flusher->space;
-    struct quarantine_retry retries[RETRY_ROWS];
-    struct mutation mutations[RETRY_ROWS];
-    size_t tried = quarantine_next_retries(space->quarantine, RETRY_ROWS, RETRY_BYTES, retries);
-    for (size_t i = 0; i < tried; i++)
-        mutations[i] = (struct mutation){
-            .table = &space->options.table, .kind = retries[i].kind, .entry = retries[i].copy->entry};
-    bool done = apply_retried(writer, flusher, mutations, tried);
-    for (size_t i = 0; i < tried; i++) {
-        if (!done)
-            quarantine_ask_retry(space->quarantine, retries[i].copy->entry.key);
-        entry_copy_drop(retries[i].copy);
-    }
-    return done;
-}
-
-bool flusher_retry_quarantine(struct writer *writer, struct flusher *flusher) {
-    uint64_t until_us = monotonic_us() + HALVING_US;
-    bool done = true;
-    while (done && quarantine_retries(flusher->space->quarantine) && monotonic_us() < until_us)
-        done = retry_some(writer, flusher);
-    return done;
 }

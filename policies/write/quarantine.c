@@ -41,7 +41,8 @@ struct kept {
     struct kept *previous, *next;
     struct kept *next_going; /* within a change: the next one to be removed, if its GONE can be written */
     bool going;
-    bool retry;      /* an operator asked for it */
+    bool retry;      /* an operator asked for it, */
+    bool put_off;    /* but nobody takes it now */
     uint64_t number; /* grows along the list */
     struct entry_copy *copy;
     enum mutation_kind kind;
@@ -62,8 +63,8 @@ struct quarantine {
     struct key_tree tree;    /* struct kept by key */
     uint64_t numbered;       /* number of the last entry */
     uint64_t room_to_go;     /* bytes of the GONE records of all entries */
-    struct kept *retry_from; /* no entry before it is marked; NULL: none is */
-    atomic_size_t count, bytes, retries;
+    struct kept *retry_from; /* no entry before it is marked and not put off; NULL: none is */
+    atomic_size_t count, bytes, retries, put_off;
 };
 
 /* ---- The list ---- */
@@ -98,10 +99,15 @@ static struct kept *make_kept(const struct quarantine_record *record) {
     return kept;
 }
 
+static void set_flag(bool *flag, bool on, atomic_size_t *count) {
+    if (*flag != on)
+        atomic_fetch_add(count, on ? 1 : (size_t)-1);
+    *flag = on;
+}
+
 static void set_retry(struct quarantine *quarantine, struct kept *kept, bool retry) {
-    if (kept->retry != retry)
-        atomic_fetch_add(&quarantine->retries, retry ? 1 : (size_t)-1);
-    kept->retry = retry;
+    set_flag(&kept->retry, retry, &quarantine->retries);
+    set_flag(&kept->put_off, false, &quarantine->put_off);
     if (retry && (!quarantine->retry_from || kept->number < quarantine->retry_from->number))
         quarantine->retry_from = kept;
 }
@@ -538,6 +544,34 @@ size_t quarantine_retries(const struct quarantine *quarantine) {
     return quarantine ? atomic_load_explicit(&quarantine->retries, memory_order_relaxed) : 0;
 }
 
+void quarantine_put_off_retry(struct quarantine *quarantine, struct slice key) {
+    pthread_mutex_lock(&quarantine->mutex);
+    struct kept *kept = find(quarantine, key);
+    if (kept) {
+        set_flag(&kept->retry, true, &quarantine->retries);
+        set_flag(&kept->put_off, true, &quarantine->put_off);
+    }
+    pthread_mutex_unlock(&quarantine->mutex);
+}
+
+size_t quarantine_put_off(const struct quarantine *quarantine) {
+    return quarantine ? atomic_load_explicit(&quarantine->put_off, memory_order_relaxed) : 0;
+}
+
+void quarantine_go_on_retrying(struct quarantine *quarantine) {
+    if (quarantine_put_off(quarantine) == 0)
+        return;
+    pthread_mutex_lock(&quarantine->mutex);
+    for (struct kept *kept = quarantine->first; kept; kept = kept->next)
+        if (kept->put_off)
+            set_retry(quarantine, kept, true);
+    pthread_mutex_unlock(&quarantine->mutex);
+}
+
+static bool any_is_due(const struct quarantine *quarantine) {
+    return quarantine_retries(quarantine) > quarantine_put_off(quarantine);
+}
+
 size_t quarantine_next_retries(struct quarantine *quarantine, size_t most, size_t most_bytes,
                                struct quarantine_retry *ret_retries) {
     size_t count = 0, bytes = 0;
@@ -545,14 +579,14 @@ size_t quarantine_next_retries(struct quarantine *quarantine, size_t most, size_
         return 0;
     pthread_mutex_lock(&quarantine->mutex);
     struct kept *kept = quarantine->retry_from;
-    for (; kept && count < most && bytes < most_bytes && quarantine_retries(quarantine); kept = kept->next) {
-        if (!kept->retry)
+    for (; kept && count < most && bytes < most_bytes && any_is_due(quarantine); kept = kept->next) {
+        if (!kept->retry || kept->put_off)
             continue;
         set_retry(quarantine, kept, false);
         ret_retries[count++] = (struct quarantine_retry){entry_copy_share(kept->copy), kept->kind};
         bytes += kept->copy->entry.value.size;
     }
-    quarantine->retry_from = quarantine_retries(quarantine) ? kept : NULL;
+    quarantine->retry_from = any_is_due(quarantine) ? kept : NULL;
     pthread_mutex_unlock(&quarantine->mutex);
     return count;
 }
@@ -585,6 +619,7 @@ static struct kept *take_all(struct quarantine *quarantine) {
     atomic_store(&quarantine->count, 0);
     atomic_store(&quarantine->bytes, 0);
     atomic_store(&quarantine->retries, 0);
+    atomic_store(&quarantine->put_off, 0);
     pthread_mutex_unlock(&quarantine->mutex);
     return all;
 }

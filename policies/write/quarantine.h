@@ -82,6 +82,12 @@ struct quarantine_retry {
 size_t quarantine_next_retries(struct quarantine *quarantine, size_t most, size_t most_bytes,
                                struct quarantine_retry *ret_retries);
 
+/* Marks the entry of the key to be tried again, but not before quarantine_go_on_retrying: nobody takes it now. How many are
+ * put off so: they are among those that are marked. */
+void quarantine_put_off_retry(struct quarantine *quarantine, struct slice key);
+size_t quarantine_put_off(const struct quarantine *quarantine);
+void quarantine_go_on_retrying(struct quarantine *quarantine);
+
 enum quarantine_drop { QUARANTINE_DROPPED, QUARANTINE_NONE, QUARANTINE_FAILED };
 
 /* Forgets the entry of a key, on disk before it returns; *ret_version is its version. FAILED: that could not be

@@ -19,6 +19,7 @@
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
 #include "policies/write/regress.h"
+#include "policies/write/retry.h"
 #include "policies/write/store_note.h"
 #include <stdlib.h>
 
@@ -105,8 +106,8 @@ static void flush_due(struct writer *writer, uint64_t now_us) {
 static void retry_quarantines(struct writer *writer) {
     for (size_t i = 0; i < writer->flusher_count; i++) {
         struct space *space = writer->flushers[i].space;
-        if (quarantine_retries(space->quarantine) && call_is_admitted_for(writer, space))
-            flusher_retry_quarantine(writer, &writer->flushers[i]);
+        if (retry_due(&writer->flushers[i]) == 0 && call_is_admitted_for(writer, space))
+            retry_run(writer, &writer->flushers[i]);
         flusher_tell_refused(&writer->flushers[i], monotonic_us());
     }
 }
@@ -172,8 +173,10 @@ static uint64_t next_due(struct writer *writer, uint64_t now_us) {
         struct space *space = flusher->space;
         atomic_exchange(&space->armed, false);
         uint64_t at = flusher_due(flusher, now_us, is_draining(writer) || barriers_await(writer, flusher));
-        if (quarantine_retries(space->quarantine))
-            pending = earlier(pending, later(breaker_retry_at(&space->write_breaker), now_us));
+        uint64_t retry_at = retry_due(flusher);
+        if (retry_at != UINT64_MAX)
+            pending =
+                earlier(pending, later(later(breaker_retry_at(&space->write_breaker), retry_at), now_us));
         if (at == UINT64_MAX)
             continue;
         atomic_exchange(&space->armed, true);
@@ -416,7 +419,7 @@ bool writer_flush_now(struct writer *writer, struct space *space) {
 void writer_retry_quarantine(struct writer *writer, struct space *space) {
     for (size_t i = 0; i < writer->flusher_count; i++)
         while (writer->flushers[i].space == space && quarantine_retries(space->quarantine))
-            if (!flusher_retry_quarantine(writer, &writer->flushers[i]))
+            if (!retry_run(writer, &writer->flushers[i]))
                 return;
 }
 

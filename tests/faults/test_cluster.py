@@ -204,6 +204,33 @@ def test_a_namespace_is_copied_to_a_cluster_and_back(tmp_path, serve):
         assert set(server.client().get_many([f"sess:{i}" for i in range(KEYS)]).values()) == {b"after"}
 
 
+def test_a_copy_holds_a_lost_master_against_that_alone(tmp_path, serve):
+    """It waits for what that has; what is changed meanwhile at the other masters is written."""
+    def over(cluster, **more):
+        return Config(namespace("sessions", "sess:", "write-behind", "wide", flush_delay="20ms", **more),
+                      namespace("others", "ot:", "write-behind", "wide", flush_delay="20ms"),
+                      backends=[sqlite_backend(), section("backend", "wide", uri=cluster.uri, timeout=AWAY)], drain_timeout="2s")
+
+    with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no") as cluster:
+        server, away = serve(over(cluster)), cluster.masters[0]
+        keys = [f"ot:{i}" for i in range(KEYS)]
+        elsewhere = {key.encode() for key in keys} - {key.encode() for key in cluster.keys_of(keys, away)}
+        fill(server.client(), b"v")
+        server.client().sync()
+        server.stop()
+        server.config = over(cluster, copy_to="local")
+        away.pause()
+        server.start()
+        client = server.client()
+        eventually(lambda: int(client.stats("backends")["wide:write_failures"]) >= 5)
+        fill(client, b"v", "ot:")
+        eventually(lambda: set(cluster.masters[1].rows("ot:")) | set(cluster.masters[2].rows("ot:")) == elsewhere)
+        assert client.stats("backends")["wide:write_breaker_opened"] == "0"
+        away.resume()
+        eventually(lambda: client.stats("namespaces")["sessions:copy_state"] == "complete")
+        assert {key: row.value for key, row in server.rows().items()} == {f"sess:{i}".encode(): b"v" for i in range(KEYS)}
+
+
 @pytest.mark.threads
 def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
     """Its rows wait, and its keys fail; those of the others are written and read. When it is back, all is written."""

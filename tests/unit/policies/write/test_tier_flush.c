@@ -617,6 +617,30 @@ RIG_TEST(a_retry_of_many_rows_takes_turns, write_behind) {
     assert_int_equal(memory_store_rows(rig->store), ROWS + 1);
 }
 
+/* Those of the others are written at once, more of them than are tried together, and those of the part once it is back. */
+RIG_TEST(a_retry_does_not_wait_for_a_part_of_the_store, write_behind) {
+    enum { ROWS = 400 };
+    rig_start(rig);
+    faulty_refuse_keys(rig->faulty, "bad");
+    faulty_name_refused(rig->faulty, true);
+    for (int i = 0; i < ROWS; i++)
+        rig_store(rig, "set %s%d %d", i < ROWS / 2 ? "bad:away" : "bad", i, i);
+    rig_do(rig, "sync");
+    assert_int_equal(rig_stat(rig, "test:quarantine"), ROWS);
+    faulty_lose_part(rig->faulty, "away");
+    faulty_refuse_keys(rig->faulty, NULL);
+    uint64_t failures = rig_stat(rig, "store:write_failures");
+    assert_quarantine(rig, "retry test", "OK 400");
+    eventually(rig_stat(rig, "test:quarantine") == ROWS / 2);
+    rig_assert_row(rig, "bad399", "399");
+    rig_assert_row(rig, "bad:away0", NULL);
+    eventually(rig_stat(rig, "store:write_failures") > failures + 4); /* it is tried again */
+    assert_int_equal(rig_stat(rig, "store:write_breaker_opened"), 0);
+    faulty_lose_part(rig->faulty, NULL);
+    eventually(rig_stat(rig, "test:quarantine") == 0);
+    rig_assert_row(rig, "bad:away0", "0");
+}
+
 /* Rows that are refused again stay, beside those that are taken. */
 RIG_TEST(what_is_refused_again_stays_in_quarantine, write_behind) {
     for (int named = 0; named < 2; named++) {
@@ -802,6 +826,7 @@ int main(void) {
         FLUSH_CASE(a_quarantine_at_its_limit_lets_nothing_through),
         FLUSH_CASE(a_change_waits_for_room_in_the_quarantine),
         FLUSH_CASE(a_retry_of_many_rows_takes_turns),
+        FLUSH_CASE(a_retry_does_not_wait_for_a_part_of_the_store),
         FLUSH_CASE(what_is_refused_again_stays_in_quarantine),
         FLUSH_CASE(what_is_quarantined_is_retried_or_superseded),
         FLUSH_CASE(what_no_other_node_explains_is_told),
