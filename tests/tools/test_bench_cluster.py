@@ -11,6 +11,7 @@ import subprocess
 import pytest
 from bench_tools import BENCH, built  # noqa: F401  pylint: disable=unused-import
 import cluster_failover
+import cluster_replicas
 import cluster_rows
 from cluster_failover import Asked
 from forebay import Redis, binary, die_with_the_test, eventually
@@ -58,6 +59,11 @@ def test_one_program_sends_calls_of_one_entry(tmp_path, built):
             assert re.findall(r"^\w+", said.stdout, re.MULTILINE) == list(cluster_rows.PHASES)
         calls_of_16 = 2 * 2 * (500 // 16 + 1)
         assert found["bench_redis_single"] - found["bench_redis"] == 2 * ENTRIES - calls_of_16
+
+
+def test_what_replicas_cost_is_told_turn_by_turn():
+    assert cluster_replicas.table({"a flush": ([1.0, 2.0, 3.0], [1.5, 2.25, 4.0])})[2:] == \
+        ["| a flush | 2.00 (1.00 to 3.00) | 2.25 (1.50 to 4.00) | 0.500 (0.250 to 1.00) |"]
 
 
 def processes_in(folder):
