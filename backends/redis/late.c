@@ -88,7 +88,9 @@ static void give_up(struct dealing *dealing, struct redis_node *node, bool silen
 }
 
 bool redis_dealing_goes_without(struct dealing *dealing, struct redis_node *node) {
-    if (node->late_since_us && node->link.context && node->owed > 0) {
+    if (!node->link.context)
+        node->owed = 0; /* with the link */
+    if (node->late_since_us && node->owed > 0) {
         bool good = take_owed(node);
         if (good && node->owed == 0)
             redis_node_serves(node);
