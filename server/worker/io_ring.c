@@ -49,8 +49,9 @@ enum {
     MESSAGES = 32,      /* sends of more than one piece in a turn; what is more is sent by system calls */
     END_ROUNDS = 100,   /* of at most END_WAIT_MS, to see the last of what was cancelled */
     END_WAIT_MS = 10,
-    PAUSE_US = 1000, /* while the kernel lacks something */
-    ASIDE_SHARE = 4, /* of request_memory, what all workers may put aside */
+    PAUSE_US = 1000,         /* while the kernel lacks something */
+    ASIDE_SHARE = 4,         /* of request_memory, what all workers may put aside, */
+    ASIDE_LEAST = 512 << 10, /* but each at least what one connection may bring at once */
 };
 
 /* What a completion is about: the low bits of its user data. The rest is the connection, or the number of a sending. */
@@ -588,11 +589,15 @@ static void stop_receiving_ahead(struct io *io) {
             stop_listening(io, connection);
 }
 
+/* What a worker may put aside. */
+static size_t aside_bound(const struct settings *settings) {
+    size_t share = settings_request_memory(settings) / ASIDE_SHARE / settings->threads;
+    return share > ASIDE_LEAST ? share : ASIDE_LEAST;
+}
+
 static void put_aside(struct io *io, struct connection *connection) {
-    const struct settings *settings = io->worker->server->settings;
     bool strained = io->buffers.strained;
-    if (!ring_buffers_put_aside(&io->buffers, &connection->link,
-                                settings_request_memory(settings) / ASIDE_SHARE / settings->threads)) {
+    if (!ring_buffers_put_aside(&io->buffers, &connection->link, aside_bound(io->worker->server->settings))) {
         connection_set_state(connection, CONNECTION_BROKEN);
         connection_set_ready(connection);
     }

@@ -244,10 +244,12 @@ def plan(chooser, name, known):
 
 
 def leave_in_the_middle(server, chooser):
-    """Ends a connection while the kernel has requests of it: by a word of its own or its server's, with replies unread."""
+    """Ends a connection while the kernel has requests of it: the server does, or the client, with replies unread."""
+    last = chooser.choice([b"quit\r\n", b"set k 0 0 100000\r\n" + b"x" * 50000, b"x" * 3000, b""])
     with contextlib.suppress(OSError), server.client() as client:
-        client.send(b"get none\r\n" * chooser.randrange(1, 50))
-        client.send(chooser.choice([b"quit\r\n", b"set k 0 0 100000\r\n" + b"x" * 50000, b"x" * 3000, b""]))
+        client.send(b"get none\r\n" * chooser.randrange(1, 50) + last)
+        if last == b"quit\r\n":
+            client.file.read()
 
 
 def converse(server, seed, rounds):
@@ -267,6 +269,19 @@ def converse(server, seed, rounds):
             client.close()
             client = server.client(timeout=60)
     client.close()
+
+
+def test_who_leaves_in_the_middle_disturbs_nobody(serve_ring):
+    """The kernel has requests of the connections that end, and gives their numbers to those that come."""
+    server, chooser = serve_ring(options=["-t", "1"]), random.Random(1)
+    with server.client() as staying:
+        assert staying.set("k", b"v") == b"STORED"
+        for _ in range(200):
+            leave_in_the_middle(server, chooser)
+            with server.client() as coming:
+                assert coming.get("k") == b"v"
+            assert staying.get("k") == b"v"
+        eventually(lambda: int(staying.stats()["curr_connections"]) == 1)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
