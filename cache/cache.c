@@ -250,13 +250,24 @@ bool cache_is_hidden(const struct cache_cursor *cursor) {
     return is_value(record) && !record_expired(record, cursor->now.seconds);
 }
 
-static inline enum cache_presence seek(struct cache *cache, int space, struct slice key, uint64_t hash,
-                                       const struct cache_time *now, struct cache_cursor *ret_cursor,
-                                       bool value_only) {
+/* Most records: a value in the log, to be shown as long as it lives. */
+static inline bool is_plain(const struct cache_shard *shard, const struct record *record, uint32_t now) {
+    return (record->shape & (SHAPE_KIND_MASK | SHAPE_RESIDENCY)) == 0 && !record_expired(record, now) &&
+           shard->doubts == 0;
+}
+
+static inline struct cache_shard *lock_shard_of(const struct cache *cache, uint64_t hash, uint32_t now) {
     struct cache_shard *shard = cache_shard_of(cache, hash);
     lock_take(&shard->lock);
-    if (__builtin_expect(shard->void_due <= now->seconds, 0))
-        shard_void_due(shard, now->seconds);
+    if (__builtin_expect(shard->void_due <= now, 0))
+        shard_void_due(shard, now);
+    return shard;
+}
+
+static inline enum cache_presence seek(struct cache *cache, int space, struct slice key, uint64_t hash,
+                                       const struct cache_time *now, struct cache_cursor *ret_cursor,
+                                       bool shows) {
+    struct cache_shard *shard = lock_shard_of(cache, hash, now->seconds);
     ret_cursor->queue = false;
     ret_cursor->cache = cache;
     ret_cursor->shard = shard;
@@ -267,11 +278,8 @@ static inline enum cache_presence seek(struct cache *cache, int space, struct sl
     uint32_t ref = ret_cursor->ref = shard_find(shard, key, hash);
     if (__builtin_expect(ref != REF_NONE, 1)) {
         const struct record *record = shard_record(shard, ref);
-        uint32_t plain = record->shape & (SHAPE_KIND_MASK | SHAPE_RESIDENCY);
-        if (plain == 0 && !record_expired(record, now->seconds) && shard->doubts == 0) {
-            if (value_only)
-                view_fill_value(&ret_cursor->view, record);
-            else
+        if (is_plain(shard, record, now->seconds)) {
+            if (shows)
                 view_fill(&ret_cursor->view, record, now->seconds);
             ret_cursor->stamp = 0; /* nothing can be filled */
             return ret_cursor->presence = CACHE_PRESENT;
@@ -282,12 +290,30 @@ static inline enum cache_presence seek(struct cache *cache, int space, struct sl
 
 enum cache_presence cache_seek(struct cache *cache, int space, struct slice key, uint64_t hash,
                                const struct cache_time *now, struct cache_cursor *ret_cursor) {
+    return seek(cache, space, key, hash, now, ret_cursor, true);
+}
+
+enum cache_presence cache_seek_place(struct cache *cache, int space, struct slice key, uint64_t hash,
+                                     const struct cache_time *now, struct cache_cursor *ret_cursor) {
     return seek(cache, space, key, hash, now, ret_cursor, false);
 }
 
-enum cache_presence cache_seek_value(struct cache *cache, int space, struct slice key, uint64_t hash,
-                                     const struct cache_time *now, struct cache_cursor *ret_cursor) {
-    return seek(cache, space, key, hash, now, ret_cursor, true);
+enum cache_glance cache_glance(struct cache *cache, struct slice key, uint64_t hash, uint32_t now,
+                               struct cache_view *ret_view, struct cache_cursor *ret_cursor) {
+    struct cache_shard *shard = lock_shard_of(cache, hash, now);
+    uint32_t ref = shard_find(shard, key, hash);
+    if (__builtin_expect(ref != REF_NONE, 1)) {
+        const struct record *record = shard_record(shard, ref);
+        if (__builtin_expect(is_plain(shard, record, now), 1)) {
+            view_fill_value(ret_view, record);
+            ret_cursor->shard = shard;
+            ret_cursor->ref = ref;
+            ret_cursor->now.seconds = now;
+            return GLANCE_VALUE;
+        }
+    }
+    lock_release(&shard->lock);
+    return ref == REF_NONE ? GLANCE_NOTHING : GLANCE_CLOSER;
 }
 
 void cache_hit(struct cache_cursor *cursor) {

@@ -178,10 +178,21 @@ static inline bool cache_is_absence(const struct cache_cursor *cursor) {
     return cursor->presence == CACHE_GONE && cursor->view.state == CACHE_CLEAN;
 }
 
-/* cache_seek for a get: on CACHE_PRESENT only value, version, client_cas, flags, state and large of the view
- * are filled. */
-enum cache_presence cache_seek_value(struct cache *cache, int space, struct slice key, uint64_t hash,
+/* The same for who overwrites whatever there is: nothing of the view is filled. */
+enum cache_presence cache_seek_place(struct cache *cache, int space, struct slice key, uint64_t hash,
                                      const struct cache_time *now, struct cache_cursor *ret_cursor);
+
+/* What a glance sees. */
+enum cache_glance {
+    GLANCE_VALUE,   /* a live value in the log */
+    GLANCE_NOTHING, /* CACHE_UNKNOWN, and not stale */
+    GLANCE_CLOSER,  /* cache_seek says what there is */
+};
+
+/* cache_seek for a get: on GLANCE_VALUE the shard is locked, value, version, client_cas, flags, state and large of the view are
+ * filled, and the cursor is good for cache_hit and cache_release alone. Else nothing is locked. */
+enum cache_glance cache_glance(struct cache *cache, struct slice key, uint64_t hash, uint32_t now,
+                               struct cache_view *ret_view, struct cache_cursor *ret_cursor);
 
 /* Says that the entry under the cursor was read: its recency and fetched bit, perhaps its place in the log.
  * Slices of the view are no longer valid after it. */

@@ -102,7 +102,7 @@ static inline char *reserve_reply(struct worker *worker, struct connection *conn
 static inline void commit_reply(struct worker *worker, struct connection *connection, char *end,
                                 const struct outcome *outcome, char *value_at) {
     struct output *output = &worker->output;
-    if (value_at) {
+    if (__builtin_expect(value_at != NULL, false)) {
         output_commit(output, connection, value_at);
         if (!output_large(output, connection, &outcome->view))
             connection_set_state(connection, CONNECTION_BROKEN);
@@ -162,28 +162,41 @@ static inline void answer_key(struct worker *worker, struct connection *connecti
         write_text(worker, connection, &slot->request, outcome);
 }
 
-static inline void execute_key(struct worker *worker, size_t i, bool observes) {
+/* What is to be noted of a key before it is executed, where that is asked for (worker->observes). False: it is not executed. */
+static __attribute__((noinline)) bool observe_key(struct worker *worker, const struct slot *slot,
+                                                  struct observed *ret_observed) {
+    if (!reply_limit_lets(worker, slot))
+        return false;
+    observe_before(&worker->observer, &slot->request, ret_observed);
+    return true;
+}
+
+static __attribute__((noinline)) void observe_answer(struct worker *worker, const struct slot *slot,
+                                                     const struct outcome *outcome,
+                                                     const struct observed *observed) {
+    observe_after(&worker->observer, slot->connection->fd, &slot->request, outcome, observed);
+}
+
+static inline void execute_key(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
     struct connection *connection = slot->connection;
-    struct request *request = &slot->request;
     struct outcome outcome;
     struct observed observed;
-    if (connection->run_failed && skips(worker, slot)) /* a key before it failed */
+    bool observes = worker->observes;
+    if (__builtin_expect(connection->run_failed, false) && skips(worker, slot)) /* a key before it failed */
         return;
-    if (observes && !reply_limit_lets(worker, slot))
+    if (__builtin_expect(observes, false) && !observe_key(worker, slot, &observed))
         return;
-    if (observes)
-        observe_before(&worker->observer, request, &observed);
-    enum tier_status status = tier_execute(worker->tier, connection->ticket, request, &outcome);
-    if (status == TIER_PARKED) {
+    enum tier_status status = tier_execute(worker->tier, connection->ticket, &slot->request, &outcome);
+    if (__builtin_expect(status == TIER_PARKED, false)) {
         turn_park(worker, i);
         return;
     }
-    if (status == TIER_HELD)
+    if (__builtin_expect(status == TIER_HELD, false))
         held_add(worker, connection);
     answer_key(worker, connection, slot, &outcome);
-    if (observes)
-        observe_after(&worker->observer, connection->fd, request, &outcome, &observed);
+    if (__builtin_expect(observes, false))
+        observe_answer(worker, slot, &outcome, &observed);
     if (outcome.holds_lock)
         tier_release(&outcome);
 }
@@ -217,14 +230,12 @@ static void send_output(struct worker *worker) {
 static void execute_slot(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
-    if (!connection->authenticated && !login_lets(&worker->slots[i]))
+    if (__builtin_expect(!connection->authenticated, false) && !login_lets(&worker->slots[i]))
         login_execute(worker, i);
-    else if (!command_has_key(request->command))
-        talk_execute(worker, i);
-    else if (__builtin_expect(worker->observes, false))
-        execute_key(worker, i, true);
+    else if (__builtin_expect(command_has_key(request->command), true))
+        execute_key(worker, i);
     else
-        execute_key(worker, i, false);
+        talk_execute(worker, i);
 }
 
 /* By now the bucket that tier_prepare asked for is near: ask for the entry it points to. */
