@@ -195,20 +195,31 @@ void cache_prefetch(const struct cache *cache, uint64_t hash) {
     index_prefetch(&cache_shard_of(cache, hash)->index, hash);
 }
 
-uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key) {
+/* inline, here and below: their callers are in other files, and call them for every request. */
+inline uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key,
+                                        const void **ret_bucket) {
     uint64_t hash = hash_key(&cache->secret, key);
-    cache_prefetch(cache, hash);
+    *ret_bucket = index_prefetch(&cache_shard_of(cache, hash)->index, hash);
     return hash;
 }
 
-const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
-    const struct cache_shard *shard = cache_shard_of(cache, hash);
-    int64_t ref = index_peek(&shard->index, hash);
+static inline const void *prefetch_record(const struct cache_shard *shard, const struct bucket *bucket,
+                                          uint64_t hash) {
+    int64_t ref = index_peek(bucket, hash);
     if (ref < 0)
         return NULL;
     const struct record *record = shard_record(shard, (uint32_t)ref);
     __builtin_prefetch(record);
     return record;
+}
+
+const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
+    const struct cache_shard *shard = cache_shard_of(cache, hash);
+    return prefetch_record(shard, index_bucket_of(&shard->index, hash), hash);
+}
+
+inline const void *cache_prefetch_entry_of(const struct cache *cache, const void *bucket, uint64_t hash) {
+    return prefetch_record(cache_shard_of(cache, hash), bucket, hash);
 }
 
 static bool is_value(const struct record *record) {

@@ -97,13 +97,15 @@ uint64_t cache_hash(const struct cache *cache, struct slice key);
 /* Brings the index lines of a hash towards the processor; call for a whole batch, then seek each. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
 
-/* Both: the hash of a key whose index lines are on their way. A function of its own, as every request needs it. */
-uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key);
+/* Both: the hash of a key whose index lines are on their way, and for cache_prefetch_entry_of alone which these are. A function
+ * of its own, as every request needs it. */
+uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key, const void **ret_bucket);
 
 /* A second stage, once the bucket is near: brings the first line of the entry that the hash probably means,
  * and returns where that is, or NULL. Takes no lock: what it returns is a hint, for cache_prefetch_value
  * alone. */
 const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash);
+const void *cache_prefetch_entry_of(const struct cache *cache, const void *bucket, uint64_t hash);
 
 /* A third stage: brings what follows the first line. A processor has only a dozen or so misses under way at a
  * time, so the stages are spread over the work on other requests rather than done for a batch at once. */

@@ -33,7 +33,7 @@ static inline bool key_equal(const char *a, const char *b, size_t size) {
 static inline uint32_t shard_find(const struct cache_shard *shard, struct slice key, uint64_t hash) {
     const struct index *index = &shard->index;
     uint8_t tag = hash_tag(hash);
-    const struct bucket *bucket = &index->buckets[index_home(index->count, hash)];
+    const struct bucket *bucket = index_bucket_of(index, hash);
     for (;;) {
         for (uint32_t match = bucket_match(bucket, tag); match; match &= match - 1) {
             uint32_t ref = bucket->refs[__builtin_ctz(match)];

@@ -104,7 +104,8 @@ static inline bool shows(struct tier_worker *worker, const struct request *reque
 /* A set, say, is answered alike whatever there was. */
 static inline bool answer_shows(const struct execution *e) {
     return command_row(e->request->command)->need != NEED_NOTHING &&
-           evaluate_need(e->request) != NEED_NOTHING && shows(e->worker, e->request, &e->outcome->cursor.view);
+           evaluate_need(e->request) != NEED_NOTHING &&
+           shows(e->worker, e->request, &e->outcome->cursor.view);
 }
 
 static bool is_known_to_answer(const struct space *space) {

@@ -144,9 +144,12 @@ uint64_t tier_released(struct tier_worker *worker) {
 
 /* ---- Requests ---- */
 
-void tier_prepare(struct tier_worker *worker, struct request *request) {
+/* inline: its caller is in another file, and calls it for every request. */
+inline const void *tier_prepare(struct tier_worker *worker, struct request *request) {
+    const void *bucket;
     request->space = space_of_key(worker->tier, request->key);
-    request->hash = cache_hash_and_prefetch(worker->tier->cache, request->key);
+    request->hash = cache_hash_and_prefetch(worker->tier->cache, request->key, &bucket);
+    return bucket;
 }
 
 enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ticket, struct request *request,

@@ -33,7 +33,7 @@ enum {
 /* One parsed request of a batch. What every request needs is in two cache lines: this part, and the first of the request. */
 struct slot {
     struct connection *connection;
-    const void *entry;       /* where its entry probably lies: to prefetch */
+    const void *near;        /* its bucket, then where its entry probably lies: to prefetch; NULL: neither */
     const char *start;       /* where its bytes, or those of its multi-key line, begin; not of an open one */
     size_t line_key;         /* its number in a multi-key line, or LINE_KEY_OPEN */
     struct binary_head head; /* of a binary connection */

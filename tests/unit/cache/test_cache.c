@@ -980,8 +980,11 @@ static enum cache_glance glance(struct fixture *fixture, const char *key, bool h
 TEST(a_glance_shows_a_plain_value) {
     struct fixture *fixture = *state;
     struct cache_view view;
-    struct cache_write write = {
-        .value = SLICE("value"), .flags = 7, .client_cas = 99, .expires_at = fixture->now.seconds + 1, .dirty = true};
+    struct cache_write write = {.value = SLICE("value"),
+                                .flags = 7,
+                                .client_cas = 99,
+                                .expires_at = fixture->now.seconds + 1,
+                                .dirty = true};
     uint64_t version = store(fixture, "full", &write).view.version;
     store_text(fixture, "bare", "1", false);
     assert_int_equal(glance(fixture, "bare", false, &view), GLANCE_VALUE);
