@@ -195,20 +195,31 @@ void cache_prefetch(const struct cache *cache, uint64_t hash) {
     index_prefetch(&cache_shard_of(cache, hash)->index, hash);
 }
 
-uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key) {
+/* inline, here and below: their callers are in other files, and call them for every request. */
+inline uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key,
+                                        const void **ret_bucket) {
     uint64_t hash = hash_key(&cache->secret, key);
-    cache_prefetch(cache, hash);
+    *ret_bucket = index_prefetch(&cache_shard_of(cache, hash)->index, hash);
     return hash;
 }
 
-const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
-    const struct cache_shard *shard = cache_shard_of(cache, hash);
-    int64_t ref = index_peek(&shard->index, hash);
+static inline const void *prefetch_record(const struct cache_shard *shard, const struct bucket *bucket,
+                                          uint64_t hash) {
+    int64_t ref = index_peek(bucket, hash);
     if (ref < 0)
         return NULL;
     const struct record *record = shard_record(shard, (uint32_t)ref);
     __builtin_prefetch(record);
     return record;
+}
+
+const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
+    const struct cache_shard *shard = cache_shard_of(cache, hash);
+    return prefetch_record(shard, index_bucket_of(&shard->index, hash), hash);
+}
+
+inline const void *cache_prefetch_entry_of(const struct cache *cache, const void *bucket, uint64_t hash) {
+    return prefetch_record(cache_shard_of(cache, hash), bucket, hash);
 }
 
 static bool is_value(const struct record *record) {
@@ -250,13 +261,24 @@ bool cache_is_hidden(const struct cache_cursor *cursor) {
     return is_value(record) && !record_expired(record, cursor->now.seconds);
 }
 
-static inline enum cache_presence seek(struct cache *cache, int space, struct slice key, uint64_t hash,
-                                       const struct cache_time *now, struct cache_cursor *ret_cursor,
-                                       bool value_only) {
+/* Most records: a value in the log, to be shown as long as it lives. */
+static inline bool is_plain(const struct cache_shard *shard, const struct record *record, uint32_t now) {
+    return (record->shape & (SHAPE_KIND_MASK | SHAPE_RESIDENCY)) == 0 && !record_expired(record, now) &&
+           shard->doubts == 0;
+}
+
+static inline struct cache_shard *lock_shard_of(const struct cache *cache, uint64_t hash, uint32_t now) {
     struct cache_shard *shard = cache_shard_of(cache, hash);
     lock_take(&shard->lock);
-    if (__builtin_expect(shard->void_due <= now->seconds, 0))
-        shard_void_due(shard, now->seconds);
+    if (__builtin_expect(shard->void_due <= now, 0))
+        shard_void_due(shard, now);
+    return shard;
+}
+
+static inline enum cache_presence seek(struct cache *cache, int space, struct slice key, uint64_t hash,
+                                       const struct cache_time *now, struct cache_cursor *ret_cursor,
+                                       bool shows) {
+    struct cache_shard *shard = lock_shard_of(cache, hash, now->seconds);
     ret_cursor->queue = false;
     ret_cursor->cache = cache;
     ret_cursor->shard = shard;
@@ -267,11 +289,8 @@ static inline enum cache_presence seek(struct cache *cache, int space, struct sl
     uint32_t ref = ret_cursor->ref = shard_find(shard, key, hash);
     if (__builtin_expect(ref != REF_NONE, 1)) {
         const struct record *record = shard_record(shard, ref);
-        uint32_t plain = record->shape & (SHAPE_KIND_MASK | SHAPE_RESIDENCY);
-        if (plain == 0 && !record_expired(record, now->seconds) && shard->doubts == 0) {
-            if (value_only)
-                view_fill_value(&ret_cursor->view, record);
-            else
+        if (is_plain(shard, record, now->seconds)) {
+            if (shows)
                 view_fill(&ret_cursor->view, record, now->seconds);
             ret_cursor->stamp = 0; /* nothing can be filled */
             return ret_cursor->presence = CACHE_PRESENT;
@@ -282,12 +301,30 @@ static inline enum cache_presence seek(struct cache *cache, int space, struct sl
 
 enum cache_presence cache_seek(struct cache *cache, int space, struct slice key, uint64_t hash,
                                const struct cache_time *now, struct cache_cursor *ret_cursor) {
+    return seek(cache, space, key, hash, now, ret_cursor, true);
+}
+
+enum cache_presence cache_seek_place(struct cache *cache, int space, struct slice key, uint64_t hash,
+                                     const struct cache_time *now, struct cache_cursor *ret_cursor) {
     return seek(cache, space, key, hash, now, ret_cursor, false);
 }
 
-enum cache_presence cache_seek_value(struct cache *cache, int space, struct slice key, uint64_t hash,
-                                     const struct cache_time *now, struct cache_cursor *ret_cursor) {
-    return seek(cache, space, key, hash, now, ret_cursor, true);
+enum cache_glance cache_glance(struct cache *cache, struct slice key, uint64_t hash, uint32_t now,
+                               struct cache_view *ret_view, struct cache_cursor *ret_cursor) {
+    struct cache_shard *shard = lock_shard_of(cache, hash, now);
+    uint32_t ref = shard_find(shard, key, hash);
+    if (__builtin_expect(ref != REF_NONE, 1)) {
+        const struct record *record = shard_record(shard, ref);
+        if (__builtin_expect(is_plain(shard, record, now), 1)) {
+            view_fill_value(ret_view, record);
+            ret_cursor->shard = shard;
+            ret_cursor->ref = ref;
+            ret_cursor->now.seconds = now;
+            return GLANCE_VALUE;
+        }
+    }
+    lock_release(&shard->lock);
+    return ref == REF_NONE ? GLANCE_NOTHING : GLANCE_CLOSER;
 }
 
 void cache_hit(struct cache_cursor *cursor) {

@@ -97,13 +97,15 @@ uint64_t cache_hash(const struct cache *cache, struct slice key);
 /* Brings the index lines of a hash towards the processor; call for a whole batch, then seek each. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
 
-/* Both: the hash of a key whose index lines are on their way. A function of its own, as every request needs it. */
-uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key);
+/* Both: the hash of a key whose index lines are on their way, and for cache_prefetch_entry_of alone which these are. A function
+ * of its own, as every request needs it. */
+uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key, const void **ret_bucket);
 
 /* A second stage, once the bucket is near: brings the first line of the entry that the hash probably means,
  * and returns where that is, or NULL. Takes no lock: what it returns is a hint, for cache_prefetch_value
  * alone. */
 const void *cache_prefetch_entry(const struct cache *cache, uint64_t hash);
+const void *cache_prefetch_entry_of(const struct cache *cache, const void *bucket, uint64_t hash);
 
 /* A third stage: brings what follows the first line. A processor has only a dozen or so misses under way at a
  * time, so the stages are spread over the work on other requests rather than done for a batch at once. */
@@ -178,10 +180,21 @@ static inline bool cache_is_absence(const struct cache_cursor *cursor) {
     return cursor->presence == CACHE_GONE && cursor->view.state == CACHE_CLEAN;
 }
 
-/* cache_seek for a get: on CACHE_PRESENT only value, version, client_cas, flags, state and large of the view
- * are filled. */
-enum cache_presence cache_seek_value(struct cache *cache, int space, struct slice key, uint64_t hash,
+/* The same for who overwrites whatever there is: nothing of the view is filled. */
+enum cache_presence cache_seek_place(struct cache *cache, int space, struct slice key, uint64_t hash,
                                      const struct cache_time *now, struct cache_cursor *ret_cursor);
+
+/* What a glance sees. */
+enum cache_glance {
+    GLANCE_VALUE,   /* a live value in the log */
+    GLANCE_NOTHING, /* CACHE_UNKNOWN, and not stale */
+    GLANCE_CLOSER,  /* cache_seek says what there is */
+};
+
+/* cache_seek for a get: on GLANCE_VALUE the shard is locked, value, version, client_cas, flags, state and large of the view are
+ * filled, and the cursor is good for cache_hit and cache_release alone. Else nothing is locked. */
+enum cache_glance cache_glance(struct cache *cache, struct slice key, uint64_t hash, uint32_t now,
+                               struct cache_view *ret_view, struct cache_cursor *ret_cursor);
 
 /* Says that the entry under the cursor was read: its recency and fetched bit, perhaps its place in the log.
  * Slices of the view are no longer valid after it. */

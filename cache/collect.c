@@ -26,7 +26,7 @@ unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const stru
     const struct index *index = &shard->index;
     unsigned found = 0;
     lock_take(&shard->lock);
-    const struct bucket *bucket = &index->buckets[index_home(index->count, hash)];
+    const struct bucket *bucket = index_bucket_of(index, hash);
     for (; bucket; bucket = bucket->next ? &index->overflow[bucket->next - 1] : NULL) {
         for (uint32_t match = bucket_match(bucket, hash_tag(hash)); match; match &= match - 1) {
             uint32_t ref = bucket->refs[__builtin_ctz(match)];
@@ -47,7 +47,7 @@ unsigned cache_collect(struct cache *cache, int space, uint64_t hash, const stru
 /* The first dirty one with this hash, or REF_NONE. */
 static uint32_t find_dirty(struct cache_shard *shard, int space, uint64_t hash) {
     const struct index *index = &shard->index;
-    const struct bucket *bucket = &index->buckets[index_home(index->count, hash)];
+    const struct bucket *bucket = index_bucket_of(index, hash);
     for (; bucket; bucket = bucket->next ? &index->overflow[bucket->next - 1] : NULL)
         for (uint32_t match = bucket_match(bucket, hash_tag(hash)); match; match &= match - 1) {
             uint32_t ref = bucket->refs[__builtin_ctz(match)];

@@ -53,7 +53,7 @@ enum cache_doubt cache_doubt(struct cache *cache, int space, struct slice key, u
 /* The record with this hash that is no remembered absence, or REF_NONE: two keys of one hash are not met. */
 static uint32_t find_hash(const struct cache_shard *shard, int space, uint64_t hash) {
     const struct index *index = &shard->index;
-    const struct bucket *bucket = &index->buckets[index_home(index->count, hash)];
+    const struct bucket *bucket = index_bucket_of(index, hash);
     for (; bucket; bucket = bucket->next ? &index->overflow[bucket->next - 1] : NULL)
         for (uint32_t match = bucket_match(bucket, hash_tag(hash)); match; match &= match - 1) {
             uint32_t ref = bucket->refs[__builtin_ctz(match)];

@@ -13,7 +13,7 @@ enum {
 };
 
 bool index_create(struct index *index, size_t reserve_bytes, bool huge) {
-    *index = (struct index){.count = INDEX_MIN};
+    *index = (struct index){.count = INDEX_MIN, .mask = index_mask(INDEX_MIN)};
     if (!region_reserve(&index->bucket_region, reserve_bytes, reserve_bytes))
         return false;
     if (huge)
@@ -44,6 +44,11 @@ size_t index_bytes(const struct index *index) {
     return buckets + whole_pages(index->overflow_top);
 }
 
+static void set_count(struct index *index, uint32_t count) {
+    __atomic_store_n(&index->count, count, __ATOMIC_RELAXED);
+    __atomic_store_n(&index->mask, index_mask(count), __ATOMIC_RELAXED);
+}
+
 static void slot_set(struct bucket *bucket, uint32_t place, uint8_t tag, uint32_t ref) {
     __atomic_store_n(&bucket->refs[place], ref, __ATOMIC_RELAXED);
     __atomic_store_n(&bucket->tags[place], tag, __ATOMIC_RELAXED);
@@ -65,7 +70,7 @@ static uint32_t bucket_used(const struct bucket *bucket) {
 
 uint32_t index_find_ref(const struct index *index, uint64_t hash, uint32_t ref) {
     uint8_t tag = hash_tag(hash);
-    for (uint32_t number = index_home(index->count, hash); number != UINT32_MAX;
+    for (uint32_t number = index_home(index, hash); number != UINT32_MAX;
          number = chain_next(index, number)) {
         const struct bucket *bucket = index_bucket(index, number);
         for (uint32_t match = bucket_match(bucket, tag); match; match &= match - 1) {
@@ -159,7 +164,7 @@ static void chain_empty(struct index *index, uint32_t home, struct handful *ret_
 /* Adds one bucket and shares the chain that it splits out between the two. The overflow buckets that the
  * halves may need were just given back, so this cannot run out of memory half-way. */
 static void index_grow(struct index *index, const struct index_owner *owner) {
-    uint32_t added = index->count, old = index_home(index->count, added);
+    uint32_t added = index->count, old = index_home(index, added);
     if (added + 1 >= INDEX_OVERFLOW ||
         !region_open(&index->bucket_region, (added + 1ul) * sizeof(struct bucket)))
         return; /* chains grow longer instead */
@@ -168,9 +173,9 @@ static void index_grow(struct index *index, const struct index_owner *owner) {
         owner->prefetch(owner, bucket->refs[i]);
     struct handful handful;
     chain_empty(index, old, &handful);
-    __atomic_store_n(&index->count, added + 1, __ATOMIC_RELAXED);
+    set_count(index, added + 1);
     for (uint32_t i = 0; i < handful.size; i++) {
-        uint32_t number = index_home(index->count, owner->hash(owner, handful.refs[i]));
+        uint32_t number = index_home(index, owner->hash(owner, handful.refs[i]));
         bool done = chain_add(index, number, handful.tags[i], handful.refs[i]);
         assert(done);
         (void)done;
@@ -178,7 +183,7 @@ static void index_grow(struct index *index, const struct index_owner *owner) {
 }
 
 bool index_insert(struct index *index, uint64_t hash, uint32_t ref, const struct index_owner *owner) {
-    if (!chain_add(index, index_home(index->count, hash), hash_tag(hash), ref))
+    if (!chain_add(index, index_home(index, hash), hash_tag(hash), ref))
         return false;
     index->entries++;
     if (index->entries * 100 > (uint64_t)index->count * BUCKET_SLOTS * FILL_PERCENT)
@@ -187,7 +192,7 @@ bool index_insert(struct index *index, uint64_t hash, uint32_t ref, const struct
 }
 
 void index_remove(struct index *index, uint32_t slot, uint64_t hash) {
-    uint32_t before = UINT32_MAX, last = index_home(index->count, hash);
+    uint32_t before = UINT32_MAX, last = index_home(index, hash);
     while (index_bucket(index, last)->next) {
         before = last;
         last = chain_next(index, last);
@@ -207,12 +212,12 @@ bool index_shrink(struct index *index) {
     if (index->count <= INDEX_MIN ||
         index->entries * 100 > (uint64_t)index->count * BUCKET_SLOTS * SHRINK_PERCENT)
         return false;
-    uint32_t gone = index->count - 1, into = index_home(gone, gone);
+    uint32_t gone = index->count - 1, into = index_home_among(gone, index_mask(gone), gone);
     if (chain_length(index, gone) + chain_length(index, into) > 1 + CHAIN_MAX)
         return false;
     struct handful handful;
     chain_empty(index, gone, &handful);
-    __atomic_store_n(&index->count, gone, __ATOMIC_RELAXED);
+    set_count(index, gone);
     for (uint32_t i = 0; i < handful.size; i++) {
         bool done = chain_add(index, into, handful.tags[i], handful.refs[i]);
         SANE(done); /* there are as many addresses for overflow buckets as for the others */
@@ -238,7 +243,7 @@ static uint64_t chain_is_sane(const struct index *index, const struct index_owne
             if (i >= used)
                 continue;
             uint64_t hash = owner->hash(owner, bucket->refs[i]);
-            SANE(index_home(index->count, hash) == home && hash_tag(hash) == bucket->tags[i]);
+            SANE(index_home(index, hash) == home && hash_tag(hash) == bucket->tags[i]);
         }
         entries += used;
     }
@@ -248,6 +253,7 @@ static uint64_t chain_is_sane(const struct index *index, const struct index_owne
 bool index_is_sane(const struct index *index, const struct index_owner *owner) {
     uint64_t entries = 0;
     uint32_t overflow_seen = 0, unused = 0;
+    SANE(index->mask == index_mask(index->count));
     for (uint32_t number = 0; number < index->count; number++)
         entries += chain_is_sane(index, owner, number, &overflow_seen);
     for (uint32_t next = index->overflow_free; next; next = index->overflow[next - 1].next)

@@ -53,7 +53,8 @@ _Static_assert(sizeof(struct bucket) == 64, "a bucket is a cache line");
 
 struct index {
     struct bucket *buckets, *overflow; /* the bases of the two regions */
-    uint32_t count;                    /* buckets; also read without the lock */
+    uint32_t count;                    /* buckets; also read without the lock, as is */
+    uint32_t mask;                     /* 2^(L+1) - 1, told from count once rather than in each search */
     uint32_t overflow_top;             /* overflow buckets ever used */
     uint32_t overflow_free;            /* list of unused ones below the top: number + 1, 0: end */
     uint32_t overflow_used;
@@ -79,14 +80,21 @@ static inline struct bucket *index_bucket(const struct index *index, uint32_t nu
     return number < INDEX_OVERFLOW ? &index->buckets[number] : &index->overflow[number - INDEX_OVERFLOW];
 }
 
-static inline uint32_t index_count(const struct index *index) {
-    return __atomic_load_n(&index->count, __ATOMIC_RELAXED);
+static inline uint32_t index_mask(uint32_t count) {
+    return UINT32_MAX >> __builtin_clz((count - 1) | 1);
 }
 
-static inline uint32_t index_home(uint32_t count, uint64_t hash) {
-    uint32_t mask = UINT32_MAX >> __builtin_clz((count - 1) | 1);
+/* The bucket of a hash among `count`. */
+static inline uint32_t index_home_among(uint32_t count, uint32_t mask, uint64_t hash) {
     uint32_t number = (uint32_t)hash & mask;
     return number < count ? number : number & mask >> 1;
+}
+
+/* The bucket of a hash. Without the lock, count and mask may be of different moments: then it is some bucket that is there,
+ * or was. */
+static inline uint32_t index_home(const struct index *index, uint64_t hash) {
+    return index_home_among(__atomic_load_n(&index->count, __ATOMIC_RELAXED),
+                            __atomic_load_n(&index->mask, __ATOMIC_RELAXED), hash);
 }
 
 /* One bit per slot of the bucket whose tag is this one (0: the free ones). */
@@ -109,15 +117,21 @@ static inline void index_set_ref(struct index *index, uint32_t slot, uint32_t re
     __atomic_store_n(&index_bucket(index, slot_bucket(slot))->refs[slot_place(slot)], ref, __ATOMIC_RELAXED);
 }
 
-/* Brings the bucket of a hash near. Needs no lock. */
-static inline void index_prefetch(const struct index *index, uint64_t hash) {
-    __builtin_prefetch(&index->buckets[index_home(index_count(index), hash)]);
+/* The first bucket of the chain of a hash; without the lock, for index_peek alone. */
+static inline const struct bucket *index_bucket_of(const struct index *index, uint64_t hash) {
+    return &index->buckets[index_home(index, hash)];
 }
 
-/* A reference that the first bucket of the chain has for the hash's tag, or INDEX_NONE. Needs no lock: what
- * it says may be outdated, so it is only a hint. */
-static inline int64_t index_peek(const struct index *index, uint64_t hash) {
-    const struct bucket *bucket = &index->buckets[index_home(index_count(index), hash)];
+/* Brings it near. Needs no lock. */
+static inline const struct bucket *index_prefetch(const struct index *index, uint64_t hash) {
+    const struct bucket *bucket = index_bucket_of(index, hash);
+    __builtin_prefetch(bucket);
+    return bucket;
+}
+
+/* A reference that this bucket has for the hash's tag, or INDEX_NONE. Needs no lock: what it says may be outdated, so it is
+ * only a hint. */
+static inline int64_t index_peek(const struct bucket *bucket, uint64_t hash) {
     uint32_t match = bucket_match(bucket, hash_tag(hash));
     return match ? (int64_t)__atomic_load_n(&bucket->refs[__builtin_ctz(match)], __ATOMIC_RELAXED)
                  : INDEX_NONE;

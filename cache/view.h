@@ -6,7 +6,7 @@
 #include "cache/large.h"
 #include "cache/record.h"
 
-/* Fills of a view what the answer to a get needs: see cache_seek_value. */
+/* Fills of a view what the answer to a get needs: see cache_glance. */
 static inline void view_fill_value(struct cache_view *view, const struct record *record) {
     uint32_t shape = record->shape, key_size = record_key_size(record);
     view->value = slice_of(record->data + key_size, record_value_size(record));

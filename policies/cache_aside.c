@@ -9,7 +9,7 @@ static void set(struct tier_worker *worker, const struct request *request, struc
     const struct space *space = request->space;
     struct cache_cursor *cursor = &outcome->cursor;
     uint32_t expires_at = evaluate_expiry(request->exptime, space->options.ttl, worker->now.lives_from);
-    cache_seek_value(worker->tier->cache, space->number, request->key, request->hash, &worker->now, cursor);
+    cache_seek_place(worker->tier->cache, space->number, request->key, request->hash, &worker->now, cursor);
     enum cache_status status = cache_store(
         cursor,
         &(struct cache_write){.value = request->value, .flags = request->flags, .expires_at = expires_at});

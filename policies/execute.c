@@ -95,17 +95,17 @@ static enum look use_load(struct execution *e) {
     return LOOK_READY;
 }
 
-/* The answer shows the entry under the cursor, or that it was deleted. */
+/* Whether an answer that shows this entry, or that it was deleted, is held. */
 static inline bool shows(struct tier_worker *worker, const struct request *request,
-                         const struct cache_cursor *cursor) {
-    return cursor->view.state != CACHE_CLEAN &&
-           hold_shown(worker, request->space, cursor->view.version, request->hash);
+                         const struct cache_view *view) {
+    return view->state != CACHE_CLEAN && hold_shown(worker, request->space, view->version, request->hash);
 }
 
 /* A set, say, is answered alike whatever there was. */
 static inline bool answer_shows(const struct execution *e) {
     return command_row(e->request->command)->need != NEED_NOTHING &&
-           evaluate_need(e->request) != NEED_NOTHING && shows(e->worker, e->request, &e->outcome->cursor);
+           evaluate_need(e->request) != NEED_NOTHING &&
+           shows(e->worker, e->request, &e->outcome->cursor.view);
 }
 
 static bool is_known_to_answer(const struct space *space) {
@@ -314,39 +314,68 @@ static void answer_get(struct outcome *outcome, const struct tier_worker *worker
     outcome->ttl_now = worker->now.seconds;
 }
 
-/* Plain get of an entry in memory: no evaluation, and of the view what the reply of a get says. */
-static void hit(struct outcome *outcome, const struct tier_worker *worker) {
-    const struct cache_view *view = &outcome->cursor.view;
+/* Plain get of an entry in memory, without any evaluation. What the reply says is in the view, and the shard is locked. */
+static void answer_hit(struct outcome *outcome, const struct tier_worker *worker) {
     answer_get(outcome, worker, OUTCOME_HIT);
     outcome->holds_lock = outcome->hit = true;
-    outcome->view.value = view->value;
-    outcome->view.version = view->version;
-    outcome->view.client_cas = view->client_cas;
-    outcome->view.flags = view->flags;
-    outcome->view.large = view->large;
 }
 
-/* The path of most requests: a get that memory alone can answer. */
-static bool read_quickly(struct tier_worker *worker, const struct request *request, struct outcome *outcome,
-                         enum tier_status *ret_status) {
-    struct space *space = request->space;
-    enum cache_presence presence = cache_seek_value(worker->tier->cache, space->number, request->key,
-                                                    request->hash, &worker->now, &outcome->cursor);
-    if (presence == CACHE_PRESENT) {
-        *ret_status = shows(worker, request, &outcome->cursor) ? TIER_HELD : TIER_DONE;
-        hit(outcome, worker);
-        return true;
-    }
-    *ret_status = presence == CACHE_GONE && shows(worker, request, &outcome->cursor) ? TIER_HELD : TIER_DONE;
-    cache_release(&outcome->cursor);
-    if (presence == CACHE_UNKNOWN && space->backend && !absence_answers(worker, space, request->hash))
+/* The same of the entry under the cursor. */
+static void hit(struct outcome *outcome, const struct tier_worker *worker) {
+    outcome->view = outcome->cursor.view;
+    answer_hit(outcome, worker);
+}
+
+static enum tier_status status_of_shown(struct tier_worker *worker, const struct request *request,
+                                        const struct cache_view *view) {
+    return shows(worker, request, view) ? TIER_HELD : TIER_DONE;
+}
+
+/* False: the backend has to be asked. */
+static bool miss(struct tier_worker *worker, const struct request *request, struct outcome *outcome,
+                 bool is_unknown) {
+    const struct space *space = request->space;
+    if (is_unknown && space->backend && !absence_answers(worker, space, request->hash))
         return false;
     outcome->holds_lock = outcome->hit = false;
     answer_get(outcome, worker, OUTCOME_MISS);
     return true;
 }
 
-/* Away from the path of a hit: compiled into it, this would push out what every hit needs. */
+/* What is no plain value: a large one, a tombstone, an absence, one that is over. noinline, here and below: compiled into the
+ * path of a hit, this would push out what every hit needs. */
+static __attribute__((noinline)) bool read_closely(struct tier_worker *worker, const struct request *request,
+                                                   struct outcome *outcome, enum tier_status *ret_status) {
+    struct cache_cursor *cursor = &outcome->cursor;
+    enum cache_presence presence = cache_seek(worker->tier->cache, request->space->number, request->key,
+                                              request->hash, &worker->now, cursor);
+    *ret_status = presence == CACHE_UNKNOWN ? TIER_DONE : status_of_shown(worker, request, &cursor->view);
+    if (presence == CACHE_PRESENT) {
+        hit(outcome, worker);
+        return true;
+    }
+    cache_release(cursor);
+    return miss(worker, request, outcome, presence == CACHE_UNKNOWN);
+}
+
+/* The path of most requests: a get that memory alone can answer. */
+static inline bool read_quickly(struct tier_worker *worker, const struct request *request,
+                                struct outcome *outcome, enum tier_status *ret_status) {
+    switch (cache_glance(worker->tier->cache, request->key, request->hash, worker->now.seconds,
+                         &outcome->view, &outcome->cursor)) {
+    case GLANCE_VALUE:
+        *ret_status = status_of_shown(worker, request, &outcome->view);
+        answer_hit(outcome, worker);
+        return true;
+    case GLANCE_NOTHING:
+        *ret_status = TIER_DONE;
+        return miss(worker, request, outcome, true);
+    case GLANCE_CLOSER:
+        break;
+    }
+    return read_closely(worker, request, outcome, ret_status);
+}
+
 static __attribute__((noinline)) enum tier_status read_slowly(struct tier_worker *worker,
                                                               struct tier_ticket *ticket,
                                                               struct request *request,

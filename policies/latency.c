@@ -95,8 +95,7 @@ void latency_add_delayed(struct tier_worker *worker, struct tier_ticket *ticket,
         histogram_add(&usage->latency[kind], monotonic_us() - began_us, 1);
         return;
     }
-    usage->answered[kind]++;
-    worker->answered_spaces |= 1ull << request->space->number;
+    latency_add_at_once(worker, usage, request->space, kind);
 }
 
 /* ---- The turn ---- */

@@ -18,15 +18,20 @@
 void latency_add_delayed(struct tier_worker *worker, struct tier_ticket *ticket,
                          const struct request *request, enum usage_kind kind, enum tier_status status);
 
-/* A request has its answer: TIER_DONE or TIER_HELD. kind: what it is if it has not waited. */
-static inline void latency_add(struct tier_worker *worker, struct tier_ticket *ticket,
+/* It was answered in this turn. */
+static inline void latency_add_at_once(struct tier_worker *worker, struct usage *usage,
+                                       const struct space *space, enum usage_kind kind) {
+    if (usage->answered[kind]++ == 0)
+        worker->answered_spaces |= 1ull << space->number;
+}
+
+/* A request has its answer: TIER_DONE or TIER_HELD. usage: of its namespace; kind: what it is if it has not waited. */
+static inline void latency_add(struct tier_worker *worker, struct usage *usage, struct tier_ticket *ticket,
                                const struct request *request, enum usage_kind kind, enum tier_status status) {
-    if (__builtin_expect(ticket->riders != 0 || status == TIER_HELD, false)) {
+    if (__builtin_expect(ticket->riders != 0 || status == TIER_HELD, false))
         latency_add_delayed(worker, ticket, request, kind, status);
-        return;
-    }
-    worker->usage[request->space->number].answered[kind]++;
-    worker->answered_spaces |= 1ull << request->space->number;
+    else
+        latency_add_at_once(worker, usage, request->space, kind);
 }
 
 /* Its request is parked; again, if it has come back without an answer. */

@@ -26,6 +26,12 @@ static int longer_prefix_first(const void *a, const void *b) {
     return x->number - y->number;
 }
 
+static void set_head(struct space_prefix *prefix) {
+    size_t size = prefix->size < sizeof prefix->head ? prefix->size : sizeof prefix->head;
+    memcpy(&prefix->head, prefix->text, size);
+    memset(&prefix->mask, UINT8_MAX, size);
+}
+
 struct space_map *space_map_create(struct space *const *spaces, size_t count) {
     struct space *sorted[CACHE_SPACES_MAX];
     struct space_map *map = malloc(sizeof *map + count * sizeof *map->by_prefix);
@@ -36,18 +42,37 @@ struct space_map *space_map_create(struct space *const *spaces, size_t count) {
     map->count = count - 1;
     map->default_space = sorted[count - 1];
     for (size_t i = 0; i < map->count; i++) {
-        map->by_prefix[i] =
-            (struct space_prefix){sorted[i]->options.prefix, sorted[i]->prefix_size, sorted[i]};
+        map->by_prefix[i] = (struct space_prefix){
+            .text = sorted[i]->options.prefix, .size = sorted[i]->prefix_size, .space = sorted[i]};
+        set_head(&map->by_prefix[i]);
     }
+    memset(map->first, (int)map->count, sizeof map->first);
+    for (size_t i = map->count; i-- > 0;)
+        map->first[(unsigned char)*map->by_prefix[i].text] = (uint8_t)i;
     return map;
 }
 
-struct space *space_of_key(const struct tier *tier, struct slice key) {
+/* Most keys and prefixes are told apart without a call. */
+static inline bool has_prefix(struct slice key, const struct space_prefix *prefix) {
+    uint64_t word;
+    if (key.size >= sizeof word) {
+        memcpy(&word, key.data, sizeof word);
+        if ((word ^ prefix->head) & prefix->mask)
+            return false;
+        if (prefix->size <= sizeof word)
+            return true;
+    }
+    return slice_starts_with(key, slice_of(prefix->text, prefix->size));
+}
+
+/* inline, though others call it as well: it is on the way of every request. */
+inline struct space *space_of_key(const struct tier *tier, struct slice key) {
     const struct space_map *map = atomic_load_explicit(&tier->map, memory_order_acquire);
-    const struct space_prefix *end = map->by_prefix + (key.size ? map->count : 0);
-    for (const struct space_prefix *at = map->by_prefix; at < end; at++)
-        if (*at->text == *key.data && slice_starts_with(key, slice_of(at->text, at->size))) /* most do not */
-            return at->space;
+    size_t at = key.size ? map->first[(unsigned char)*key.data] : map->count;
+    for (; at < map->count; at++) {
+        if (has_prefix(key, &map->by_prefix[at]))
+            return map->by_prefix[at].space;
+    }
     return map->default_space;
 }
 

@@ -157,8 +157,9 @@ uint64_t tier_released(struct tier_worker *worker);
 void tier_time_begin(struct tier_worker *worker, uint64_t now_us);
 void tier_time_end(struct tier_worker *worker, uint64_t now_us);
 
-/* Finds the namespace, hashes, prefetches. For every request with a key, before tier_execute. */
-void tier_prepare(struct tier_worker *worker, struct request *request);
+/* Finds the namespace, hashes, prefetches. For every request with a key, before tier_execute. Returns what
+ * cache_prefetch_entry_of needs to know. */
+const void *tier_prepare(struct tier_worker *worker, struct request *request);
 
 /* One request with a key. DONE, HELD: *ret_outcome is the answer; if holds_lock, tier_release comes next.
  * PARKED, HELD: see above. */

@@ -61,12 +61,14 @@ struct space_prefix {
     const char *text; /* not empty */
     size_t size;
     struct space *space;
+    uint64_t head, mask; /* its first bytes, up to 8, and which of a word's bits these are */
 };
 
 /* Which namespace has which keys: constant. A reload replaces it as a whole (policies/reload/map.c). */
 struct space_map {
     size_t count; /* without the default one */
     struct space *default_space;
+    uint8_t first[UINT8_MAX + 1]; /* in by_prefix, of those that begin with this byte; count: there is none */
     struct space_prefix by_prefix[]; /* longest first */
 };
 

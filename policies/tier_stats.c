@@ -18,8 +18,9 @@
 
 /* ---- memcached's counters ---- */
 
-void count_outcome(struct tier_worker *worker, const struct request *request, const struct outcome *outcome) {
-    usage_count(&worker->usage[request->space->number], request, outcome);
+void count_outcome(struct tier_worker *worker, struct usage *usage, const struct request *request,
+                   const struct outcome *outcome) {
+    usage_count(usage, request, outcome);
     if (__builtin_expect(outcome->status == OUTCOME_ERROR, false) && tier_closes_on_error(request))
         count(&worker->counters.closed_reads);
 }

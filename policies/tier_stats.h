@@ -5,7 +5,8 @@
 
 #include "policies/turn.h"
 
-/* Worker: an answer to a request with a key. */
-void count_outcome(struct tier_worker *worker, const struct request *request, const struct outcome *outcome);
+/* Worker: an answer to a request with a key, of the namespace with this usage. */
+void count_outcome(struct tier_worker *worker, struct usage *usage, const struct request *request,
+                   const struct outcome *outcome);
 
 #endif

@@ -25,15 +25,24 @@ static inline char *write_slice(char *out, struct slice slice) {
     return slice.size > 0 ? write_bytes(out, slice.data, slice.size) : out;
 }
 
+/* Of a size that the compiler knows, and so without a call. */
+static inline void move(char *out, const char *data, size_t size) {
+    char bytes[16];
+    memcpy(bytes, data, size);
+    memcpy(out, bytes, size);
+}
+
 /* Keys are short: two moves that overlap instead of a call. */
 static inline char *write_short(char *out, struct slice slice) {
     size_t size = slice.size;
-    if (size >= 8 && size <= 16) {
-        uint64_t first, last;
-        memcpy(&first, slice.data, 8);
-        memcpy(&last, slice.data + size - 8, 8);
-        memcpy(out, &first, 8);
-        memcpy(out + size - 8, &last, 8);
+    if (size - 8 <= 8) {
+        move(out, slice.data, 8);
+        move(out + size - 8, slice.data + size - 8, 8);
+        return out + size;
+    }
+    if (size - 16 <= 16) {
+        move(out, slice.data, 16);
+        move(out + size - 16, slice.data + size - 16, 16);
         return out + size;
     }
     return write_slice(out, slice);
@@ -41,22 +50,12 @@ static inline char *write_short(char *out, struct slice slice) {
 
 #define WRITE(out, literal) write_bytes((out), (literal), sizeof(literal) - 1)
 
-static inline char *write_number(char *out, uint64_t number) {
-    static const char pairs[] =
-        "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243"
-        "4445464748495051525354555657585960616263646566676869707172737475767778798081828384858687"
-        "888990919293949596979899";
-    if (number < 10) {
-        *out = (char)('0' + number);
-        return out + 1;
-    }
-    if (number < 1000) { /* the size of most values */
-        uint32_t small = (uint32_t)number, hundreds = small / 100;
-        *out = (char)('0' + hundreds);
-        out += hundreds > 0;
-        memcpy(out, pairs + (small - hundreds * 100) * 2, 2);
-        return out + 2;
-    }
+static const char pairs[] =
+    "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243"
+    "4445464748495051525354555657585960616263646566676869707172737475767778798081828384858687"
+    "888990919293949596979899";
+
+static __attribute__((noinline)) char *write_long_number(char *out, uint64_t number) {
     char digits[NUMBER_DIGITS], *at = digits + NUMBER_DIGITS;
     for (; number >= 100; number /= 100) {
         at -= 2;
@@ -71,6 +70,20 @@ static inline char *write_number(char *out, uint64_t number) {
     return write_bytes(out, at, (size_t)(digits + NUMBER_DIGITS - at));
 }
 
+static inline char *write_number(char *out, uint64_t number) {
+    if (number < 10) {
+        *out = (char)('0' + number);
+        return out + 1;
+    }
+    if (__builtin_expect(number >= 1000, 0))
+        return write_long_number(out, number);
+    uint32_t small = (uint32_t)number, hundreds = small / 100; /* the size of most values */
+    *out = (char)('0' + hundreds);
+    out += hundreds > 0;
+    memcpy(out, pairs + (small - hundreds * 100) * 2, 2);
+    return out + 2;
+}
+
 static inline char *write_end_of_line(char *out) {
     return WRITE(out, "\r\n");
 }
@@ -81,10 +94,10 @@ static char *write_line(char *out, const char *text) {
 
 /* The value and its CRLF, or only the place for it when it is not copied. */
 static inline char *write_value(char *out, const struct outcome *outcome, char **ret_value_at) {
-    if (outcome->view.large)
-        *ret_value_at = out;
-    else
+    if (__builtin_expect(outcome->view.large == NULL, true))
         out = write_slice(out, outcome->view.value);
+    else
+        *ret_value_at = out;
     return write_end_of_line(out);
 }
 
@@ -110,10 +123,10 @@ static inline char *write_hit(char *out, const struct request *request, const st
 /* get, gets, gat, gats: one key of the line */
 static inline char *write_get(char *out, const struct request *request, const struct outcome *outcome,
                               char **ret_value_at) {
-    if (outcome->status == OUTCOME_ERROR)
-        return write_line(out, outcome->error);
-    if (outcome->status == OUTCOME_HIT)
+    if (__builtin_expect(outcome->status == OUTCOME_HIT, true))
         out = write_hit(out, request, outcome, ret_value_at);
+    else if (outcome->status == OUTCOME_ERROR)
+        return write_line(out, outcome->error);
     return request->ends_run ? WRITE(out, "END\r\n") : out;
 }
 
@@ -365,6 +378,8 @@ char *reply_write_without_key(char *out, const struct request *request) {
 char *reply_write(char *out, const struct request *request, const struct outcome *outcome,
                   char **ret_value_at) {
     *ret_value_at = NULL;
+    if (__builtin_expect(request->command == COMMAND_GET, true)) /* ahead of a jump through a table */
+        return write_get(out, request, outcome, ret_value_at);
     switch (request->command) {
     case COMMAND_GET:
     case COMMAND_GAT:

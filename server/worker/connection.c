@@ -428,7 +428,8 @@ bool connection_keep(struct connection *connection, const char *from) {
         note_kept(connection);
         return true;
     }
-    own_free(connection);
+    if (connection->own)
+        own_free(connection);
     if (left == 0)
         return true;
     if (!own_reserve(connection, left, true)) {

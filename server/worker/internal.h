@@ -30,14 +30,14 @@ enum {
     TURN_INPUT = 256 << 10, /* bytes read by a turn before it executes */
 };
 
-/* One parsed request of a batch. */
+/* One parsed request of a batch. What every request needs is in two cache lines: this part, and the first of the request. */
 struct slot {
-    struct request request;
-    struct binary_head head; /* of a binary connection */
     struct connection *connection;
-    const void *entry; /* where its entry probably lies: to prefetch */
-    const char *start; /* where its bytes, or those of its multi-key line, begin; not of an open one */
-    size_t line_key;   /* its number in a multi-key line, or LINE_KEY_OPEN */
+    const void *near;        /* its bucket, then where its entry probably lies: to prefetch; NULL: neither */
+    const char *start;       /* where its bytes, or those of its multi-key line, begin; not of an open one */
+    size_t line_key;         /* its number in a multi-key line, or LINE_KEY_OPEN */
+    struct binary_head head; /* of a binary connection */
+    _Alignas(64) struct request request;
 };
 
 /* Written by the worker alone, read by any thread. */

@@ -102,7 +102,7 @@ static inline char *reserve_reply(struct worker *worker, struct connection *conn
 static inline void commit_reply(struct worker *worker, struct connection *connection, char *end,
                                 const struct outcome *outcome, char *value_at) {
     struct output *output = &worker->output;
-    if (value_at) {
+    if (__builtin_expect(value_at != NULL, false)) {
         output_commit(output, connection, value_at);
         if (!output_large(output, connection, &outcome->view))
             connection_set_state(connection, CONNECTION_BROKEN);
@@ -162,28 +162,42 @@ static inline void answer_key(struct worker *worker, struct connection *connecti
         write_text(worker, connection, &slot->request, outcome);
 }
 
-static inline void execute_key(struct worker *worker, size_t i, bool observes) {
+/* What is to be noted of a key before it is executed, where that is asked for (worker->observes). False: it is not executed. */
+static __attribute__((noinline)) bool observe_key(struct worker *worker, const struct slot *slot,
+                                                  struct observed *ret_observed) {
+    if (!reply_limit_lets(worker, slot))
+        return false;
+    observe_before(&worker->observer, &slot->request, ret_observed);
+    return true;
+}
+
+static __attribute__((noinline)) void observe_answer(struct worker *worker, const struct slot *slot,
+                                                     const struct outcome *outcome,
+                                                     const struct observed *observed) {
+    observe_after(&worker->observer, slot->connection->fd, &slot->request, outcome, observed);
+}
+
+/* always_inline, here and below: of all that a batch calls, these alone are called for every request. */
+static inline __attribute__((always_inline)) void execute_key(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
     struct connection *connection = slot->connection;
-    struct request *request = &slot->request;
     struct outcome outcome;
     struct observed observed;
-    if (connection->run_failed && skips(worker, slot)) /* a key before it failed */
+    bool observes = worker->observes;
+    if (__builtin_expect(connection->run_failed, false) && skips(worker, slot)) /* a key before it failed */
         return;
-    if (observes && !reply_limit_lets(worker, slot))
+    if (__builtin_expect(observes, false) && !observe_key(worker, slot, &observed))
         return;
-    if (observes)
-        observe_before(&worker->observer, request, &observed);
-    enum tier_status status = tier_execute(worker->tier, connection->ticket, request, &outcome);
-    if (status == TIER_PARKED) {
+    enum tier_status status = tier_execute(worker->tier, connection->ticket, &slot->request, &outcome);
+    if (__builtin_expect(status == TIER_PARKED, false)) {
         turn_park(worker, i);
         return;
     }
-    if (status == TIER_HELD)
+    if (__builtin_expect(status == TIER_HELD, false))
         held_add(worker, connection);
     answer_key(worker, connection, slot, &outcome);
-    if (observes)
-        observe_after(&worker->observer, connection->fd, request, &outcome, &observed);
+    if (__builtin_expect(observes, false))
+        observe_answer(worker, slot, &outcome, &observed);
     if (outcome.holds_lock)
         tier_release(&outcome);
 }
@@ -214,25 +228,22 @@ static void send_output(struct worker *worker) {
             tier_prepare(worker->tier, &worker->slots[i].request);
 }
 
-static void execute_slot(struct worker *worker, size_t i) {
+static inline __attribute__((always_inline)) void execute_slot(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
-    if (!connection->authenticated && !login_lets(&worker->slots[i]))
+    if (__builtin_expect(!connection->authenticated, false) && !login_lets(&worker->slots[i]))
         login_execute(worker, i);
-    else if (!command_has_key(request->command))
-        talk_execute(worker, i);
-    else if (__builtin_expect(worker->observes, false))
-        execute_key(worker, i, true);
+    else if (__builtin_expect(command_has_key(request->command), true))
+        execute_key(worker, i);
     else
-        execute_key(worker, i, false);
+        talk_execute(worker, i);
 }
 
 /* By now the bucket that tier_prepare asked for is near: ask for the entry it points to. */
 static void prefetch_entry(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
-    slot->entry = command_has_key(slot->request.command)
-                      ? cache_prefetch_entry(worker->cache, slot->request.hash)
-                      : NULL;
+    if (__builtin_expect(slot->near != NULL, true))
+        slot->near = cache_prefetch_entry_of(worker->cache, slot->near, slot->request.hash);
 }
 
 /* The entries of the last requests of a batch, and the values of the first. */
@@ -241,7 +252,7 @@ static void prefetch_edges(struct worker *worker) {
     for (size_t i = count > TURN_AHEAD ? count - TURN_AHEAD : 0; i < count; i++)
         prefetch_entry(worker, i);
     for (size_t i = 0; i < count && i < TURN_AHEAD_VALUE; i++)
-        cache_prefetch_value(worker->slots[i].entry);
+        cache_prefetch_value(worker->slots[i].near);
 }
 
 static void execute_batch(struct worker *worker) {
@@ -249,7 +260,7 @@ static void execute_batch(struct worker *worker) {
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct connection *connection = worker->slots[i].connection;
         if (i + TURN_AHEAD_VALUE < worker->slot_count)
-            cache_prefetch_value(worker->slots[i + TURN_AHEAD_VALUE].entry);
+            cache_prefetch_value(worker->slots[i + TURN_AHEAD_VALUE].near);
         if (!goes_on(connection))
             continue;
         if (connection->pending || waits_for_disk(connection)) {
@@ -326,8 +337,7 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     if (note_line(connection, slot, start, continues))
         return true;
     slot->connection = connection;
-    if (command_has_key(slot->request.command))
-        tier_prepare(worker->tier, &slot->request);
+    slot->near = command_has_key(slot->request.command) ? tier_prepare(worker->tier, &slot->request) : NULL;
     if (worker->slot_count >= TURN_AHEAD)
         prefetch_entry(worker, worker->slot_count - TURN_AHEAD);
     worker->slot_count++;

@@ -215,7 +215,9 @@ static bool worker_allocate(struct worker *worker) {
     worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     worker->wake = worker->loop ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
     worker->input = malloc(TURN_INPUT);
-    worker->slots = calloc(TURN_BATCH, sizeof *worker->slots);
+    worker->slots = aligned_alloc(_Alignof(struct slot), TURN_BATCH * sizeof *worker->slots);
+    if (worker->slots)
+        memset(worker->slots, 0, TURN_BATCH * sizeof *worker->slots);
     worker->key_buffers = calloc(TURN_BATCH, sizeof *worker->key_buffers);
     return output_init(&worker->output) && worker->wake >= 0 && worker->input && worker->slots &&
            worker->key_buffers;

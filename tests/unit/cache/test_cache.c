@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Each function of the cache, and each transition of an entry's state; cache_is_sane after every step. */
 #include "cache/cache.h"
+#include "cache/find.h"
 #include "cache/hash.h"
 #include "tests/support/check.h"
 #include <stdio.h>
@@ -959,6 +960,94 @@ TEST(a_reset_zeroes_counters_and_no_gauges) {
     assert_int_equal(stats(fixture).entries, 1);
 }
 
+/* What a glance sees; *ret_view is not to be used for slices. A hit, where asked for, is counted. */
+static enum cache_glance glance(struct fixture *fixture, const char *key, bool hits,
+                                struct cache_view *ret_view) {
+    struct cache_cursor cursor;
+    struct slice name = slice_string(key);
+    locked = true;
+    enum cache_glance seen = cache_glance(fixture->cache, name, cache_hash(fixture->cache, name),
+                                          fixture->now.seconds, ret_view, &cursor);
+    if (seen == GLANCE_VALUE && hits)
+        cache_hit(&cursor);
+    if (seen == GLANCE_VALUE)
+        cache_release(&cursor);
+    locked = false;
+    assert_true(cache_is_sane(fixture->cache));
+    return seen;
+}
+
+TEST(a_glance_shows_a_plain_value) {
+    struct fixture *fixture = *state;
+    struct cache_view view;
+    struct cache_write write = {.value = SLICE("value"),
+                                .flags = 7,
+                                .client_cas = 99,
+                                .expires_at = fixture->now.seconds + 1,
+                                .dirty = true};
+    uint64_t version = store(fixture, "full", &write).view.version;
+    store_text(fixture, "bare", "1", false);
+    assert_int_equal(glance(fixture, "bare", false, &view), GLANCE_VALUE);
+    assert_int_equal(view.value.size, 1);
+    assert_int_equal(view.state, CACHE_CLEAN);
+    assert_int_equal(view.flags, 0);
+    assert_int_equal(view.client_cas, 0);
+    assert_int_equal(glance(fixture, "full", false, &view), GLANCE_VALUE);
+    assert_int_equal(view.value.size, 5);
+    assert_int_equal(view.state, CACHE_DIRTY);
+    assert_int_equal(view.version, version);
+    assert_int_equal(view.flags, 7);
+    assert_int_equal(view.client_cas, 99);
+    assert_null(view.large);
+}
+
+TEST(a_glance_counts_no_access_and_its_hit_does) {
+    struct fixture *fixture = *state;
+    struct cache_view view;
+    store_text(fixture, "a", "1", false);
+    wait_seconds(fixture, 5);
+    glance(fixture, "a", false, &view);
+    assert_false(look(fixture, "a").view.fetched);
+    glance(fixture, "a", true, &view);
+    assert_true(look(fixture, "a").view.fetched);
+    assert_int_equal(look(fixture, "a").view.last_access, fixture->now.seconds);
+}
+
+TEST(a_glance_leaves_what_is_no_plain_value_to_a_closer_look) {
+    struct fixture *fixture = *state;
+    struct cache_cursor cursor;
+    struct cache_view view;
+    char *large = calloc(1, 64 << 10);
+    assert_int_equal(glance(fixture, "nothing", false, &view), GLANCE_NOTHING);
+    store(fixture, "large", &(struct cache_write){.value = {large, 64 << 10}});
+    free(large);
+    assert_int_equal(glance(fixture, "large", false, &view), GLANCE_CLOSER);
+    seek(fixture, "buried", &cursor);
+    assert_int_equal(cache_bury(&cursor, 0), CACHE_OK);
+    release(&cursor);
+    assert_int_equal(glance(fixture, "buried", false, &view), GLANCE_CLOSER);
+    store(fixture, "over", &(struct cache_write){.value = SLICE("v"), .expires_at = fixture->now.seconds});
+    assert_int_equal(glance(fixture, "over", false, &view), GLANCE_CLOSER);
+    store_text(fixture, "voided", "1", false);
+    cache_flush_all(fixture->cache, fixture->space, 0, &fixture->now);
+    assert_int_equal(glance(fixture, "voided", false, &view), GLANCE_CLOSER);
+    assert_int_equal(look(fixture, "voided").presence, CACHE_UNKNOWN);
+}
+
+TEST(keys_differ_in_any_of_their_bytes) {
+    char a[ENTRY_KEY_MAX], b[ENTRY_KEY_MAX];
+    for (size_t size = 1; size <= sizeof a; size++) {
+        memset(a, 'k', size);
+        memset(b, 'k', size);
+        assert_true(key_equal(a, b, size));
+        for (size_t i = 0; i < size; i++) {
+            b[i] = 'x';
+            assert_false(key_equal(a, b, size));
+            b[i] = 'k';
+        }
+    }
+}
+
 TEST(a_prefetch_is_only_a_hint) {
     struct fixture *fixture = *state;
     char key[32];
@@ -1014,6 +1103,10 @@ int main(void) {
         CASE(a_load_of_an_epoch_before_is_refused),
         CASE(namespace_numbers_run_out),
         CASE(a_reset_zeroes_counters_and_no_gauges),
+        CASE(a_glance_shows_a_plain_value),
+        CASE(a_glance_counts_no_access_and_its_hit_does),
+        CASE(a_glance_leaves_what_is_no_plain_value_to_a_closer_look),
+        CASE(keys_differ_in_any_of_their_bytes),
         CASE(a_prefetch_is_only_a_hint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,23 @@ RIG_TEST(the_longest_prefix_wins, cache_aside) {
     assert_string_equal(space_name(rig, "a:b:"), "ab");
     assert_string_equal(space_name(rig, "a:b:c:d:e:"), "ab");
     assert_string_equal(space_name(rig, "a:b:c:d:e:fgh"), "long");
+    assert_string_equal(space_name(rig, "b:b:c:d:e:fgh"), "test");
+}
+
+RIG_TEST(prefixes_of_a_word_and_of_more_are_told_apart, cache_aside) {
+    rig_add_space(rig, "eight", "12345678", &policy_cache_aside);
+    rig_add_space(rig, "nine", "123456789", &policy_cache_aside);
+    rig_add_space(rig, "byte", "\xff", &policy_cache_aside);
+    rig_start(rig);
+    assert_string_equal(space_name(rig, "1234567"), "test");
+    assert_string_equal(space_name(rig, "1234567x9"), "test");
+    assert_string_equal(space_name(rig, "12345678"), "eight");
+    assert_string_equal(space_name(rig, "12345678x"), "eight");
+    assert_string_equal(space_name(rig, "123456789"), "nine");
+    assert_string_equal(space_name(rig, "1234567890"), "nine");
+    assert_string_equal(space_name(rig, "\xff"), "byte");
+    assert_string_equal(space_name(rig, "\xff + what is longer"), "byte");
+    assert_string_equal(space_name(rig, ""), "test");
 }
 
 RIG_TEST(a_default_namespace_is_added, cache_aside) {
@@ -98,8 +115,11 @@ RIG_TEST(what_was_answered_is_counted, cache_aside) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        RIG_CASE(the_longest_prefix_wins),      RIG_CASE(a_default_namespace_is_added),
-        RIG_CASE(contradictions_are_refused),   cmocka_unit_test(policies_are_found_by_name),
+        RIG_CASE(the_longest_prefix_wins),
+        RIG_CASE(prefixes_of_a_word_and_of_more_are_told_apart),
+        RIG_CASE(a_default_namespace_is_added),
+        RIG_CASE(contradictions_are_refused),
+        cmocka_unit_test(policies_are_found_by_name),
         RIG_CASE(what_was_answered_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

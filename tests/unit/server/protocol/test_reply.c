@@ -75,6 +75,16 @@ static void assert_hit(const char *text, const char *expected) {
 
 /* ---- Classic ---- */
 
+TEST(a_key_of_any_size_is_told_whole) {
+    char key[ENTRY_KEY_MAX + 1] = "", text[ENTRY_KEY_MAX + 16], expected[ENTRY_KEY_MAX + 64];
+    for (size_t size = 1; size <= ENTRY_KEY_MAX; size++) {
+        key[size - 1] = (char)('a' + size % 26);
+        snprintf(text, sizeof text, "get %s\r\n", key);
+        snprintf(expected, sizeof expected, "VALUE %s 4294967295 5\r\nvalue\r\nEND\r\n", key);
+        assert_hit(text, expected);
+    }
+}
+
 TEST(gets_are_answered_key_by_key_up_to_END) {
     assert_hit("get k\r\n", "VALUE k 4294967295 5\r\nvalue\r\nEND\r\n");
     assert_hit("gets k\r\n", "VALUE k 4294967295 5 18446744073709551615\r\nvalue\r\nEND\r\n");
@@ -284,6 +294,7 @@ TEST(base64_is_read_as_it_is_written) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_key_of_any_size_is_told_whole, free_answer),
         cmocka_unit_test(gets_are_answered_key_by_key_up_to_END),
         cmocka_unit_test(classic_commands_are_answered_by_words),
         cmocka_unit_test(numbers_are_written_whole),
