@@ -15,8 +15,8 @@ import tempfile
 import threading
 import time
 
-from measure import (Config, PinnedForebay, PinnedRedis, built, cpu_per_operation, in_turns, memtier, namespace, operations, prefill,
-                     rate, say, seconds_by_thread, servers)
+from measure import (Config, LagWatch, PinnedForebay, PinnedRedis, built, cpu_per_operation, in_turns, memtier, namespace, operations, prefill,
+                     rate, say, seconds_by_thread, servers, waited_by_thread)
 
 KEYS = 200000
 RANDOM_KEYS = ("--key-pattern=R:R", "--distinct-client-seed")  # without the seed all connections draw the same ones
@@ -59,13 +59,15 @@ def always(given, report):
 
 
 def flush_beside_sets(server, pipeline, given, report):
-    used = collections.defaultdict(list)
+    used, lags = collections.defaultdict(list), []
 
     def rate_of(prefix):
         server.client().sync()  # nothing is left to be flushed at the expense of the other's turn
         before, done = seconds_by_thread(server), operations(server)
-        found = memtier(server, "-t", 1, "-c", 32, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:0", *RANDOM_KEYS, "--test-time",
-                        given.seconds, "--pipeline", pipeline, f"--key-prefix={prefix}", core=None)
+        with LagWatch(server, "behind") as lag:
+            found = memtier(server, "-t", 1, "-c", 32, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:0", *RANDOM_KEYS, "--test-time",
+                            given.seconds, "--pipeline", pipeline, f"--key-prefix={prefix}", core=None)
+        lags.append(lag.highest or 0)
         done = operations(server) - done
         for name, seconds in (seconds_by_thread(server) - before).items():
             used[prefix + name].append(seconds / done * 1e6)
@@ -75,6 +77,7 @@ def flush_beside_sets(server, pipeline, given, report):
     report.ratio(f"sets a second, write-behind / cache-aside, pipeline {pipeline}", taken, 0.85, at_most=False)
     for name in sorted(used):
         say(f"    {name:20} {statistics.median(used[name]):.3f} us a set")
+    say(f"    the oldest change that was not flushed was {max(lags):.1f} s old")
 
 
 def flushing(given, report):
@@ -85,6 +88,34 @@ def flushing(given, report):
             flush_beside_sets(server, pipeline, given, report)
 
 
+class Waits:
+    """How long threads wait for a core, in ms a second, of the turns that flush and of those that do not."""
+
+    def __init__(self, server):
+        self.server, self.found = server, collections.defaultdict(list)
+
+    @contextlib.contextmanager
+    def watch(self, flushes):
+        before, began = waited_by_thread(self.server), time.monotonic()
+        yield
+        took = time.monotonic() - began
+        for name, seconds in (waited_by_thread(self.server) - before).items():
+            self.found[name, flushes].append(seconds / took * 1000)
+
+    def tell(self, name):
+        flushing, not_flushing = (statistics.median(self.found[name, flushes] or [0]) for flushes in (True, False))
+        say(f"    {name:10} waits for a core {flushing:.2f} ms a second, {not_flushing:.2f} where nothing is flushed")
+
+
+def sets_beside(server, seconds, each, prefix):
+    """Four connections that set, in the background; to be joined."""
+    load = threading.Thread(target=memtier, kwargs={"core": None}, args=(
+        server, "-t", 1, "-c", 4, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:0", *RANDOM_KEYS, "--test-time", seconds,
+        f"--rate-limiting={each}", f"--key-prefix={prefix}"))
+    load.start()
+    return load
+
+
 def calm(given, report):
     """99th percentile of gets at half load beside a tenth as many sets that are flushed, against sets that stay in memory"""
     spaces = (namespace("behind", "behind-", "write-behind"), namespace("aside", "aside-", "cache-aside"))
@@ -93,20 +124,20 @@ def calm(given, report):
             prefill(server, KEYS, 100, prefix)
         gets = ("-t", 1, "-c", 16, f"--key-maximum={KEYS}", "--ratio=0:1", *RANDOM_KEYS, "--test-time", given.seconds, "--key-prefix=aside-")
         each = max(1, int(rate(memtier(server, *gets, core=None), given.seconds) / 2 / 16))
+        waits = Waits(server)
 
         def p99(flushes):
-            prefix = "behind-" if flushes else "aside-"
-            writes = threading.Thread(target=memtier, kwargs={"core": None}, args=(
-                server, "-t", 1, "-c", 4, "-d", 100, f"--key-maximum={KEYS}", "--ratio=1:0", *RANDOM_KEYS, "--test-time",
-                given.seconds + 1, f"--rate-limiting={each * 16 // 10 // 4}", f"--key-prefix={prefix}"))
-            writes.start()
+            writes = sets_beside(server, given.seconds + 1, each * 16 // 10 // 4, "behind-" if flushes else "aside-")
             time.sleep(0.5)
-            found = memtier(server, *gets, f"--rate-limiting={each}", core=None)
+            with waits.watch(flushes):
+                found = memtier(server, *gets, f"--rate-limiting={each}", core=None)
             writes.join()
             return found["Totals"]["Percentile Latencies"]["p99.00"]
 
         taken = in_turns(True, False, p99, given.rounds)
         report.ratio("p99 of gets, sets flushed / sets in memory only", taken, 1.3, f"ms, {each * 16} gets a second")
+        for name in ("worker", "writer"):
+            waits.tell(name)
 
 
 def plain_loop(group, rows=KEYS, rounds=3):

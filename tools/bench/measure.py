@@ -266,13 +266,23 @@ def cpu_seconds(server):
     return sum(map(int, fields[11:15])) / TICKS
 
 
-def seconds_by_thread(server):
-    """The same by the first word of the threads' names: worker, writer, journal ..."""
+def _schedule_by_thread(server, column):
+    """Of /proc/PID/task/TID/schedstat, in seconds, by the first word of the threads' names: worker, writer, journal ..."""
     found = collections.Counter()
     for task in glob.glob(f"/proc/{server.pid}/task/*"):
         with open(f"{task}/comm", encoding="ascii") as name, open(f"{task}/schedstat", encoding="ascii") as used:
-            found[name.read().split()[0]] += int(used.read().split()[0]) / 1e9
+            found[name.read().split()[0]] += int(used.read().split()[column]) / 1e9
     return found
+
+
+def seconds_by_thread(server):
+    """What each kind of thread has had of the cores."""
+    return _schedule_by_thread(server, 0)
+
+
+def waited_by_thread(server):
+    """How long each kind of thread, ready to run, has waited for a core."""
+    return _schedule_by_thread(server, 1)
 
 
 def operations(server):
