@@ -38,8 +38,7 @@ struct group_item {
     bool overtaken; /* a later change of the key has been applied */
     bool waits;     /* it was not evaluated yet, as those before it have to be committed first */
     bool again;     /* it is to be evaluated, or anew */
-    bool
-        denied; /* that, because memory denied it, or one before it, and another node may have changed the row */
+    bool denied;   /* that, because memory denied it, or one before it, and others may have changed the row */
     bool asks;     /* it was denied: the row counts, and memory's copy goes when it is loaded */
     bool is_ahead; /* the store has an older row than what it, or one before it, was computed from */
     bool restored; /* what memory had of its key has gone to the store before the group (group_restore.c) */
