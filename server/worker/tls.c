@@ -7,7 +7,7 @@
  *
  * What one costs before its handshake is done: OpenSSL's memory, which is bounded by the most that it takes of one message
  * (a client's first: 128 KiB; its certificates: TLS_CHAIN_MOST), and TLS_HANDSHAKE_MOST bytes to be read, for at most
- * tls_handshake_timeout. docs/security.md has the figures. Afterwards an idle connection has no buffers
+ * tls_handshake_timeout. docs/operating.md has the figures. Afterwards an idle connection has no buffers
  * (SSL_MODE_RELEASE_BUFFERS).
  */
 #include "server/worker/tls.h"

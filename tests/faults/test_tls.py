@@ -12,7 +12,7 @@ import ssl
 import subprocess
 
 import pytest
-from certificates import Certificates, TlsClient, TlsServer
+from certificates import Certificates, TlsClient, TlsServer, first_message
 from forebay import (GIVES_BACK, THERE, Background, Client, Closed, Config, Redis, Server, eventually, free_port, namespace,
                      section, share)
 from stunnel import Stunnel
@@ -301,18 +301,11 @@ def test_a_handshake_that_does_not_go_on_is_ended(serve_tls):
     assert server.log().count("it took too long") == 3
 
 
-def records(size, kind=b"\x16"):
-    """So many bytes of a first message that is longer than that."""
-    body = b"\x01\x01\xff\xff" + b"\x00" * (size - 4)
-    return b"".join(kind + b"\x03\x01" + len(part).to_bytes(2, "big") + part
-                    for part in (body[at:at + 16384] for at in range(0, size, 16384)))
-
-
 def test_a_handshake_may_not_take_much(serve_tls):
     server = serve_tls()
     with Client(server.config.tls_port) as client:
         with contextlib.suppress(ConnectionError):
-            client.send(records(80000))
+            client.send(first_message(80000))
             assert client.file.read() == b""
     eventually(lambda: "it takes too much" in server.log())
     assert fail(server, 1)
@@ -329,7 +322,7 @@ def test_unfinished_handshakes_take_bounded_memory(serve, certificates, files):
         assert lets_in_at(server.config.tls_port, certificates.context())
         before = server.resident()
         for _ in range(count):
-            clients.enter_context(Client(server.config.tls_port)).send(records(60000))
+            clients.enter_context(Client(server.config.tls_port)).send(first_message(60000))
         with server.client() as other:
             for i in range(300):
                 assert other.set(f"k{i}", b"1") == b"STORED"

@@ -20,6 +20,13 @@ def openssl(*arguments, folder, **more):
     return done.stdout
 
 
+def first_message(size):
+    """So many bytes of a client's first message, which says that it is longer than that."""
+    body = b"\x01\x01\xff\xff" + b"\x00" * (size - 4)
+    return b"".join(b"\x16\x03\x01" + len(part).to_bytes(2, "big") + part
+                    for part in (body[at:at + 16384] for at in range(0, size, 16384)))
+
+
 class Certificates:
     """A folder of them. A CA is made when it is first named."""
 
