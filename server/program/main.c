@@ -188,12 +188,6 @@ static bool load_certificate(struct program *program, char *error, size_t error_
     struct server *server = &program->server;
     if (!listener_uses_tls(server->listener))
         return true;
-    if (!program->settings.tls_certificate) {
-        snprintf(
-            error, error_size,
-            "the service manager hands over a socket for TLS, and there is no certificate: give tls_certificate (-o ssl_chain_cert=FILE)");
-        return false;
-    }
     struct tls_context *context = tls_context_load(&program->settings, error, error_size);
     server->tls = context ? tls_create(context) : NULL;
     if (context && !server->tls) {

@@ -197,6 +197,12 @@ static bool set_digest(struct tls_context *context, const struct settings *setti
 
 static bool fill(struct tls_context *context, const struct settings *settings, struct sources *sources,
                  char *ret_error, size_t error_size) {
+    if (!settings->tls_certificate) { /* of a socket that is handed over, nobody has asked before */
+        snprintf(
+            ret_error, error_size,
+            "an address is to be encrypted, and there is no certificate to show: give tls_certificate (-o ssl_chain_cert=FILE)");
+        return false;
+    }
     if (!read_sources(settings, sources, ret_error, error_size))
         return false;
     context->ssl = SSL_CTX_new(TLS_server_method());

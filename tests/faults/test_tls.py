@@ -15,6 +15,7 @@ import pytest
 from certificates import Certificates, TlsClient, TlsServer, first_message
 from forebay import (GIVES_BACK, THERE, Background, Client, Closed, Config, Redis, Server, eventually, free_port, namespace,
                      section, share)
+from manager import Activated
 from stunnel import Stunnel
 
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -558,6 +559,19 @@ def test_an_address_may_stay_plain_where_all_are_encrypted(tmp_path, certificate
         assert client.set("k", b"1") == b"STORED"
         assert other.get("k") == b"1"
         assert f"serves tls:127.0.0.1:{server.port}, 127.0.0.1:{plain} with" in server.log()
+
+
+def test_a_socket_that_is_handed_over_may_be_for_tls(tmp_path, certificates):
+    """By its name. Whatever the file says, there has to be a certificate."""
+    with contextlib.ExitStack() as sockets:
+        handed = [(name, sockets.enter_context(socket.create_server(("127.0.0.1", 0)))) for name in ("plain", "tls")]
+        ports = [one.getsockname()[1] for _, one in handed]
+        with Activated(tmp_path, handed, port=ports[0]).spawn() as bare:
+            assert bare.wait() == 1 and "there is no certificate to show" in bare.log()
+        with Activated(tmp_path, handed, port=ports[0], options=ssl_options(certificates.folder)[1:]).start() as server:
+            with server.client() as plain, TlsClient(ports[1], certificates.context()) as client:
+                assert plain.set("k", b"1") == b"STORED"
+                assert client.get("k") == b"1"
 
 
 @pytest.mark.parametrize("options, said", [
