@@ -11,6 +11,7 @@
 #include "server/process.h"
 #include "server/risks.h"
 #include "server/server.h"
+#include "server/tls/context.h"
 #include "server/worker/auth.h"
 #include <errno.h>
 #include <signal.h>
@@ -64,6 +65,18 @@ static void check_auth_file(struct check *check) {
     else if (auth && auth_is_exposed(auth, path, said, sizeof said))
         say(NULL, LOG_LEVEL_WARNING, said);
     auth_free(auth);
+}
+
+static void check_certificate(struct check *check) {
+    char said[ERROR_MAX];
+    if (!check->settings->tls_certificate)
+        return;
+    struct tls_context *context = tls_context_load(check->settings, said, sizeof said);
+    if (!context)
+        fail(check, said);
+    else if (tls_context_warns(context, check->settings, said, sizeof said))
+        say(NULL, LOG_LEVEL_WARNING, said);
+    tls_context_free(context);
 }
 
 static void check_limits(struct check *check) {
@@ -239,6 +252,7 @@ int check_start(struct settings *settings, struct config *config, struct options
     say_warnings(config_warnings(config));
     find_running(&check);
     check_auth_file(&check);
+    check_certificate(&check);
     check_limits(&check);
     check_admin(&check);
     check_addresses(&check, false);

@@ -13,7 +13,6 @@
 #include "server/listener.h"
 #include "cache/base/writable_folder.h"
 #include "server/activation.h"
-#include "server/config/address.h"
 #include "server/config/settings.h"
 #include "server/log.h"
 #include "server/server.h"
@@ -37,6 +36,7 @@ struct listening {
     struct listener *listener;
     int fd;
     bool is_unix;
+    enum address_tls tls;    /* not ADDRESS_TLS_UNSAID */
     char text[ADDRESS_TEXT]; /* as address_name writes it */
 };
 
@@ -82,7 +82,7 @@ static const char *remedy(int error) {
 
 static struct listening *add_socket(struct listener *listener, int fd, bool is_unix) {
     struct listening *socket = &listener->sockets[listener->count++];
-    *socket = (struct listening){.listener = listener, .fd = fd, .is_unix = is_unix};
+    *socket = (struct listening){.listener = listener, .fd = fd, .is_unix = is_unix, .tls = ADDRESS_TLS_OFF};
     return socket;
 }
 
@@ -111,7 +111,8 @@ static int open_tcp(const struct addrinfo *info) {
 }
 
 /* Binds all that a name stands for. A machine without IPv6 (or IPv4) serves the other alone. */
-static bool bind_all(struct listener *listener, const struct addrinfo *list, bool any, int *ret_errno) {
+static bool bind_all(struct listener *listener, const struct addrinfo *list, enum address_tls tls, bool any,
+                     int *ret_errno) {
     size_t before = listener->count;
     for (const struct addrinfo *info = list; info; info = info->ai_next) {
         if (listener->count == LISTENERS_MAX) {
@@ -120,7 +121,9 @@ static bool bind_all(struct listener *listener, const struct addrinfo *list, boo
         }
         int fd = open_tcp(info);
         if (fd >= 0) {
-            name_socket(add_socket(listener, fd, false));
+            struct listening *socket = add_socket(listener, fd, false);
+            socket->tls = settings_tls(listener->settings, tls);
+            name_socket(socket);
             continue;
         }
         *ret_errno = errno;
@@ -130,11 +133,11 @@ static bool bind_all(struct listener *listener, const struct addrinfo *list, boo
     return listener->count > before;
 }
 
-static bool bind_tcp(struct listener *listener, const char *host, int port, char *ret_error,
-                     size_t error_size) {
+static bool bind_tcp(struct listener *listener, const char *host, int port, enum address_tls tls,
+                     char *ret_error, size_t error_size) {
     struct addrinfo *list = address_lookup(host, port, ret_error, error_size);
     int failed = EAFNOSUPPORT;
-    bool done = list && bind_all(listener, list, *host == '\0', &failed);
+    bool done = list && bind_all(listener, list, tls, *host == '\0', &failed);
     if (list)
         freeaddrinfo(list);
     if (list && !done)
@@ -154,14 +157,15 @@ static bool bind_addresses(struct listener *listener, char *ret_error, size_t er
     if (settings->port == PORT_NONE)
         return true;
     if (settings->listen_count == 0 && !settings->unix_socket)
-        return bind_tcp(listener, "", port_to_bind(settings->port), ret_error, error_size);
+        return bind_tcp(listener, "", port_to_bind(settings->port), ADDRESS_TLS_UNSAID, ret_error,
+                        error_size);
     for (size_t i = 0; i < settings->listen_count; i++) {
         struct listen_address address;
         if (!address_parse(settings->listen[i], &address, ret_error, error_size))
             return false;
         if (!address.is_unix &&
-            !bind_tcp(listener, address.host, port_to_bind(settings_port(settings, address.port)), ret_error,
-                      error_size))
+            !bind_tcp(listener, address.host, port_to_bind(settings_port(settings, address.port)),
+                      address.tls, ret_error, error_size))
             return false;
     }
     return true;
@@ -186,12 +190,15 @@ struct listener *listener_create(const struct settings *settings, char *ret_erro
     return NULL;
 }
 
-static void adopt(struct listener *listener, int fd) {
-    struct listening *socket = add_socket(listener, fd, false);
+static void adopt(struct listener *listener, const struct activation_socket *given) {
+    struct listening *socket = add_socket(listener, given->fd, false);
     name_socket(socket);
     socket->is_unix = strncmp(socket->text, "tcp", 3) != 0;
-    if (!socket->is_unix)
-        set_inherited_options(fd);
+    if (socket->is_unix)
+        return;
+    set_inherited_options(given->fd);
+    socket->tls = settings_tls(listener->settings,
+                               strcmp(given->name, "tls") == 0 ? ADDRESS_TLS_ON : ADDRESS_TLS_UNSAID);
 }
 
 _Static_assert((int)ACTIVATION_MAX <= (int)LISTENERS_MAX, "all that are handed over can be adopted");
@@ -203,8 +210,15 @@ struct listener *listener_adopt(const struct settings *settings, const struct ac
         return NULL;
     listener->adopted = true;
     for (size_t i = 0; i < activation->count; i++)
-        adopt(listener, activation->sockets[i].fd);
+        adopt(listener, &activation->sockets[i]);
     return listener;
+}
+
+bool listener_uses_tls(const struct listener *listener) {
+    for (size_t i = 0; i < listener->count; i++)
+        if (listener->sockets[i].tls != ADDRESS_TLS_OFF)
+            return true;
+    return false;
 }
 
 /* True when somebody answers on the socket file: then it is not ours to remove. */
@@ -333,20 +347,21 @@ static void resume_accepting(struct ev_loop *loop, ev_timer *timer, int events) 
     atomic_store(&listener->paused, false);
 }
 
-static void reject(struct listener *listener, int fd) {
+/* A client that speaks TLS would take the line for a fault of the server's. */
+static void reject(struct listener *listener, int fd, enum address_tls tls) {
     static const char line[] = "ERROR Too many open connections\r\n";
     atomic_fetch_add(&listener->server->connections_rejected, 1);
-    if (send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (tls == ADDRESS_TLS_OFF && send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         server_log_limited(listener->server, LOG_KIND_REJECTED, LOG_LEVEL_DEBUG,
                            "a rejected client left before it was told");
     close(fd);
 }
 
-static void hand_over(struct listener *listener, int fd) {
+static void hand_over(struct listener *listener, int fd, enum address_tls tls) {
     struct server *server = listener->server;
     atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->connections_total, 1, memory_order_relaxed);
-    listener->hand(server->workers[listener->next_worker], fd);
+    listener->hand(server->workers[listener->next_worker], fd, tls);
     listener->next_worker = (listener->next_worker + 1) % server->worker_count;
 }
 
@@ -399,9 +414,9 @@ static void accept_some(struct ev_loop *loop, ev_io *io, int events) {
             if (!accept_failed(listener, errno))
                 return;
         } else if (is_full(listener)) {
-            reject(listener, fd);
+            reject(listener, fd, socket->tls);
         } else {
-            hand_over(listener, fd);
+            hand_over(listener, fd, socket->tls);
         }
     }
 }
@@ -481,8 +496,9 @@ void listener_describe(const struct listener *listener, char *ret_text, size_t s
     size_t used = 0;
     ret_text[0] = '\0';
     for (size_t i = 0; i < listener->count && used < size; i++)
-        used += (size_t)snprintf(ret_text + used, size - used, "%s%s", i ? ", " : "",
-                                 bare_text(&listener->sockets[i]));
+        used += (size_t)snprintf(
+            ret_text + used, size - used, "%s%s%s", i ? ", " : "",
+            listener->sockets[i].tls == ADDRESS_TLS_OFF ? "" : "tls:", bare_text(&listener->sockets[i]));
 }
 
 void listener_print_ports(const struct listener *listener, FILE *out) {

@@ -6,6 +6,7 @@
 #ifndef FOREBAY_SERVER_LISTENER_H
 #define FOREBAY_SERVER_LISTENER_H
 
+#include "server/config/address.h"
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -22,7 +23,7 @@ struct worker;
 struct listener *listener_create(const struct settings *settings, char *ret_error, size_t error_size);
 
 /* The same of sockets that a service manager has bound, instead of binding any: takes over all of them. Clients can
- * connect already, and wait. NULL with a whole sentence. */
+ * connect already, and wait. Those that it calls "tls" are for encrypted connections. NULL with a whole sentence. */
 struct listener *listener_adopt(const struct settings *settings, const struct activation *activation,
                                 char *ret_error, size_t error_size);
 
@@ -36,8 +37,11 @@ bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error
 bool listener_judge_unix(const char *path, char *ret_error, size_t error_size);
 
 /* Takes an accepted, non-blocking socket for this worker, and counts it down from server->connections when it
- * is closed: worker_hand. */
-typedef void listener_hand(struct worker *worker, int fd);
+ * is closed: worker_hand. tls: whether its connection is encrypted, and how; anything but ADDRESS_TLS_UNSAID. */
+typedef void listener_hand(struct worker *worker, int fd, enum address_tls tls);
+
+/* Whether one of its sockets is for encrypted connections: server->tls has to be there when it starts. */
+bool listener_uses_tls(const struct listener *listener);
 
 /* Listens, and accepts from now on. False with a whole sentence. */
 bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server,

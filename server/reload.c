@@ -12,12 +12,14 @@
 #include "server/process.h"
 #include "server/reload_thread.h"
 #include "server/server.h"
+#include "server/tls/context.h"
 #include "server/worker/auth.h"
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { ERROR_MAX = 2048, RETIRED_MOST = 3 /* by one reload */ };
+enum { ERROR_MAX = 2048, TEXTS_MOST = 8, RETIRED_MOST = TEXTS_MOST + 1 /* by one reload */ };
 
 /* What was replaced while others may still look at it; a few bytes for each file of passwords that has changed. */
 struct retired {
@@ -57,10 +59,11 @@ struct reading {
     struct config *config;
     struct auth *auth; /* NULL: no passwords */
     struct token token;
-    bool has_new_passwords, has_new_token;
+    struct tls_context *certificate; /* NULL: nothing is encrypted */
+    bool has_new_passwords, has_new_token, has_new_certificate;
     struct config_changes changes;
-    unsigned max_connections; /* what the process can have of it */
-    char *auth_path, *token_path;
+    unsigned max_connections;            /* what the process can have of it */
+    char *texts[TEXTS_MOST];             /* copies of those that may change, in the order of text_setting */
     struct retired *rooms[RETIRED_MOST]; /* for what is replaced, */
     struct kept *keeping;                /* for what is kept, */
     struct space_options *spaces;        /* and for what is known from then on */
@@ -107,15 +110,41 @@ static bool read_token(struct reading *reading) {
     return !path || token_load(path, &reading->token, reading->error, sizeof reading->error);
 }
 
-static bool copy_text(const char *text, char **ret_copy) {
-    *ret_copy = text ? strdup(text) : NULL;
-    return *ret_copy || !text;
+static bool read_certificate(struct reading *reading) {
+    char reason[ERROR_MAX / 2];
+    if (!reading->reload->server->tls ||
+        (reading->certificate = tls_context_load(&reading->wanted, reason, sizeof reason)))
+        return true;
+    snprintf(reading->error, sizeof reading->error, "%s; the certificate stays as it was", reason);
+    return false;
+}
+
+/* The texts at the top that a reload may change; NULL: there are no more. */
+static const struct setting *text_setting(size_t index) {
+    for (const struct setting *setting = root_settings; setting->name; setting++)
+        if (setting->type == SETTING_TEXT && setting->change == SETTING_LIVE && index-- == 0)
+            return setting;
+    return NULL;
+}
+
+static const char **text_of(const struct setting *setting, struct settings *settings) {
+    return (const char **)(void *)((char *)settings + setting->offset);
+}
+
+static bool copy_texts(struct reading *reading) {
+    const struct setting *setting;
+    for (size_t i = 0; (setting = text_setting(i)); i++) {
+        const char *text = *text_of(setting, &reading->wanted);
+        assert(i < TEXTS_MOST);
+        if (text && !(reading->texts[i] = strdup(text)))
+            return false;
+    }
+    return true;
 }
 
 /* For all that taking over needs. */
 static bool make_room(struct reading *reading) {
-    bool complete = copy_text(reading->wanted.auth_file, &reading->auth_path) &&
-                    copy_text(reading->wanted.admin_token_file, &reading->token_path);
+    bool complete = copy_texts(reading);
     for (int i = 0; i < RETIRED_MOST && complete; i++)
         complete = (reading->rooms[i] = calloc(1, sizeof(struct retired))) != NULL;
     reading->spaces = calloc(reading->wanted.tier.space_count + 1, sizeof *reading->spaces);
@@ -183,21 +212,36 @@ static void take_token(struct reading *reading) {
         http && reading->wanted.admin_token_file && admin_http_take_token(http, &reading->token);
 }
 
+static void take_certificate(struct reading *reading) {
+    struct server *server = reading->reload->server;
+    struct tls_context *out;
+    char warning[ERROR_MAX / 2];
+    if (!reading->certificate)
+        return;
+    if (tls_context_warns(reading->certificate, &reading->wanted, warning, sizeof warning))
+        server_log_limited(server, LOG_KIND_RELOAD_WARNING, LOG_LEVEL_WARNING, "%s", warning);
+    out = tls_exchange(server->tls, reading->certificate);
+    reading->has_new_certificate = out != reading->certificate;
+    reading->certificate = NULL;
+    tls_context_free(out);
+}
+
 /* Texts go with what was read. One that has changed is kept by itself; others may look at the former, which stays, too. */
-static const char *keep_path(struct reading *reading, const char *known, char **path) {
-    if (!*path || strcmp(known, *path) == 0)
-        return known;
-    const char *kept = *path;
-    retire(reading, NULL, *path);
-    *path = NULL;
+static const char *keep_text(struct reading *reading, const char *known, char **text) {
+    if (!*text || (known && strcmp(known, *text) == 0))
+        return *text ? known : NULL;
+    const char *kept = *text;
+    retire(reading, NULL, *text);
+    *text = NULL;
     return kept;
 }
 
-static void keep_paths(struct reading *reading) {
-    const struct settings *known = &reading->reload->known;
-    struct settings *wanted = &reading->wanted;
-    wanted->auth_file = keep_path(reading, known->auth_file, &reading->auth_path);
-    wanted->admin_token_file = keep_path(reading, known->admin_token_file, &reading->token_path);
+static void keep_texts(struct reading *reading) {
+    const struct setting *setting;
+    for (size_t i = 0; (setting = text_setting(i)); i++) {
+        const char *known = *text_of(setting, &reading->reload->known);
+        *text_of(setting, &reading->wanted) = keep_text(reading, known, &reading->texts[i]);
+    }
 }
 
 /* The backends are the same, and may be in another order. */
@@ -253,7 +297,8 @@ static void take_over(struct reading *reading) {
     struct settings *wanted = &reading->wanted;
     take_auth(reading);
     take_token(reading);
-    keep_paths(reading);
+    take_certificate(reading);
+    keep_texts(reading);
     if (wanted->verbosity != reload->known.verbosity)
         atomic_store(&reload->server->verbosity, wanted->verbosity);
     take_spaces(reading);
@@ -272,8 +317,8 @@ static void log_warnings(struct reading *reading) {
 
 static bool reload_all(struct reading *reading) {
     struct tier *tier = reading->reload->server->tier;
-    if (!read_again(reading) || !read_auth(reading) || !read_token(reading) || !compare(reading) ||
-        !refuse_fixed(reading) || !make_room(reading) || !raise_descriptors(reading))
+    if (!read_again(reading) || !read_auth(reading) || !read_token(reading) || !read_certificate(reading) ||
+        !compare(reading) || !refuse_fixed(reading) || !make_room(reading) || !raise_descriptors(reading))
         return false;
     size_t places = tier_space_count(tier);
     bool taken = tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error);
@@ -295,6 +340,9 @@ static bool say_changes(const struct reading *reading, struct buffer *message) {
         buffer_print(message, "the passwords of %s; ", (const char *)reading->wanted.auth_file);
     if (reading->has_new_token)
         buffer_print(message, "the token of %s; ", (const char *)reading->wanted.admin_token_file);
+    if (reading->has_new_certificate)
+        buffer_print(message, "the certificate of %s, for new connections; ",
+                     (const char *)reading->wanted.tls_certificate);
     bool has_changes = message->size > 0;
     if (!has_changes)
         buffer_print(message, "nothing has changed");
@@ -325,8 +373,9 @@ static void free_reading(struct reading *reading) {
     options_free(&reading->options);
     config_free(reading->config);
     auth_free(reading->auth);
-    free(reading->auth_path);
-    free(reading->token_path);
+    tls_context_free(reading->certificate);
+    for (int i = 0; i < TEXTS_MOST; i++)
+        free(reading->texts[i]);
     for (int i = 0; i < RETIRED_MOST; i++)
         free(reading->rooms[i]);
     free(reading->keeping);

@@ -27,6 +27,9 @@ static void tell_all_unreadable(const struct settings *settings, risks_say *say,
     tell_unreadable(settings->config_file, say, context);
     tell_unreadable(settings->auth_file, say, context);
     tell_unreadable(settings->admin_token_file, say, context);
+    tell_unreadable(settings->tls_certificate, say, context);
+    tell_unreadable(settings->tls_key, say, context);
+    tell_unreadable(settings->tls_ca, say, context);
 }
 
 void risks_tell(const struct settings *settings, unsigned connections_wanted, const char *user, bool adopted,
@@ -42,6 +45,9 @@ void risks_tell(const struct settings *settings, unsigned connections_wanted, co
     if (!adopted && is_open_to_all(settings))
         say(context, LOG_LEVEL_WARNING,
             "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");
+    if (!adopted && settings->tls_certificate && !settings_use_tls(settings))
+        say(context, LOG_LEVEL_WARNING,
+            "tls_certificate is given, and no address is encrypted: write tls: in front of those in listen (-l) that are to be, or give -Z");
     if (user)
         tell_all_unreadable(settings, say, context);
     if (geteuid() == 0 && !user)

@@ -21,6 +21,7 @@ struct reload;       /* server/reload.h */
 struct settings;     /* server/config/settings.h */
 struct stats_detail; /* server/admin/stats_detail.h */
 struct tier;         /* policies/tier.h */
+struct tls;          /* server/tls/context.h */
 struct watch;        /* server/admin/watch.h */
 struct worker;       /* server/worker/worker.h */
 
@@ -46,6 +47,7 @@ struct server {
     uint64_t started_us;                 /* monotonic */
     uint64_t started_wall_us;            /* the same moment by the wall clock */
     struct reload *reload;               /* reads the configuration again */
+    struct tls *tls;                     /* what encrypted connections begin with; NULL: there are none */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
 
     /* Switched by signals and commands. */

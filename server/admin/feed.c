@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -50,8 +49,7 @@ static void end(struct feed *feed, enum feed_end how) {
 /* False: the socket takes no more now, or the feed is over. */
 static bool send_unsent(struct feeds *feeds, struct feed *feed) {
     struct buffer *unsent = &feed->unsent;
-    ssize_t sent =
-        send(feed->fd, unsent->data + feed->sent, unsent->size - feed->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = feed->owner->send(feed->connection, unsent->data + feed->sent, unsent->size - feed->sent);
     if (sent < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
             end(feed, FEED_IS_BROKEN);

@@ -16,6 +16,7 @@
 
 #include "server/buffer.h"
 #include <stdint.h>
+#include <sys/types.h>
 
 struct connection;
 struct feed;
@@ -47,6 +48,8 @@ enum { FEED_RATE = 1024 };
 struct feed_owner {
     /* A feed of this owner is over: feeds_collect has it. Called on any thread, under the feeds' lock. */
     void (*feed_is_over)(struct feed_owner *self);
+    /* Sends to a connection that is fed, as send() that does not wait. On the feeds' thread. */
+    ssize_t (*send)(struct connection *connection, const char *data, size_t size);
 };
 
 /* The first member of each kind of feed. */

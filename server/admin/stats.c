@@ -17,6 +17,7 @@
 #include "server/admin/words.h"
 #include "server/config/settings.h"
 #include "server/listener.h"
+#include "server/tls/context.h"
 #include "server/worker/worker_stats.h"
 #include <ev.h>
 #include <sys/resource.h>
@@ -108,6 +109,15 @@ static void add_traffic(struct report *report, const struct server *server,
         add_number(report, "idle_kicks", workers->idle_kicks);
     ADD_NUMBERS(report, {"bytes_read", workers->bytes_read},
                 {"bytes_written", workers->bytes_written + feeds_bytes(server->feeds)});
+}
+
+/* As memcached does where it speaks TLS. */
+static void add_tls(struct report *report, const struct server *server, const struct worker_stats *workers) {
+    if (server->tls)
+        ADD_NUMBERS(report, {"ssl_new_sessions", workers->tls_handshakes - workers->tls_resumed},
+                    {"ssl_handshake_errors", workers->tls_handshake_errors},
+                    {"ssl_proto_errors", workers->tls_errors},
+                    {"time_since_server_cert_refresh", tls_age(server->tls)});
 }
 
 /* What memcached tells of its slab pages. */
@@ -203,6 +213,7 @@ static void report_general(struct report *report, struct server *server) {
     add_connections(report, server, &totals.workers);
     add_commands(report, &totals.counters, &totals.cache);
     add_traffic(report, server, &totals.workers);
+    add_tls(report, server, &totals.workers);
     add_limits(report, server, &totals.workers, &totals.cache);
     add_items(report, &totals.cache);
 }
@@ -247,6 +258,25 @@ static void add_permissions(struct report *report, const struct server *server) 
     add_text(report, "binding_protocol", protocol_names[settings->protocols]);
 }
 
+static void add_path(struct report *report, const char *name, const char *path) {
+    add_text(report, name, path ? path : "NULL");
+}
+
+/* With memcached's names and numbers. */
+static void add_tls_settings(struct report *report, const struct server *server) {
+    const struct settings *settings = server->settings;
+    if (!server->tls)
+        return;
+    add_switch(report, "ssl_enabled", true);
+    add_path(report, "ssl_chain_cert", settings->tls_certificate);
+    add_path(report, "ssl_key", settings->tls_key);
+    add_number(report, "ssl_verify_mode", settings->tls_client_certificates);
+    add_path(report, "ssl_ciphers", settings->tls_ciphers);
+    add_path(report, "ssl_ca_cert", settings->tls_ca);
+    add_switch(report, "ssl_kernel_tls", settings->tls_kernel);
+    add_text(report, "ssl_min_version", settings->tls_version == TLS_VERSION_1_3 ? "tlsv1.3" : "tlsv1.2");
+}
+
 static void report_settings(struct report *report, struct server *server) {
     const struct settings *settings = server->settings;
     struct cache_stats cache = {0};
@@ -259,6 +289,7 @@ static void report_settings(struct report *report, struct server *server) {
                 {"idle_timeout", settings->idle_timeout}, {"client_flags_size", sizeof(uint32_t)});
     buffer_print(report->out, "STAT stat_key_prefix %c\r\n", settings->stats_prefix_delimiter);
     add_permissions(report, server);
+    add_tls_settings(report, server);
     add_text(report, "hash_algorithm", "xxh3");
     add_switch(report, "lru_crawler", atomic_load(&server->crawler));
     ADD_NUMBERS(report, {"watcher_logbuf_size", settings->watch_buffer},

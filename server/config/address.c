@@ -12,7 +12,7 @@
 static bool refuse(char *ret_error, size_t error_size, const char *text, const char *why) {
     snprintf(
         ret_error, error_size,
-        "\"%s\" is not an address to listen on (%s): write host, host:port, [ipv6]:port, *:port or unix:/path",
+        "\"%s\" is not an address to listen on (%s): write host, host:port, [ipv6]:port, *:port or unix:/path; tls: in front encrypts",
         text, why);
     return false;
 }
@@ -23,6 +23,24 @@ static bool parse_port(const char *text, int *ret_port) {
         return false;
     *ret_port = (int)port;
     return true;
+}
+
+static const char *take_tls(const char *text, enum address_tls *ret_tls) {
+    static const struct {
+        const char *word;
+        enum address_tls tls;
+    } words[] = {{"tls:", ADDRESS_TLS_ON},
+                 {"notls:", ADDRESS_TLS_OFF},
+                 {"btls:", ADDRESS_TLS_ANYBODY},
+                 {"mtls:", ADDRESS_TLS_KNOWN}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t length = strlen(words[i].word);
+        if (strncmp(text, words[i].word, length) != 0)
+            continue;
+        *ret_tls = words[i].tls;
+        return text + length;
+    }
+    return text;
 }
 
 /* memcached allows "proto[ascii]:tag[name]:" before the address. */
@@ -89,10 +107,12 @@ static bool parse_unix(const char *path, struct listen_address *address, const c
 static bool parse(const char *text, struct listen_address *ret_address, const char **ret_why) {
     static const char unix_scheme[] = "unix:";
     struct listen_address address = {.port = -1};
-    const char *rest = skip_prefixes(text, ret_why);
+    const char *rest = skip_prefixes(take_tls(text, &address.tls), ret_why);
     if (*ret_why)
         return false;
     bool is_unix = strncmp(rest, unix_scheme, sizeof unix_scheme - 1) == 0;
+    if (is_unix && address.tls > ADDRESS_TLS_OFF)
+        return *ret_why = "a Unix socket leaves the machine to nobody, and is not encrypted", false;
     if (!(is_unix ? parse_unix(rest + sizeof unix_scheme - 1, &address, ret_why)
                   : split_host(rest, &address, ret_why)))
         return false;
@@ -121,6 +141,8 @@ bool address_parse_admin(const char *text, struct listen_address *ret_address, c
         return refuse_admin(ret_error, error_size, text, why);
     if (address.is_unix)
         return refuse_admin(ret_error, error_size, text, "it is served over the network alone");
+    if (address.tls != ADDRESS_TLS_UNSAID)
+        return refuse_admin(ret_error, error_size, text, "it is not encrypted: put a proxy in front");
     if (!*address.host)
         return refuse_admin(ret_error, error_size, text, "all interfaces are 0.0.0.0, or [::]");
     if (address.port < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Addresses to listen on, written as for memcached's -l: "127.0.0.1", "localhost:11212", "[::1]:11211", "::1",
- * "*" or "*:11211" for all interfaces; and "unix:/path" for a Unix socket.
+ * "*" or "*:11211" for all interfaces; and "unix:/path" for a Unix socket. In front of one of the network, "tls:" has its
+ * connections encrypted; "notls:", "btls:" and "mtls:" are memcached's, for -Z.
  */
 #ifndef FOREBAY_SERVER_CONFIG_ADDRESS_H
 #define FOREBAY_SERVER_CONFIG_ADDRESS_H
@@ -12,8 +13,18 @@
 
 struct addrinfo; /* <netdb.h> */
 
+/* Whether the connections of an address are encrypted, and who may come in. */
+enum address_tls {
+    ADDRESS_TLS_UNSAID,  /* as -Z says, which is not given by default: settings_tls */
+    ADDRESS_TLS_OFF,     /* notls: */
+    ADDRESS_TLS_ON,      /* tls: clients show a certificate as tls_client_certificates says */
+    ADDRESS_TLS_ANYBODY, /* btls: without one */
+    ADDRESS_TLS_KNOWN,   /* mtls: with one */
+};
+
 struct listen_address {
     bool is_unix;
+    enum address_tls tls;
     char host[256]; /* or the path; empty: all interfaces */
     int port;       /* -1: none given */
 };

@@ -132,7 +132,7 @@ static const struct fact signals[] = {
      "stop accepting, finish requests, drain write-behind namespaces for at most `drain_timeout`, exit 0"},
     {"the same again", "end the drain now; what is left stays in the journal"},
     {"SIGHUP",
-     "read the configuration, the authentication file and the admin token file again ([reload](#reload)); if one of them is bad, nothing is changed"},
+     "read the configuration, the authentication file, the admin token file and certificates again ([reload](#reload)); if one of them is bad, nothing is changed"},
     {"SIGUSR1, SIGPIPE", "ignored"},
     {0},
 };

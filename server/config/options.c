@@ -143,6 +143,8 @@ bool options_read(struct options *options, struct settings *settings, int argc, 
 void options_free(struct options *options) {
     for (size_t i = 0; i < options->listen_count; i++)
         free(options->listen_texts[i]);
+    for (size_t i = 0; i < options->text_count; i++)
+        free(options->texts[i]);
     buffer_free(&options->notices);
     buffer_free(&options->others);
     *options = (struct options){0};

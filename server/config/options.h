@@ -3,8 +3,8 @@
  * The command line: everything that memcached accepts, and a few options of our own.
  *
  * An option that means nothing here (tuning of slabs, of memcached's LRU, of its hash table) is checked as
- * memcached checks it, ignored, and named in a notice. One that asks for something that is not there (UDP,
- * TLS) is refused with the reason.
+ * memcached checks it, ignored, and named in a notice. One that asks for something that is not there (UDP) is
+ * refused with the reason.
  */
 #ifndef FOREBAY_SERVER_CONFIG_OPTIONS_H
 #define FOREBAY_SERVER_CONFIG_OPTIONS_H
@@ -23,7 +23,7 @@ enum options_action {
     OPTIONS_JOURNAL_DUMP, /* --journal-dump DIR */
 };
 
-enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_ORIGINS_MAX = 16 };
+enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_ORIGINS_MAX = 24, OPTIONS_TEXTS_MAX = 32 };
 
 /* A setting of the configuration that options have replaced, or added to. */
 struct options_origin {
@@ -48,6 +48,8 @@ struct options {
     /* Private. */
     char *listen_texts[OPTIONS_LISTEN_MAX];
     size_t listen_count;
+    char *texts[OPTIONS_TEXTS_MAX]; /* parts of -o, which settings point to */
+    size_t text_count;
     bool port_given, protocols_given;
     int verbosity;
     struct options_origin origins[OPTIONS_ORIGINS_MAX];

@@ -5,9 +5,11 @@
  */
 #include "server/config/options_extended.h"
 #include "server/config/measure.h"
-#include "server/config/options.h"
 #include <stdio.h>
 #include <stdlib.h>
+
+/* memcached's numbers of versions and of formats. */
+enum { SSL_VERSION_1_2 = 2, SSL_VERSION_1_3, SSL_FORMAT_PEM = 1 };
 
 enum extended_kind {
     EXTENDED_FLAG,     /* no value; a value is ignored, as memcached does */
@@ -15,6 +17,7 @@ enum extended_kind {
     EXTENDED_MAYBE,    /* the same, or no value */
     EXTENDED_FRACTION, /* above minimum, up to maximum */
     EXTENDED_TEXT,     /* any value */
+    EXTENDED_KEPT,     /* the same, and it goes to `offset` of the settings */
     EXTENDED_REFUSED,  /* reason */
 };
 
@@ -23,7 +26,9 @@ struct extended {
     enum extended_kind kind;
     double minimum, maximum;
     const char *reason;
-    void (*apply)(struct settings *settings, uint64_t value); /* NULL: means nothing here */
+    /* NULL: means nothing here, unless it is KEPT */
+    void (*apply)(struct settings *settings, uint64_t value);
+    size_t offset;
     /* As those of struct option_kind (options.c). about NULL: memcached's, accepted, and not in the manuals. */
     const char *setting, *placeholder, *standard, *about;
 };
@@ -65,6 +70,21 @@ static void apply_reply_limit(struct settings *settings, uint64_t value) {
     settings->reply_limit = (size_t)value << 20;
 }
 
+/* memcached's 3 asks again where a client renegotiates, which none can. */
+static void apply_verify_mode(struct settings *settings, uint64_t value) {
+    settings->tls_client_certificates =
+        value < CERTIFICATES_REQUIRED ? (enum client_certificates)value : CERTIFICATES_REQUIRED;
+}
+
+static void apply_tls_version(struct settings *settings, uint64_t value) {
+    settings->tls_version = value == SSL_VERSION_1_3 ? TLS_VERSION_1_3 : TLS_VERSION_1_2;
+}
+
+static void apply_tls_kernel(struct settings *settings, uint64_t value) {
+    (void)value;
+    settings->tls_kernel = true;
+}
+
 static void apply_nothing(struct settings *settings, uint64_t value) {
     (void)settings;
     (void)value;
@@ -72,10 +92,10 @@ static void apply_nothing(struct settings *settings, uint64_t value) {
 
 static const char no_extstore[] =
     "there is no extstore; larger-than-memory data belongs in a namespace with a backend";
-static const char no_tls[] = "TLS is not built in; put a TLS proxy in front";
 static const char no_proxy[] = "memcached's proxy is not built in";
 
 static const double any = 4294967295.0;
+#define IN_SETTINGS(member) offsetof(struct settings, member)
 
 static const struct extended table[] = {
     {"maxconns_fast", EXTENDED_FLAG, .apply = apply_fast,
@@ -126,8 +146,27 @@ static const struct extended table[] = {
     {"drop_privileges", EXTENDED_FLAG, .apply = NULL},
     {"no_drop_privileges", EXTENDED_FLAG, .apply = NULL},
     {"sock_cookie_id", EXTENDED_NUMBER, 0, any, .apply = NULL},
+    {"ssl_chain_cert", EXTENDED_KEPT, .offset = IN_SETTINGS(tls_certificate), .setting = "tls_certificate",
+     .placeholder = "FILE", .about = "the server's [certificate](#tls), and those behind it"},
+    {"ssl_key", EXTENDED_KEPT, .offset = IN_SETTINGS(tls_key), .setting = "tls_key", .placeholder = "FILE",
+     .about = "its private key, if that is in another file"},
+    {"ssl_keyformat", EXTENDED_NUMBER, SSL_FORMAT_PEM, SSL_FORMAT_PEM, .apply = apply_nothing},
+    {"ssl_verify_mode", EXTENDED_NUMBER, 0, 3, .apply = apply_verify_mode,
+     .setting = "tls_client_certificates", .placeholder = "N", .standard = "0",
+     .about =
+         "whether clients show a certificate: 0: no; 1: they may, and one that is shown has to be good; 2, 3: they must"},
+    {"ssl_ca_cert", EXTENDED_KEPT, .offset = IN_SETTINGS(tls_ca), .setting = "tls_ca", .placeholder = "FILE",
+     .about = "who makes clients' certificates"},
+    {"ssl_ciphers", EXTENDED_KEPT, .offset = IN_SETTINGS(tls_ciphers), .setting = "tls_ciphers",
+     .placeholder = "LIST", .about = "the ciphers of TLS 1.2"},
+    {"ssl_min_version", EXTENDED_NUMBER, SSL_VERSION_1_2, SSL_VERSION_1_3, .apply = apply_tls_version,
+     .setting = "tls_version", .placeholder = "N", .standard = "2",
+     .about = "the lowest version of TLS: 2 is 1.2, 3 is 1.3"},
+    {"ssl_kernel_tls", EXTENDED_FLAG, .apply = apply_tls_kernel, .setting = "tls_kernel",
+     .about = "have the kernel encrypt, where it can"},
+    {"ssl_session_cache", EXTENDED_FLAG, .apply = apply_nothing},
+    {"ssl_wbuf_size", EXTENDED_NUMBER, 0, any, .apply = NULL},
     {"ext_", EXTENDED_REFUSED, .reason = no_extstore},
-    {"ssl_", EXTENDED_REFUSED, .reason = no_tls},
     {"proxy_", EXTENDED_REFUSED, .reason = no_proxy},
 };
 
@@ -150,7 +189,7 @@ static bool check_value(const struct extended *entry, const char *value, uint64_
         snprintf(ret_error, error_size, "-o %s needs a value: write -o %s=VALUE", entry->name, entry->name);
         return false;
     }
-    if (entry->kind == EXTENDED_TEXT || entry->kind == EXTENDED_FLAG)
+    if (entry->kind == EXTENDED_TEXT || entry->kind == EXTENDED_KEPT || entry->kind == EXTENDED_FLAG)
         return true;
     char *end;
     double number = strtod(value, &end);
@@ -173,7 +212,21 @@ static bool check_words(const struct extended *entry, const char *value, char *r
     return false;
 }
 
-bool options_read_extended(const char *word, struct settings *settings, struct buffer *notices,
+/* The part may be given several times; the last one counts. */
+static bool keep_text(struct options *options, const struct extended *entry, const char *value,
+                      struct settings *settings, char *ret_error, size_t error_size) {
+    char *copy = options->text_count < OPTIONS_TEXTS_MAX ? strdup(value) : NULL;
+    if (!copy) {
+        snprintf(ret_error, error_size, "-o %s is given too often, or there is no memory for it",
+                 entry->name);
+        return false;
+    }
+    options->texts[options->text_count++] = copy;
+    *(const char **)((char *)settings + entry->offset) = copy;
+    return true;
+}
+
+bool options_read_extended(const char *word, struct settings *settings, struct options *options,
                            bool *ret_means_something, const char **ret_setting, char *ret_error,
                            size_t error_size) {
     const char *equals = strchr(word, '=');
@@ -193,11 +246,13 @@ bool options_read_extended(const char *word, struct settings *settings, struct b
     if (!check_value(entry, value, &number, ret_error, error_size) ||
         !check_words(entry, value ? value : "", ret_error, error_size))
         return false;
+    if (entry->kind == EXTENDED_KEPT && !keep_text(options, entry, value, settings, ret_error, error_size))
+        return false;
     if (entry->apply)
         entry->apply(settings, number);
-    else
-        buffer_print(notices, "-o %s has no meaning here and is ignored\n", entry->name);
-    *ret_means_something = entry->apply && entry->apply != apply_nothing;
+    else if (entry->kind != EXTENDED_KEPT)
+        buffer_print(&options->notices, "-o %s has no meaning here and is ignored\n", entry->name);
+    *ret_means_something = entry->kind == EXTENDED_KEPT || (entry->apply && entry->apply != apply_nothing);
     *ret_setting = entry->setting;
     return true;
 }

@@ -43,7 +43,7 @@ const struct option_kind option_kinds[] = {
     {'l', "listen", required_argument, options_take_listen, .group = OPTIONS_NETWORK, .placeholder = "LIST",
      .setting = "listen",
      .about =
-         "`host`, `host:port`, `[ipv6]:port`, `*`, `*:port`, `unix:/path`; separate several with commas, or repeat -l. Not given: all interfaces, or with a configuration 127.0.0.1"},
+         "`host`, `host:port`, `[ipv6]:port`, `*`, `*:port`, `unix:/path`; `tls:` in front [encrypts](#tls); separate several with commas, or repeat -l. Not given: all interfaces, or with a configuration 127.0.0.1"},
     {'p', "port", required_argument, options_take_port, 0, 65535, .group = OPTIONS_NETWORK,
      .placeholder = "N", .standard = "11211", .setting = "listen",
      .about =
@@ -73,6 +73,8 @@ const struct option_kind option_kinds[] = {
      .placeholder = "NAME", .standard = "auto",
      .about =
          "what clients may speak: `ascii` (the text protocol), `binary`, or `auto`, which goes by the first byte of a connection"},
+    {'Z', "enable-ssl", no_argument, options_take_on, .offset = IN_SETTINGS(tls), .group = OPTIONS_NETWORK,
+     .about = "all addresses of the network are [encrypted](#tls), but those that begin with `notls:`"},
     {'U', "udp-port", required_argument, options_take_udp, .group = OPTIONS_NETWORK, .placeholder = "0",
      .standard = "0", .about = "accepted; UDP is not served"},
 
@@ -166,8 +168,6 @@ const struct option_kind option_kinds[] = {
      .text = "memory is not kept in a file; a write-behind namespace survives a restart"},
     {'N', "napi-ids", required_argument, options_take_refused,
      .text = "connections are given to the threads in turn", .group = OPTIONS_REFUSED, .placeholder = "N"},
-    {'Z', "enable-ssl", no_argument, options_take_refused,
-     .text = "TLS is not built in; put a TLS proxy in front", .group = OPTIONS_REFUSED},
 };
 
 _Static_assert(sizeof option_kinds / sizeof *option_kinds <= OPTION_KINDS_MAX, "room for all");

@@ -313,8 +313,8 @@ static bool add_extended(struct reading *reading, const char *part) {
     const char *setting = NULL;
     bool means_something;
     char word[80];
-    if (!options_read_extended(part, reading->settings, &reading->options->notices, &means_something,
-                               &setting, reading->error, reading->error_size))
+    if (!options_read_extended(part, reading->settings, reading->options, &means_something, &setting,
+                               reading->error, reading->error_size))
         return false;
     snprintf(word, sizeof word, "-o %s", part);
     if (means_something)

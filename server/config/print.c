@@ -119,10 +119,16 @@ static void add_text(struct buffer *list, const char *text) {
 
 static void add_tcp(const struct printing *printing, struct buffer *list,
                     const struct listen_address *address) {
+    static const char *const prefixes[] = {[ADDRESS_TLS_UNSAID] = "",
+                                           [ADDRESS_TLS_OFF] = "",
+                                           [ADDRESS_TLS_ON] = "tls:",
+                                           [ADDRESS_TLS_ANYBODY] = "btls:",
+                                           [ADDRESS_TLS_KNOWN] = "mtls:"};
     int port = settings_port(printing->settings, address->port);
     char text[300];
-    snprintf(text, sizeof text, strchr(address->host, ':') ? "[%s]:%d" : "%s:%d",
-             *address->host ? address->host : "*", port == PORT_FREE ? 0 : port);
+    snprintf(text, sizeof text, strchr(address->host, ':') ? "%s[%s]:%d" : "%s%s:%d",
+             prefixes[settings_tls(printing->settings, address->tls)], *address->host ? address->host : "*",
+             port == PORT_FREE ? 0 : port);
     add_text(list, text);
 }
 

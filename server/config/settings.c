@@ -8,6 +8,12 @@
 #define MS_MAX     UINT32_MAX
 #define YEARS_MAX  (10ull * 365 * 86400 * 1000) /* ms */
 
+const char *const client_certificates_names[] = {[CERTIFICATES_OFF] = "off",
+                                                 [CERTIFICATES_OPTIONAL] = "optional",
+                                                 [CERTIFICATES_REQUIRED] = "required",
+                                                 NULL};
+const char *const tls_version_names[] = {[TLS_VERSION_1_2] = "1.2", [TLS_VERSION_1_3] = "1.3", NULL};
+
 enum { REQUEST_LINE = 4096 }; /* bytes; more than the longest line of a storage command */
 
 const char *const io_kind_names[] = {[IO_AUTO] = "auto", [IO_EPOLL] = "epoll", [IO_RING] = "io_uring", NULL};
@@ -57,6 +63,27 @@ const struct setting root_settings[] = {
      .about = "commands that no client may use, as `--restrict`: `restrict = {\"quarantine\", \"sync\"}`"},
     {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1, .change = SETTING_LIVE,
      .about = "clients must authenticate, as `-Y`"},
+    {"tls_certificate", SETTING_TEXT, IN(tls_certificate), .minimum = 1, .change = SETTING_LIVE,
+     .about =
+         "a PEM file with the server's certificate and, behind it, those between it and one that clients know: what addresses with `tls:` [show](#tls)"},
+    {"tls_key", SETTING_TEXT, IN(tls_key), .minimum = 1, .change = SETTING_LIVE,
+     .about =
+         "a PEM file with its private key, which has no passphrase; not given: it is in `tls_certificate`"},
+    {"tls_client_certificates", SETTING_WORD, IN(tls_client_certificates), .words = client_certificates_names,
+     .standard = CERTIFICATES_OFF, .change = SETTING_LIVE,
+     .about =
+         "whether clients of an address with `tls:` show a certificate: `optional` asks for one and takes a connection without; one that is shown has to be good"},
+    {"tls_ca", SETTING_TEXT, IN(tls_ca), .minimum = 1, .change = SETTING_LIVE,
+     .about = "a PEM file with the certificates of those who make clients' certificates"},
+    {"tls_ciphers", SETTING_TEXT, IN(tls_ciphers), .minimum = 1, .change = SETTING_LIVE,
+     .about =
+         "the ciphers of TLS 1.2, as `openssl ciphers` reads them; not given: OpenSSL's. Those of TLS 1.3 are all good"},
+    {"tls_version", SETTING_WORD, IN(tls_version), .words = tls_version_names, .standard = TLS_VERSION_1_2,
+     .change = SETTING_LIVE, .about = "the lowest version of TLS that is spoken"},
+    {"tls_kernel", SETTING_SWITCH, IN(tls_kernel), .standard = false, .change = SETTING_LIVE,
+     .about = "have the kernel encrypt and decrypt (kTLS), where it can"},
+    {"tls_handshake_timeout", SETTING_SECONDS, IN(tls_handshake_timeout), 1000, 3600000, .standard = 10,
+     .change = SETTING_LIVE, .about = "a connection whose handshake takes longer is closed"},
     {"admin", SETTING_TEXT, IN(admin), .minimum = 1, .change = SETTING_FIXED,
      .about = "where [HTTP](#the-admin-http) is answered, as `--admin`"},
     {"admin_token_file", SETTING_TEXT, IN(admin_token_file), .minimum = 1, .change = SETTING_LIVE,
@@ -168,6 +195,39 @@ int settings_port(const struct settings *settings, int given) {
     return given >= 0 && !settings->port_overrides ? given : settings->port;
 }
 
+enum address_tls settings_tls(const struct settings *settings, enum address_tls given) {
+    if (given != ADDRESS_TLS_UNSAID)
+        return given;
+    return settings->tls ? ADDRESS_TLS_ON : ADDRESS_TLS_OFF;
+}
+
+/* Of the address at this place of the list; of a Unix socket, ADDRESS_TLS_OFF. */
+static enum address_tls tls_at(const struct settings *settings, size_t index) {
+    struct listen_address address;
+    char ignored[300];
+    if (!address_parse(settings->listen[index], &address, ignored, sizeof ignored) || address.is_unix)
+        return ADDRESS_TLS_OFF;
+    return settings_tls(settings, address.tls);
+}
+
+bool settings_use_tls(const struct settings *settings) {
+    if (settings->port == PORT_NONE)
+        return false;
+    if (settings->listen_count == 0 && !settings->unix_socket)
+        return settings->tls;
+    for (size_t i = 0; i < settings->listen_count; i++)
+        if (tls_at(settings, i) != ADDRESS_TLS_OFF)
+            return true;
+    return false;
+}
+
+static bool use_known_clients(const struct settings *settings) {
+    for (size_t i = 0; i < settings->listen_count; i++)
+        if (tls_at(settings, i) == ADDRESS_TLS_KNOWN)
+            return true;
+    return false;
+}
+
 static size_t quotas(const struct settings *settings) {
     size_t sum = 0;
     for (size_t i = 0; i < settings->tier.space_count; i++)
@@ -253,6 +313,21 @@ static bool check_admin(const struct settings *settings, struct settings_complai
         "admin_token_file has no effect without an address to ask at: give admin (--admin), or remove it");
 }
 
+static bool check_tls(const struct settings *settings, struct settings_complaint *ret_complaint) {
+    bool asks = settings->tls_client_certificates != CERTIFICATES_OFF || use_known_clients(settings);
+    *ret_complaint = (struct settings_complaint){.settings = {"tls_client_certificates", "listen"}};
+    if (asks && !settings->tls_ca)
+        return complain(
+            ret_complaint,
+            "clients' certificates are asked for, and nobody is known who makes them: give tls_ca (-o ssl_ca_cert=FILE), or leave tls_client_certificates (-o ssl_verify_mode, mtls:) out");
+    *ret_complaint = (struct settings_complaint){.settings = {"listen"}};
+    if (!settings_use_tls(settings) || settings->tls_certificate)
+        return true;
+    return complain(
+        ret_complaint,
+        "an address is to be encrypted (tls:, -Z), and there is no certificate to show: give tls_certificate (-o ssl_chain_cert=FILE), and tls_key (-o ssl_key=FILE) if the key is in another file");
+}
+
 static bool check_item_max(const struct settings *settings, struct settings_complaint *ret_complaint) {
     size_t memory = settings->tier.cache.memory_limit;
     if (settings->item_max <= memory / 2)
@@ -279,7 +354,7 @@ static bool check_quotas(const struct settings *settings, struct settings_compla
 bool settings_check(const struct settings *settings, struct settings_complaint *ret_complaint) {
     return check_item_max(settings, ret_complaint) && check_quotas(settings, ret_complaint) &&
            check_sasl(settings, ret_complaint) && check_shutdown(settings, ret_complaint) &&
-           check_admin(settings, ret_complaint) && clash_check(settings, ret_complaint) &&
-           check_recovery(settings, ret_complaint) && check_request_memory(settings, ret_complaint) &&
-           check_dirty_limits(settings, ret_complaint);
+           check_admin(settings, ret_complaint) && check_tls(settings, ret_complaint) &&
+           clash_check(settings, ret_complaint) && check_recovery(settings, ret_complaint) &&
+           check_request_memory(settings, ret_complaint) && check_dirty_limits(settings, ret_complaint);
 }

@@ -4,6 +4,7 @@
 #define FOREBAY_SERVER_CONFIG_SETTINGS_H
 
 #include "policies/tier.h"
+#include "server/config/address.h"
 #include "server/log_line.h"
 
 /* memcached's numbers: -p -1 takes a free port, -p 0 leaves TCP out, whatever -l says. */
@@ -18,6 +19,14 @@ enum protocols { PROTOCOLS_AUTO, PROTOCOLS_ASCII, PROTOCOLS_BINARY };
 /* How workers talk with the kernel (io, --io). */
 enum io_kind { IO_AUTO, IO_EPOLL, IO_RING };
 extern const char *const io_kind_names[];
+
+/* Whether clients of an encrypted address show who they are (tls_client_certificates). One that is shown has to be good. */
+enum client_certificates { CERTIFICATES_OFF, CERTIFICATES_OPTIONAL, CERTIFICATES_REQUIRED };
+extern const char *const client_certificates_names[];
+
+/* The lowest version of TLS that is spoken (tls_version). */
+enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
+extern const char *const tls_version_names[];
 
 /* Filled by settings.c (defaults), config.c and options.c. Once the server runs, a reload may change what is atomic here;
  * everything else is constant. */
@@ -44,6 +53,14 @@ struct settings {
     const char *admin;                      /* --admin: address_parse_admin; NULL: no admin HTTP */
     _Atomic(const char *) admin_token_file; /* NULL: it changes nothing */
     _Atomic uint32_t stall_timeout;         /* ms without progress after which a thread counts as stuck */
+    _Atomic(const char *) tls_certificate;  /* NULL: no address can be encrypted */
+    _Atomic(const char *) tls_key;          /* NULL: it is in tls_certificate */
+    _Atomic(const char *) tls_ca;           /* who makes clients' certificates, or NULL */
+    _Atomic(const char *) tls_ciphers;      /* of TLS 1.2; NULL: OpenSSL's choice */
+    _Atomic enum client_certificates tls_client_certificates;
+    _Atomic enum tls_version tls_version;
+    _Atomic bool tls_kernel;                /* the kernel encrypts, where it can */
+    _Atomic unsigned tls_handshake_timeout; /* seconds */
     const char *config_file;                /* --config, or NULL */
     const char *data;                       /* folder, or NULL */
     struct tier_options tier;
@@ -66,6 +83,7 @@ struct settings {
     bool detail;              /* -D: per-prefix statistics from the start */
     enum protocols protocols; /* -B, -S */
     bool sasl;                /* -S: clients have to authenticate, by SASL */
+    bool tls;                 /* -Z: what an address is that says nothing itself */
 };
 
 /* Largest -I: what the engine takes (cache_options.item_max). memcached's own bound is 1024m. */
@@ -93,6 +111,12 @@ size_t settings_request_memory(const struct settings *settings);
 
 /* The port of an address: its own (-1: it has none), or what -p says. */
 int settings_port(const struct settings *settings, int given);
+
+/* What an address is in the end: anything but ADDRESS_TLS_UNSAID. */
+enum address_tls settings_tls(const struct settings *settings, enum address_tls given);
+
+/* Whether some address of the network is encrypted. */
+bool settings_use_tls(const struct settings *settings);
 
 /* What contradicts what. */
 struct settings_complaint {

@@ -32,6 +32,7 @@
 #include "server/program/program.h"
 #include "server/reload.h"
 #include "server/risks.h"
+#include "server/tls/context.h"
 #include "server/worker/auth.h"
 #include "server/worker/worker.h"
 #include <errno.h>
@@ -84,6 +85,12 @@ static void warn_of_exposure(struct program *program, const struct auth *auth) {
         server_log(&program->server, LOG_LEVEL_WARNING, "%s", warning);
 }
 
+static void warn_of_certificate(struct program *program) {
+    char warning[ERROR_MAX];
+    if (program->server.tls && tls_warns(program->server.tls, &program->settings, warning, sizeof warning))
+        server_log(&program->server, LOG_LEVEL_WARNING, "%s", warning);
+}
+
 static void log_lines(struct program *program, enum log_level level, const char *lines) {
     for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
         server_log(&program->server, level, "%.*s", (int)(end - lines), lines);
@@ -100,6 +107,7 @@ static void log_notices(struct program *program) {
     if (program->config)
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
     warn_of_exposure(program, atomic_load(&program->server.auth));
+    warn_of_certificate(program);
     risks_tell(&program->settings, program->connections_wanted, program->options.user,
                program->activation.count > 0, on_risk, program);
 }
@@ -176,6 +184,19 @@ static bool create_sockets(struct program *program, char *error, size_t error_si
     return server->listener != NULL;
 }
 
+static bool load_certificate(struct program *program, char *error, size_t error_size) {
+    struct server *server = &program->server;
+    if (!listener_uses_tls(server->listener))
+        return true;
+    struct tls_context *context = tls_context_load(&program->settings, error, error_size);
+    server->tls = context ? tls_create(context) : NULL;
+    if (context && !server->tls) {
+        snprintf(error, error_size, "no memory for the certificate");
+        tls_context_free(context);
+    }
+    return server->tls != NULL;
+}
+
 /* What may need root comes first, then the privileges go. */
 static bool prepare_process(struct program *program, char *error, size_t error_size) {
     struct settings *settings = &program->settings;
@@ -191,7 +212,7 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         !process_raise_descriptors(process_own_descriptors(settings), &connections, error, error_size))
         return false;
     settings->max_connections = connections;
-    return create_sockets(program, error, error_size) &&
+    return create_sockets(program, error, error_size) && load_certificate(program, error, error_size) &&
            process_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
 }
@@ -274,6 +295,7 @@ static void free_program(struct program *program) {
             worker_free(server->workers[i]);
     free(server->workers);
     listener_free(server->listener);
+    tls_free(server->tls);
     auth_free(atomic_load(&server->auth));
     reload_free(server->reload);
     stats_detail_free(server->detail);

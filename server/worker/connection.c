@@ -34,6 +34,7 @@
 #include "server/log.h"
 #include "server/worker/auth.h"
 #include "server/worker/internal.h"
+#include "server/worker/tls.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -194,6 +195,17 @@ void connection_set_ready(struct connection *connection) {
     worker->ready_tail = &connection->next_ready;
 }
 
+/* Beside each other: what is encrypted has no other way in. */
+static bool enter_io(struct connection *connection, enum address_tls tls) {
+    if (tls != ADDRESS_TLS_OFF && !tls_enter(connection, tls))
+        return false;
+    if (connection->worker->io_type->enter(connection))
+        return true;
+    if (connection->tls)
+        tls_leave(connection);
+    return false;
+}
+
 static void enter_list(struct connection *connection) {
     struct worker *worker = connection->worker;
     pthread_mutex_lock(&worker->list_lock);
@@ -216,7 +228,7 @@ static void leave_list(struct connection *connection) {
     pthread_mutex_unlock(&worker->list_lock);
 }
 
-struct connection *connection_open(struct worker *worker, int fd) {
+struct connection *connection_open(struct worker *worker, int fd, enum address_tls tls) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection)
         return NULL;
@@ -234,7 +246,7 @@ struct connection *connection_open(struct worker *worker, int fd) {
         return NULL;
     }
     connection->fd = fd;
-    if (!worker->io_type->enter(connection)) {
+    if (!enter_io(connection, tls)) {
         tier_ticket_destroy(connection->ticket);
         free(connection);
         return NULL;
@@ -286,6 +298,8 @@ void connection_close(struct connection *connection) {
     connection_drop_pending(connection);
     tier_ticket_destroy(connection->ticket);
     own_free(connection);
+    if (connection->tls)
+        tls_leave(connection);
     worker->io_type->leave(connection);
 }
 
@@ -358,8 +372,10 @@ static bool received(struct connection *connection, ssize_t got) {
 static bool read_shared(struct connection *connection) {
     struct worker *worker = connection->worker;
     const char *at;
-    ssize_t got =
-        worker->io_type->take(connection, connection->authenticated ? CONNECTION_READ : AUTH_READ, &at);
+    size_t size = connection->authenticated ? CONNECTION_READ : AUTH_READ;
+    ssize_t got = __builtin_expect(connection->tls != NULL, false)
+                      ? tls_take(connection, size, &at)
+                      : worker->io_type->take(connection, size, &at);
     if (!received(connection, got))
         return false;
     if (got == CONNECTION_READ)
@@ -369,7 +385,9 @@ static bool read_shared(struct connection *connection) {
 }
 
 static bool receive_own(struct connection *connection, size_t size) {
-    ssize_t got = connection->worker->io_type->receive(connection, own_end(connection), size);
+    ssize_t got = connection->tls
+                      ? tls_receive(connection, own_end(connection), size)
+                      : connection->worker->io_type->receive(connection, own_end(connection), size);
     if (!received(connection, got))
         return false;
     connection->own_size += (size_t)got;
@@ -464,10 +482,16 @@ static void keep_piece(struct connection *connection, const char *data, size_t s
     connection->pending_tail = &pending->next;
 }
 
+ssize_t connection_send_some(struct connection *connection, const char *data, size_t size) {
+    return connection->tls ? tls_send(connection, data, size) : send_now(connection->fd, data, size);
+}
+
 /* Returns the bytes taken, or -1 when the socket is broken. */
 static ssize_t send_pieces(struct connection *connection, const char *base, const struct piece *pieces,
                            size_t count) {
     ssize_t sent;
+    if (__builtin_expect(connection->tls != NULL, false))
+        return tls_send_pieces(connection, base, pieces, count);
     if (count == 1) {
         sent = send_now(connection->fd, piece_data(pieces, base), pieces->size);
     } else {
@@ -498,7 +522,8 @@ static void note_sent(struct connection *connection, size_t sent) {
 }
 
 bool connection_sends_freely(const struct connection *connection) {
-    return connection_state(connection) == CONNECTION_OPEN && !connection->held && !connection->pending;
+    return connection_state(connection) == CONNECTION_OPEN && !connection->held && !connection->pending &&
+           !connection->tls;
 }
 
 void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count) {

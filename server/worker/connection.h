@@ -6,6 +6,7 @@
 #ifndef FOREBAY_SERVER_WORKER_CONNECTION_H
 #define FOREBAY_SERVER_WORKER_CONNECTION_H
 
+#include "server/config/address.h"
 #include "server/protocol/parser.h"
 #include "server/worker/auth.h"
 #include "server/worker/io.h"
@@ -14,6 +15,7 @@
 struct feed;
 struct pending;
 struct tier_ticket;
+struct tls_link; /* tls.c */
 struct worker;
 
 enum {
@@ -64,8 +66,9 @@ struct connection {
      * UINT64_MAX: it could not be written yet. */
     uint64_t held_number;
     struct tier_ticket *ticket;
-    struct feed *feed;  /* FED: what it is fed */
-    const char *region; /* the bytes being parsed in this turn: worker input or own buffer */
+    struct tls_link *tls; /* what encrypts it; NULL: nothing */
+    struct feed *feed;    /* FED: what it is fed */
+    const char *region;   /* the bytes being parsed in this turn: worker input or own buffer */
     size_t region_size, region_at;
     char *own; /* bytes of an unfinished or parked request, or NULL */
     size_t own_start, own_size, own_capacity;
@@ -108,7 +111,7 @@ struct connection {
 
 /* Takes over the socket, enters it in the worker's list and has it watched. NULL when there is no memory or no
  * place to watch it: the socket is then still the caller's. */
-struct connection *connection_open(struct worker *worker, int fd);
+struct connection *connection_open(struct worker *worker, int fd, enum address_tls tls);
 
 /* Frees the connection; it must be neither parked nor on worker->ready. */
 void connection_close(struct connection *connection);
@@ -163,7 +166,11 @@ bool connection_keep(struct connection *connection, const char *from);
  * the large values that the pieces hold. base: what their offsets count from. */
 void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count);
 
-/* Whether all it has to say may be sent now, and nothing but its client's will ends it meanwhile: the pieces may be queued. */
+/* Sends what goes at once, as send() does. By whoever may send now: the worker, or the thread that feeds the connection. */
+ssize_t connection_send_some(struct connection *connection, const char *data, size_t size);
+
+/* Whether all it has to say may be sent now, as it is, and nothing but its client's will ends it meanwhile: the pieces may be
+ * queued. */
 bool connection_sends_freely(const struct connection *connection);
 
 /* The second half of connection_send: `sent` bytes of the pieces went, or -1: the socket is broken. */

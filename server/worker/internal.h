@@ -2,7 +2,8 @@
 /*
  * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn), protocol.c (which protocol
  * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
- * held.c (replies that wait for the journal), reply_limit.c (how many may wait), login.c and sasl.c (who a client is),
+ * tls.c (what encrypted connections do beside), held.c (replies that wait for the journal), reply_limit.c (how many may
+ * wait), login.c and sasl.c (who a client is),
  * connection.c (its bytes in and out), io_epoll.c and io_ring.c (how the kernel
  * is asked for them), ring_buffers.c (what io_uring brought), output.c (a turn's replies), worker_stats.c (what is told of it).
  */
@@ -38,6 +39,12 @@ struct slot {
     size_t line_key;         /* its number in a multi-key line, or LINE_KEY_OPEN */
     struct binary_head head; /* of a binary connection */
     _Alignas(64) struct request request;
+};
+
+/* An accepted socket. */
+struct handed {
+    int fd;
+    enum address_tls tls;
 };
 
 /* Written by the worker alone, read by any thread. */
@@ -77,10 +84,13 @@ struct worker {
     size_t slot_count;
     char (*key_buffers)[ENTRY_KEY_MAX + 2];
     struct observer observer;
-    bool observes;              /* the observer has something to do in this turn, or replies have a limit */
-    size_t parked;              /* connections whose ticket is with the tier */
-    size_t awaiting_check;      /* connections that wait to have their credential checked */
-    struct connection *undated; /* held, and not known yet until when */
+    bool observes;         /* the observer has something to do in this turn, or replies have a limit */
+    size_t parked;         /* connections whose ticket is with the tier */
+    size_t awaiting_check; /* connections that wait to have their credential checked */
+    size_t handshakes;     /* of connections that are to be encrypted, under way */
+    uint64_t handshake_us; /* when (now.us) the turn began that has gone on with so many of them */
+    unsigned handshake_steps;
+    struct connection *undated;           /* held, and not known yet until when */
     struct connection *held, **held_tail; /* held, by held_number */
     uint32_t stop_started;                /* monotonic seconds */
     bool stopping, finished;
@@ -93,7 +103,7 @@ struct worker {
 
     /* What other threads want. */
     pthread_mutex_t hand_lock;
-    int *handed; /* under hand_lock, as the two that follow */
+    struct handed *handed; /* under hand_lock, as the two that follow */
     size_t handed_count, handed_capacity;
     atomic_bool stop_asked;
     atomic_bool feed_is_over; /* of one of its connections or more */
@@ -107,6 +117,10 @@ struct worker {
     counter idle_kicks, auth_commands, auth_errors;
     counter aside_bytes; /* now: ring_buffers.h */
     counter aside_strains;
+    counter tls_handshakes;       /* that were done */
+    counter tls_resumed;          /* of these, those that went on with an earlier session */
+    counter tls_handshake_errors; /* that failed, or took too long */
+    counter tls_errors;           /* of encrypted connections, later */
 
     struct gate gate; /* the worker's thread alone */
 };

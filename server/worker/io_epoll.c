@@ -56,8 +56,10 @@ static void notice(struct connection *connection, uint32_t events) {
         connection->readable = true;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         connection->hung_up = true;
-    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
         connection->writable = true;
+        connection->readable |= connection->tls != NULL; /* a handshake may have waited for room */
+    }
     connection_set_ready(connection);
 }
 

@@ -26,6 +26,8 @@
  * A long value does not come by way of the buffers: while one is awaited its connection is polled, and read by system calls
  * into its own buffer, as under epoll.
  *
+ * An encrypted connection is polled, and read and written by system calls: OpenSSL makes them (tls.h).
+ *
  * A closed connection may still be known to the kernel: its requests are cancelled, and it is freed with the last of them.
  */
 #include "server/worker/io_ring.h"
@@ -282,7 +284,7 @@ static void on_polled(struct io *io, struct connection *connection, enum operati
         return;
     }
     connection->writable |= result > 0 && operation == ROOM;
-    connection->readable |= result > 0 && operation == BYTES;
+    connection->readable |= result > 0 && (operation == BYTES || (operation == ROOM && connection->tls));
     connection->hung_up |= result > 0 && operation == END;
     connection_set_ready(connection); /* settle asks again where that is needed */
 }
@@ -448,7 +450,10 @@ static bool is_to_ask_each_time(const struct connection *connection) {
 }
 
 static bool enter_ring(struct connection *connection) {
-    listen_to(connection->worker->io, connection, is_to_ask_each_time(connection));
+    if (connection->tls)
+        poll_for(connection->worker->io, connection, BYTES, POLLIN);
+    else
+        listen_to(connection->worker->io, connection, is_to_ask_each_time(connection));
     return true;
 }
 
@@ -576,7 +581,7 @@ static bool wants_more(const struct connection *connection) {
 }
 
 static void listen_again(struct io *io, struct connection *connection) {
-    if (!awaits_much(connection))
+    if (!awaits_much(connection) && !connection->tls)
         listen_to(io, connection, is_to_ask_each_time(connection));
     else if (!connection->readable)
         poll_for(io, connection, BYTES, POLLIN);

@@ -5,7 +5,25 @@
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 
+enum { TLS_RECORD = 0x16, TLS_MAJOR = 3 }; /* how a client of TLS begins, and no other */
+
+/* It would wait for ever for an answer that it understands. */
+static bool refuses_tls(struct worker *worker, struct connection *connection) {
+    const uint8_t *at = (const uint8_t *)connection->region + connection->region_at;
+    size_t there = connection->region_size - connection->region_at;
+    if (connection->tls || there < 2 || at[0] != TLS_RECORD || at[1] != TLS_MAJOR)
+        return false;
+    server_log_limited(
+        worker->server, LOG_KIND_PROTOCOL, LOG_LEVEL_WARNING,
+        "connection %d closed: it speaks TLS, and this address does not; switch TLS off in the client, or give it an address with tls: (listen, -l)",
+        connection->fd);
+    connection_set_state(connection, CONNECTION_CLOSING);
+    return true;
+}
+
 void protocol_choose(struct worker *worker, struct connection *connection) {
+    if (refuses_tls(worker, connection))
+        return;
     enum protocols protocols = worker->server->settings->protocols;
     bool is_binary = (uint8_t)connection->region[connection->region_at] == BINARY_REQUEST;
     connection->protocol = is_binary || protocols == PROTOCOLS_BINARY ? PROTOCOL_BINARY : PROTOCOL_TEXT;

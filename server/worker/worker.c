@@ -15,6 +15,7 @@
 #include "server/worker/internal.h"
 #include "server/worker/login.h"
 #include "server/worker/talk.h"
+#include "server/worker/tls.h"
 #include "server/worker/turn.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -26,18 +27,18 @@ enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1, STOP_FRESH_SECONDS = 1 };
 
 static void take_handed(struct worker *worker) {
     pthread_mutex_lock(&worker->hand_lock);
-    int *fds = worker->handed;
+    struct handed *handed = worker->handed;
     size_t count = worker->handed_count;
     worker->handed = NULL;
     worker->handed_count = worker->handed_capacity = 0;
     pthread_mutex_unlock(&worker->hand_lock);
     for (size_t i = 0; i < count; i++) {
-        if (connection_open(worker, fds[i]))
+        if (connection_open(worker, handed[i].fd, handed[i].tls))
             continue;
-        close(fds[i]);
+        close(handed[i].fd);
         atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     }
-    free(fds);
+    free(handed);
 }
 
 static bool has_pending(const struct worker *worker) {
@@ -138,6 +139,8 @@ static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
     struct worker *worker = timer->data;
     if (worker->server->settings->idle_timeout || is_short_of_memory(worker))
         kick_idle(worker);
+    if (worker->handshakes > 0)
+        tls_end_slow(worker);
     login_admit_waiting(worker);
 }
 
@@ -240,6 +243,7 @@ struct worker *worker_create(struct server *server, const struct io_type *io_typ
     if (!worker)
         return NULL;
     worker->feeds.feed_is_over = on_feed_over;
+    worker->feeds.send = connection_send_some;
     worker->server = server;
     worker->index = index;
     worker->tier = tier_get_worker(server->tier, index);
@@ -272,22 +276,22 @@ bool worker_run(struct worker *worker) {
     return worker->runs;
 }
 
-static bool hand_over(struct worker *worker, int fd) {
+static bool hand_over(struct worker *worker, int fd, enum address_tls tls) {
     if (worker->handed_count == worker->handed_capacity) {
         size_t capacity = worker->handed_capacity ? worker->handed_capacity * 2 : 16;
-        int *handed = realloc(worker->handed, capacity * sizeof *handed);
+        struct handed *handed = realloc(worker->handed, capacity * sizeof *handed);
         if (!handed)
             return false;
         worker->handed = handed;
         worker->handed_capacity = capacity;
     }
-    worker->handed[worker->handed_count++] = fd;
+    worker->handed[worker->handed_count++] = (struct handed){fd, tls};
     return true;
 }
 
-void worker_hand(struct worker *worker, int fd) {
+void worker_hand(struct worker *worker, int fd, enum address_tls tls) {
     pthread_mutex_lock(&worker->hand_lock);
-    bool taken = hand_over(worker, fd);
+    bool taken = hand_over(worker, fd, tls);
     pthread_mutex_unlock(&worker->hand_lock);
     if (taken) {
         worker_wake(worker);

@@ -9,6 +9,7 @@
 #ifndef FOREBAY_SERVER_WORKER_WORKER_H
 #define FOREBAY_SERVER_WORKER_WORKER_H
 
+#include "server/config/address.h"
 #include <stdbool.h>
 
 struct io_type; /* server/worker/io.h */
@@ -24,8 +25,8 @@ struct worker *worker_create(struct server *server, const struct io_type *io_typ
 bool worker_run(struct worker *worker);
 
 /* Hands over an accepted, non-blocking socket. Any thread. The worker closes it in the end, and counts it
- * down from server->connections. */
-void worker_hand(struct worker *worker, int fd);
+ * down from server->connections. tls: whether the connection is encrypted, and how; server->tls is there then. */
+void worker_hand(struct worker *worker, int fd, enum address_tls tls);
 
 /* For tier_options.wake: a ticket of this worker is back, or more of the journal is on the disk. Any
  * thread. */

@@ -18,6 +18,10 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     sum->auth_errors += counted(&worker->auth_errors);
     sum->aside_bytes += counted(&worker->aside_bytes);
     sum->aside_strains += counted(&worker->aside_strains);
+    sum->tls_handshakes += counted(&worker->tls_handshakes);
+    sum->tls_resumed += counted(&worker->tls_resumed);
+    sum->tls_handshake_errors += counted(&worker->tls_handshake_errors);
+    sum->tls_errors += counted(&worker->tls_errors);
 }
 
 uint32_t worker_last_turn(const struct worker *worker) {
@@ -29,10 +33,21 @@ const char *worker_io_name(const struct worker *worker) {
 }
 
 void worker_reset_stats(struct worker *worker) {
-    counter *counters[] = {&worker->bytes_read,       &worker->bytes_written, &worker->turn_times.sum_us,
-                           &worker->requests,         &worker->yields,        &worker->idle_kicks,
-                           &worker->replies_refused,  &worker->auth_commands, &worker->auth_errors,
-                           &worker->requests_starved, &worker->aside_strains};
+    counter *counters[] = {&worker->bytes_read,
+                           &worker->bytes_written,
+                           &worker->turn_times.sum_us,
+                           &worker->requests,
+                           &worker->yields,
+                           &worker->idle_kicks,
+                           &worker->replies_refused,
+                           &worker->auth_commands,
+                           &worker->auth_errors,
+                           &worker->requests_starved,
+                           &worker->aside_strains,
+                           &worker->tls_handshakes,
+                           &worker->tls_resumed,
+                           &worker->tls_handshake_errors,
+                           &worker->tls_errors};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     for (int i = 0; i < HISTOGRAM_BUCKETS; i++)

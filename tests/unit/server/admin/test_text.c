@@ -159,6 +159,36 @@ TEST(addresses_are_read_in_all_their_forms) {
     }
 }
 
+TEST(an_address_says_whether_it_is_encrypted) {
+    static const struct {
+        const char *text, *host;
+        int port;
+        enum address_tls tls;
+    } table[] = {
+        {"127.0.0.1:5", "127.0.0.1", 5, ADDRESS_TLS_UNSAID},
+        {"tls:127.0.0.1:5", "127.0.0.1", 5, ADDRESS_TLS_ON},
+        {"tls:*", "", -1, ADDRESS_TLS_ON},
+        {"tls:[::1]:5", "::1", 5, ADDRESS_TLS_ON},
+        {"notls:h", "h", -1, ADDRESS_TLS_OFF},
+        {"btls:h", "h", -1, ADDRESS_TLS_ANYBODY},
+        {"mtls:proto[ascii]:h:5", "h", 5, ADDRESS_TLS_KNOWN},
+        {"notls:unix:/run/f.sock", "/run/f.sock", -1, ADDRESS_TLS_OFF},
+    };
+    static const char *const bad[] = {"tls:unix:/run/f.sock", "tls:", "tls:tls:h", "tls:5"};
+    struct listen_address address = {0};
+    char error[300] = "";
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (!address_parse(table[i].text, &address, error, sizeof error))
+            fail_msg("\"%s\": %s", table[i].text, error);
+        assert_string_equal(address.host, table[i].host);
+        assert_int_equal(address.port, table[i].port);
+        assert_int_equal(address.tls, table[i].tls);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (address_parse(bad[i], &address, error, sizeof error))
+            fail_msg("%s is taken", bad[i]);
+}
+
 /* Runs body with standard error going to a pipe; returns what it wrote. */
 static size_t captured(struct server *server, void (*body)(struct server *server), char *text, size_t size) {
     int ends[2], before = dup(STDERR_FILENO);
@@ -205,6 +235,7 @@ int main(void) {
         cmocka_unit_test(measures_are_read_with_their_units),
         cmocka_unit_test(words_are_cut_at_blanks_and_read_as_numbers),
         cmocka_unit_test(addresses_are_read_in_all_their_forms),
+        cmocka_unit_test(an_address_says_whether_it_is_encrypted),
         cmocka_unit_test(a_log_line_is_one_line_of_printable_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,8 @@ static const char whole[] =
     "node = 7 max_connections = 99 idle_timeout = 2m item_max = 2mb\n"
     "drain_timeout = 10s sync_timeout = 500ms journal_file_size = 1mb\n"
     "auth_file = \"/etc/forebay.auth\" verbosity = 1 log_format = json slow_log = 100ms restrict = {\"sync\", \"dump\"}\n"
+    "tls_certificate = \"/c.pem\" tls_key = \"/k.pem\" tls_ca = \"/a.pem\" tls_ciphers = \"HIGH\" tls_version = 1.3\n"
+    "tls_client_certificates = optional tls_kernel = true tls_handshake_timeout = 3s\n"
     "admin = \"[::1]:11280\" admin_token_file = \"/etc/forebay.token\" stall_timeout = 3s\n"
     "/* two backends,\n"
     "   two kinds */\n"
@@ -117,6 +119,14 @@ static void check_top(const struct settings *settings) {
     assert_int_equal(settings->sync_timeout, 500);
     assert_int_equal(settings->tier.journal_file_size, 1 << 20);
     assert_string_equal(settings->auth_file, "/etc/forebay.auth");
+    assert_string_equal(settings->tls_certificate, "/c.pem");
+    assert_string_equal(settings->tls_key, "/k.pem");
+    assert_string_equal(settings->tls_ca, "/a.pem");
+    assert_string_equal(settings->tls_ciphers, "HIGH");
+    assert_int_equal(settings->tls_version, TLS_VERSION_1_3);
+    assert_int_equal(settings->tls_client_certificates, CERTIFICATES_OPTIONAL);
+    assert_int_equal(settings->tls_handshake_timeout, 3);
+    assert_true(settings->tls_kernel);
     assert_string_equal(settings->admin, "[::1]:11280");
     assert_string_equal(settings->admin_token_file, "/etc/forebay.token");
     assert_int_equal(settings->stall_timeout, 3000);
@@ -290,6 +300,11 @@ static const struct bad {
     {"data = \"/tmp/${FOREBAY:TEST_UNSET:-x}\"\n", 1, "${FOREBAY:TEST_UNSET:-x}", "set it"},
     {"\ndata = \"/tmp/${HOME\"\nnamespace \"n\" {\n prefix = \"n:\"\n}\n", 2, "\"${\" is never closed",
      "'}'"},
+    {"tls_version = 1.1\n", 1, "tls_version = \"1.1\"", "1.2"},
+    {"tls_client_certificates = yes\n", 1, "tls_client_certificates = \"yes\"", "optional"},
+    {"tls_handshake_timeout = 0\n", 1, "tls_handshake_timeout = \"0\"", "1s"},
+    {"listen = {\"tls:unix:/run/f.sock\"}\n", 1, "listen: \"tls:unix:/run/f.sock\"", "a Unix socket"},
+    {"listen = {\"127.0.0.1:1\", \"tls:127.0.0.1:1\"}\n", 1, "\"tls:127.0.0.1:1\" is given twice", ""},
     {"threads = two\n", 1, "threads = \"two\"", "number"},
     {"threads = -2\n", 1, "-2", "number"},
     {"memory = \"64 sheep\"\n", 1, "64 sheep", "such as \"64mb\""},

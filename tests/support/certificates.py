@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Certificates that openssl makes for a test, and clients that speak TLS with them.
+
+    files = Certificates(folder)
+    files.make("server")                           # folder/server.pem and server.key, by the CA of folder/ca.pem
+    files.make("client", authority="stranger")     # by another CA
+"""
+
+import os
+import ssl
+import subprocess
+
+from forebay import PATIENCE, Client, Server
+
+
+def openssl(*arguments, folder, **more):
+    done = subprocess.run(["openssl", *arguments], cwd=folder, check=False, timeout=PATIENCE, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, **more)
+    assert done.returncode == 0, f"openssl {' '.join(arguments)}:\n{done.stdout.decode(errors='replace')}"
+    return done.stdout
+
+
+def first_message(size):
+    """So many bytes of a client's first message, which says that it is longer than that."""
+    body = b"\x01\x01\xff\xff" + b"\x00" * (size - 4)
+    return b"".join(b"\x16\x03\x01" + len(part).to_bytes(2, "big") + part
+                    for part in (body[at:at + 16384] for at in range(0, size, 16384)))
+
+
+class Certificates:
+    """A folder of them. A CA is made when it is first named."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        self.make_authority("ca")
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def make_key(self, name):
+        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", name + ".key", folder=self.folder)
+        os.chmod(self.path(name + ".key"), 0o600)
+
+    def make_authority(self, name):
+        self.make_key(name)
+        openssl("req", "-x509", "-new", "-key", name + ".key", "-out", name + ".pem", "-days", "2", "-subj", "/CN=" + name,
+                folder=self.folder)
+
+    def make(self, name, authority="ca", days=1):
+        """days: below 0 for one that is over."""
+        if not os.path.exists(self.path(authority + ".pem")):
+            self.make_authority(authority)
+        self.make_key(name)
+        openssl("req", "-new", "-key", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name, folder=self.folder)
+        with open(self.path("names"), "w", encoding="ascii") as names:
+            names.write("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        openssl("x509", "-req", "-in", name + ".csr", "-CA", authority + ".pem", "-CAkey", authority + ".key", "-CAcreateserial",
+                "-out", name + ".pem", "-days", str(days), "-extfile", "names", folder=self.folder)
+
+    def context(self, client=None, version=None, authority="ca"):
+        """What a client of Python's takes: it knows the CA, and shows a certificate if one is named."""
+        context = ssl.create_default_context(cafile=self.path(authority + ".pem"))
+        if client:
+            context.load_cert_chain(self.path(client + ".pem"), self.path(client + ".key"))
+        if version:
+            context.minimum_version = context.maximum_version = version
+        return context
+
+
+class TlsClient(Client):
+    """forebay.Client over TLS."""
+
+    def __init__(self, port, context, timeout=PATIENCE, session=None):
+        super().__init__(port, timeout)
+        self.file.close()
+        try:
+            self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1", session=session,
+                                              suppress_ragged_eofs=False)
+        except BaseException:
+            self.socket.close()
+            raise
+        self.file = self.socket.makefile("rb")
+
+
+class TlsServer(Server):
+    """A server that speaks TLS alone, at its port: as options say."""
+
+    def __init__(self, folder, certificates, options=(), **more):
+        super().__init__(folder, options=options, **more)
+        self.certificates = certificates
+
+    def answers(self):
+        try:
+            with self.client(5) as client:
+                return client.command("version") != b""
+        except OSError:
+            return False
+
+    def client(self, timeout=PATIENCE):
+        return TlsClient(self.port, self.certificates.context(), timeout)
