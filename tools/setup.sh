@@ -108,28 +108,41 @@ install_missing() {
     trap - EXIT INT TERM
 }
 
-# arm64_libraries: what the server needs on arm64, from Debian, in build/arm64-root; for tools/arm64.cmake. apt has folders of
-# its own for that: this machine's learns of no other architecture, and nothing is installed. Nobody has to be root.
-arm64_libraries() {
-    local root=build/arm64-root apt=$PWD/build/arm64-apt wanted="${BUILD_PACKAGES[*]} libcmocka-dev" package
+# unpack_libraries MACHINE PACKAGE...: Debian's packages for another machine, in build/MACHINE-root, for tools/foreign.cmake. apt has
+# folders of its own for that: this machine's learns of no other architecture, and nothing is installed. Nobody has to be root.
+unpack_libraries() {
+    local machine=$1 root=build/$1-root apt=$PWD/build/$1-apt wanted package
+    shift
+    wanted="$*"
     [ "$(cat "$root/.packages" 2>/dev/null)" = "$wanted" ] && return
-    say "unpacking Debian's arm64 libraries to $root"
+    say "unpacking Debian's $machine libraries to $root"
     rm -rf "$root" "$apt"
     mkdir -p "$root" "$apt/lists/partial" "$apt/archives/partial"
     : >"$apt/status"
     cat >"$apt/apt.conf" <<EOF
-APT::Architecture "arm64"; APT::Architectures {"arm64";}; APT::Sandbox::User ""; Acquire::Languages "none";
+APT::Architecture "$machine"; APT::Architectures {"$machine";}; APT::Sandbox::User ""; Acquire::Languages "none";
 Dir::State "$apt"; Dir::State::status "$apt/status"; Dir::Cache "$apt"; Dir::Log "$apt";
 EOF
+    # A list that cannot be had at the moment may not be needed.
+    APT_CONFIG=$apt/apt.conf apt-get update -qq >"$apt/log" 2>&1 || :
     # shellcheck disable=SC2086
-    APT_CONFIG=$apt/apt.conf apt-get update -qq >"$apt/log" 2>&1 &&
-        APT_CONFIG=$apt/apt.conf apt-get install -qq -y --no-install-recommends --download-only $wanted >>"$apt/log" 2>&1 ||
+    APT_CONFIG=$apt/apt.conf apt-get install -qq -y --no-install-recommends --download-only $wanted >>"$apt/log" 2>&1 ||
         return 1
     for package in "$apt"/archives/*.deb; do
         dpkg -x "$package" "$root" >>"$apt/log" 2>&1 || return 1
     done
     printf '%s\n' "$wanted" >"$root/.packages"
     rm -rf "$apt/archives" "$apt/lists"
+}
+
+# arm64_libraries: what the server needs there.
+arm64_libraries() {
+    unpack_libraries arm64 "${BUILD_PACKAGES[@]}" libcmocka-dev
+}
+
+# portable_libraries MACHINE: what tests/portable needs, which is no server.
+portable_libraries() {
+    unpack_libraries "$1" libc6-dev libcmocka-dev libhiredis-dev libxxhash-dev
 }
 
 # cmake_version_fits: the presets need 3.25, which Debian 12 has.

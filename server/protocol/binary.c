@@ -15,6 +15,7 @@
  */
 #include "server/protocol/binary.h"
 #include <assert.h>
+#include <endian.h>
 #include <stdio.h>
 
 enum {
@@ -128,19 +129,19 @@ struct binary_call {
 static inline uint16_t read_16(const char *at) {
     uint16_t number;
     memcpy(&number, at, sizeof number);
-    return __builtin_bswap16(number);
+    return be16toh(number);
 }
 
 static inline uint32_t read_32(const char *at) {
     uint32_t number;
     memcpy(&number, at, sizeof number);
-    return __builtin_bswap32(number);
+    return be32toh(number);
 }
 
 static inline uint64_t read_64(const char *at) {
     uint64_t number;
     memcpy(&number, at, sizeof number);
-    return __builtin_bswap64(number);
+    return be64toh(number);
 }
 
 /* ---- Results ---- */

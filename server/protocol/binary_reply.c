@@ -7,6 +7,7 @@
 #include "server/protocol/binary.h"
 #include "server/protocol/reply.h"
 #include <assert.h>
+#include <endian.h>
 
 enum {
     FLAGS_SIZE = 4,
@@ -23,19 +24,19 @@ static inline char *write_bytes(char *out, struct slice bytes) {
 }
 
 static inline char *write_16(char *out, uint16_t number) {
-    number = __builtin_bswap16(number);
+    number = htobe16(number);
     memcpy(out, &number, sizeof number);
     return out + sizeof number;
 }
 
 static inline char *write_32(char *out, uint32_t number) {
-    number = __builtin_bswap32(number);
+    number = htobe32(number);
     memcpy(out, &number, sizeof number);
     return out + sizeof number;
 }
 
 static inline char *write_64(char *out, uint64_t number) {
-    number = __builtin_bswap64(number);
+    number = htobe64(number);
     memcpy(out, &number, sizeof number);
     return out + sizeof number;
 }

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Random streams of the text protocol are answered as memcached answers them, wherever entries live and whatever happens between.
+
+Classic commands are compared with memcached, whichever is installed. Meta commands are what they are in memcached 1.6.45: where
+that is not there ($MEMCACHED), the reference is Forebay without a configuration, which is compared with memcached itself where it
+is. What differs on purpose is left out: ALLOWED in tests/support/text_streams.py. A stream that is answered otherwise is
+shrunk to the requests that it takes.
+
+FOREBAY_STREAMS=7..500 plays the streams of these seeds instead of the few of the suite.
+"""
+
+import contextlib
+import os
+import random
+
+import forebay
+import pytest
+from forebay import Config, Memcached, Server, namespace
+from text_streams import Kinds, Side, compare, make_stream, shrink, text_of
+
+FILLERS = 40
+PREFIX = "place:"
+
+
+def seeds():
+    given = os.environ.get("FOREBAY_STREAMS")
+    if not given:
+        return range(1)
+    first, _, last = given.partition("..")
+    return range(int(first), int(last or first) + 1)
+
+
+def evict(server):
+    """Everything that is in the backend leaves memory."""
+    with server.client() as client:
+        client.sync()
+        assert client.command("flush_all") == b"OK"
+
+
+def crowd_out(server):
+    """So much else is stored that memory is short."""
+    with server.client() as client:
+        client.set_many((f"{PREFIX}filler{number}", b"f" * 60000) for number in range(FILLERS))
+
+
+def restart(server):
+    server.stop()
+    server.start()
+
+
+def kill(server):
+    server.kill()
+    server.start()
+
+
+# Where entries live: a policy (None: no configuration), its event, and what it can be asked.
+PLACES = {
+    "memory": (None, None, Kinds(True, True, True)),
+    "cache-aside": ("cache-aside", None, Kinds(True, True, True)),
+    "read-through": ("read-through", None, Kinds(True, True, True)),
+    "write-through": ("write-through", None, Kinds(True, True, False)),
+    "write-behind": ("write-behind", None, Kinds(True, True, False)),
+    "write-through cold": ("write-through", evict, Kinds(True, False, False)),
+    "write-behind cold": ("write-behind", evict, Kinds(True, False, False)),
+    "write-through tiny": ("write-through", crowd_out, Kinds(True, False, False)),
+    "write-behind tiny": ("write-behind", crowd_out, Kinds(True, False, False)),
+    "write-through restarted": ("write-through", restart, Kinds(True, False, False)),
+    "write-behind restarted": ("write-behind", restart, Kinds(True, False, False)),
+    "write-through killed": ("write-through", kill, Kinds(True, False, False)),
+    "write-behind killed": ("write-behind", kill, Kinds(True, False, False)),
+}
+SLOW = {restart: 3, kill: 3}  # steps, where each takes a start
+
+
+def start(folder, place):
+    policy, event, _ = PLACES[place]
+    if policy is None:
+        return Server(folder, options=["-m", "64"]).start()
+    return Server(folder, config=Config(namespace("place", PREFIX, policy), memory="4mb" if event is crowd_out else "64mb")).start()
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    """servers(name): one of PLACES, or memcached; each is started when it is asked for first."""
+    started = {}
+    with contextlib.ExitStack() as all_of_them:
+
+        def get(name):
+            if name not in started:
+                folder = tmp_path_factory.mktemp(name.replace(" ", "-"))
+                started[name] = Memcached(folder).start() if name == "memcached" else start(folder, name)
+                all_of_them.callback(lambda: started[name].running() and started[name].stop())
+            return started[name]
+
+        yield get
+
+
+def check(servers, place, reference, kinds, seed):
+    event = PLACES[place][1]
+    ours, theirs = servers(place), servers(reference)
+    one = Side(ours.port, (lambda: event(ours)) if event else None)
+    other = Side(theirs.port)
+    stream = make_stream(random.Random(seed), kinds, steps=SLOW.get(event, 8))
+    difference = compare(stream, one, other, PREFIX)
+    if difference:
+        smallest = shrink(stream, lambda shorter: compare(shorter, one, other, PREFIX))
+        pytest.fail(f"{place} answers otherwise than {reference} (seed {seed}, {difference}):\n{text_of(smallest)}\n"
+                    f"{compare(smallest, one, other, PREFIX)}", pytrace=False)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("seed", seeds())
+def test_classic_streams_are_answered_as_memcached_answers_them(servers, place, seed):
+    if not Memcached.program():
+        pytest.skip("no memcached")
+    check(servers, place, "memcached", PLACES[place][2]._replace(meta=False), seed)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("seed", seeds())
+def test_meta_streams_are_answered_as_the_reference_answers_them(servers, place, seed):
+    reference = "memory" if Memcached.missing() else "memcached"
+    if place == reference:
+        pytest.skip(Memcached.missing())
+    check(servers, place, reference, PLACES[place][2], seed)
+
+
+def test_a_difference_is_found_and_shrunk(servers, monkeypatch):
+    """Of two servers that differ in one request, that request is what is left."""
+    one, other = Side(servers("memory").port), Side(servers("cache-aside").port)
+    plain = other.bytes_of
+    monkeypatch.setattr(other, "bytes_of", lambda piece: plain(b"touch " if piece == b"delete " else piece))
+    stream = make_stream(random.Random(1), Kinds(False, True, False))
+    assert compare(stream, one, other, PREFIX)
+    smallest = shrink(stream, lambda shorter: compare(shorter, one, other, PREFIX))
+    assert [request[0] for step in smallest for request in step.requests] == [b"delete "]
