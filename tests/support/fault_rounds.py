@@ -53,6 +53,7 @@ class World:
         self.folder, self.seed = folder, seed
         self.random = random.Random(f"world {seed}")
         self.faults, self.events, self.turn = [], [], 0
+        self.takeovers = self.compared = self.unasked = 0  # so far, by the last comparison, and since then until a round
         self.store = STORES[kind](folder, self.random)
         try:
             count = self.random.choice((1, 2, 2, 3))
@@ -69,6 +70,7 @@ class World:
             self.servers = [self.server(number) for number in range(1, count + 1)]
             for server in self.servers:
                 server.start()
+            self.compared = self.store.takeovers()
             self.begin_keys({})
             self.store.hand_on()
         except BaseException:
@@ -150,6 +152,7 @@ class World:
     def round(self, faults=None):
         self.faults = [kind(self, self.random) for kind in faults if kind.fits(self)] if faults else self.draw()
         self.takeovers = self.store.takeovers()
+        self.unasked = self.takeovers - self.compared
         self.events = []
         self.expect()
         clients = self.clients()
@@ -256,7 +259,7 @@ class World:
     def was_surprised(self):
         """On a busy machine a master is taken for dead now and then: a takeover that nobody asked for, at any time."""
         asked = sum(fault.takes_over for fault in self.faults)
-        return self.store.takeovers() > self.takeovers + asked
+        return self.unasked > 0 or self.store.takeovers() > self.takeovers + asked
 
     # ---- Afterwards ----
 
@@ -267,6 +270,7 @@ class World:
             self.store.cut()
             self.synchronize()
         states = self.compare()
+        self.compared = self.store.takeovers()
         self.turn += 1
         self.begin_keys(states)
         self.store.hand_on()
