@@ -181,6 +181,8 @@ class World:
             for key in writer.keys:
                 key.at_stake = self.deleted(writer, key) if back else None
                 key.forgets = back and key.space == "through"
+                key.empties = back and not self.store.replicated
+                key.has_others = len(self.servers) > 1
 
     def run_faults(self):
         began = time.monotonic()
