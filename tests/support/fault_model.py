@@ -133,14 +133,14 @@ class OwnKey(Key):
 
     # ---- Faults, and the comparison after them ----
 
-    def loosen(self, how, until=None, empty=False):
-        """until: when that was over, if it is."""
+    def loosen(self, how, until=None, empty=False, earlier=False):
+        """until: when that was over, if it is. earlier: it may be what it was before all was compared."""
         with self.lock:
             self.note(f"may be {how} from here on" + (", or all of it" if empty else ""))
             self.loose = LOST if LOST in (self.loose, how) else how
             self.loose_until = until
             self.line = unique(self.line + self.states + ([None] if empty else []))
-            if empty and how == LOST and self.has_others:
+            if (empty and how == LOST and self.has_others) or earlier:
                 self.line = unique(self.line + self.earlier)
             self.generation += 1
 

@@ -16,6 +16,8 @@ What may be lost, where a fault lets the store go back to what it was (docs/desi
         off by another fault of the round
     a Redis that comes back empty: what other servers    shown as it was at any time, until each server has written
         have changed last                                its changes again
+    the server of the key was killed, and begins while   the same: its journal counts, and what is changed then stays so
+        the store is away: what others have changed
     a Redis Cluster                                      what the promoted replica lacks, of its slots
     several writers of a key                             what the store lacks
     replicas = 1                                         nothing
@@ -183,6 +185,15 @@ class World:
                 key.forgets = back and key.space == "through"
                 key.empties = back and not self.store.replicated
                 key.has_others = len(self.servers) > 1
+            if len(self.servers) > 1 and len(self.faults) > 1 and self.home(writer) in self.hit(NodeKilled):
+                self.forget_others(writer)
+
+    @staticmethod
+    def forget_others(writer):
+        """Where a server begins and cannot ask the store, its journal counts, whatever others have changed since."""
+        for key in writer.keys:
+            if key.space == "behind":
+                key.loosen(LOST, time.time(), earlier=True)  # until it is changed
 
     def run_faults(self):
         began = time.monotonic()
