@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The items of a group (group.h), for the files that are parts of it: group.c, group_again.c, which finds those that have to
- * be evaluated anew, and group_restore.c. The writer's thread alone. */
+/* The items of a group (group.h), for the files that are parts of it: group.c, group_load.c, group_evaluate.c, group_commit.c,
+ * group_answer.c, group_again.c, which finds those that have to be evaluated anew, and group_restore.c. The writer's thread alone. */
 #ifndef FOREBAY_POLICIES_WRITE_GROUP_ITEM_H
 #define FOREBAY_POLICIES_WRITE_GROUP_ITEM_H
 
@@ -38,8 +38,8 @@ struct group_item {
     bool overtaken; /* a later change of the key has been applied */
     bool waits;     /* it was not evaluated yet, as those before it have to be committed first */
     bool again;     /* it is to be evaluated, or anew */
-    bool denied;   /* that, because memory denied it, or one before it, and others may have changed the row */
-    bool asks;     /* it was denied: the row counts, and memory's copy goes when it is loaded */
+    bool denied; /* that, as memory denied it, or one before it, and another node may have changed the row */
+    bool asks;   /* it was denied: the row counts, and memory's copy goes when it is loaded */
     bool is_ahead; /* the store has an older row than what it, or one before it, was computed from */
     bool restored; /* what memory had of its key has gone to the store before the group (group_restore.c) */
     enum item_fate fate;
@@ -57,6 +57,31 @@ void group_add_item(struct group *group, struct tier_ticket *ticket);
 
 /* Empties the group, before items are added. */
 void group_clear(struct group *group);
+
+/* ---- group_load.c ---- */
+
+/* For all items. Not BACKEND_OK: not now. */
+enum backend_status group_load(struct writer *writer, const struct cache_time *now);
+
+/* ---- group_evaluate.c ---- */
+
+void group_evaluate_item(struct writer *writer, size_t index, const struct cache_time *now);
+
+/* What became of the one that a request is evaluated on is not known, and matters to it. */
+bool group_nobody_knows_the_base(const struct group_item *earlier, const struct request *request);
+
+/* ---- group_commit.c ---- */
+
+/* Not BACKEND_OK: not now, and it is to be repeated as it is. */
+enum backend_status group_commit(struct writer *writer);
+
+/* Of an item that was not committed in time. */
+enum item_fate group_fate_of_undone(const struct group *group, const struct group_item *item);
+
+/* ---- group_answer.c ---- */
+
+/* What was committed, or given up. */
+void group_finish(struct writer *writer);
 
 /* ---- group_again.c ---- */
 

@@ -323,6 +323,46 @@ TEST(an_emptied_server_takes_nothing_before_it_is_opened_anew) {
     assert_int_equal(look(fixture), BACKEND_OK);
 }
 
+static enum backend_status read_by(struct backend_connection *reader, struct fixture *fixture) {
+    const struct slice key = SLICE("sess:a");
+    struct load_result result = {0};
+    return redis_backend.load(reader, &fixture->tables[HASH], &key, 1, fixture->now, &result,
+                              &fixture->error);
+}
+
+/* It may come there before the writer, which alone can say what the store has to have. */
+TEST(a_reader_believes_no_store_that_lacks_something) {
+    struct fixture *fixture = *state;
+    atomic_uint_fast64_t acknowledged = 0;
+    fixture->options.acknowledged = &acknowledged;
+    open_known_writer(fixture);
+    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_READER, &fixture->reader, &fixture->error),
+                     BACKEND_OK);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
+    atomic_store(&acknowledged, fixture->writer->applied);
+    assert_int_equal(read_by(fixture->reader, fixture), BACKEND_OK);
+    redis_server_kill(&fixture->server);
+    assert_true(redis_server_restart(&fixture->server)); /* empty */
+    assert_int_equal(read_by(fixture->reader, fixture), BACKEND_REPLACED);
+    assert_int_equal(look(fixture), BACKEND_REPLACED);
+    open_known_writer(fixture);
+    atomic_store(&acknowledged, fixture->writer->applied);
+    assert_int_equal(read_by(fixture->reader, fixture), BACKEND_OK);
+}
+
+/* The number of the last batch alone was removed, or evicted: none is expected any more. */
+TEST(a_number_that_is_missing_alone_is_no_loss) {
+    struct fixture *fixture = *state;
+    open_known_writer(fixture);
+    assert_int_equal(put(fixture, HASH, "sess:a", "one", 1), BACKEND_OK);
+    assert_true(fixture->writer->applied > 0);
+    assert_string_equal(ask(fixture, "DEL %s", "forebay: applied:0"), "1");
+    assert_int_equal(look(fixture), BACKEND_OK);
+    assert_int_equal(fixture->writer->applied, 0);
+    assert_int_equal(put(fixture, HASH, "sess:a", "two", 2), BACKEND_OK);
+    assert_true(fixture->writer->applied > 0);
+}
+
 /* Whoever finds out tells the other nodes by a new mark. */
 TEST(an_older_copy_is_noticed_by_all_nodes) {
     struct fixture *fixture = *state;
@@ -954,6 +994,8 @@ int main(void) {
         CASE(a_restarted_server_is_found_again),
         CASE_APPEND_ONLY(an_idle_connection_that_was_cut_is_not_noticed),
         CASE(an_emptied_server_takes_nothing_before_it_is_opened_anew),
+        CASE(a_reader_believes_no_store_that_lacks_something),
+        CASE(a_number_that_is_missing_alone_is_no_loss),
         CASE(an_older_copy_is_noticed_by_all_nodes),
         CASE(a_look_waits_for_nobody),
         CASE(a_store_that_takes_no_mark_gets_it_later),

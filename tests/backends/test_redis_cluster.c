@@ -155,6 +155,40 @@ TEST(a_master_that_lost_what_it_had_is_noticed_by_a_look) {
     assert_int_equal(look(fixture, fixture->writer), BACKEND_REPLACED);
 }
 
+static enum backend_status read_rows(struct fixture *fixture, struct backend_connection *reader) {
+    struct slice keys[ROWS];
+    struct load_result results[ROWS];
+    char names[ROWS][16];
+    for (unsigned i = 0; i < ROWS; i++) {
+        snprintf(names[i], sizeof names[i], "sess:%u", i);
+        keys[i] = slice_string(names[i]);
+    }
+    return redis_backend.load(reader, &fixture->table, keys, ROWS, fixture->now, results, &fixture->error);
+}
+
+/* Over a new link it asks what each has to have, as the writer has shown it; and so does the writer before it reads. */
+TEST(a_reader_believes_no_master_that_lacks_something) {
+    struct fixture *fixture = *state;
+    atomic_uint_fast64_t acknowledged = 0;
+    fixture->options.nodes = backend_nodes_create();
+    fixture->options.acknowledged = &acknowledged;
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    for (unsigned lost = 0; lost < 2; lost++) {
+        redis_backend.close(fixture->other);
+        assert_int_equal(
+            redis_backend.open(&fixture->options, BACKEND_READER, &fixture->other, &fixture->error),
+            BACKEND_OK);
+        assert_int_equal(read_rows(fixture, fixture->other), lost ? BACKEND_REPLACED : BACKEND_OK);
+        assert_string_equal(redis_server_ask(&masters[1], "FLUSHALL"), "OK");
+    }
+    redis_server_ask(&masters[1], "CLIENT KILL TYPE normal SKIPME yes");
+    assert_int_equal(read_rows(fixture, fixture->writer), BACKEND_REPLACED);
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
+    eventually(read_rows(fixture, fixture->other) == BACKEND_OK);
+}
+
 /* A slot without rows goes to another master, as all of them know. */
 static void give_away(unsigned slot, int to) {
     char name[64];
@@ -779,7 +813,8 @@ int main(void) {
         CASE(versions_begin_above_those_of_all_masters), CASE(a_high_version_that_is_none_is_refused),
         CASE(a_master_that_lost_what_it_had_is_noticed_by_the_next_batch),
         CASE(a_master_that_lost_what_it_had_is_noticed_by_a_look),
-        CASE(a_node_number_that_is_taken_is_refused), CASE(forgotten_scripts_are_loaded_again),
+        CASE(a_reader_believes_no_master_that_lacks_something), CASE(a_node_number_that_is_taken_is_refused),
+        CASE(forgotten_scripts_are_loaded_again),
         CASE(each_server_asks_another_master_for_the_map), /* before slots move: in the order of these */
         /* before replicas are promoted: others take the old masters for masters a moment longer */
         CASE(a_watcher_hears_all_masters), CASE(a_watcher_that_one_master_cuts_off_says_so_and_begins_anew),

@@ -103,7 +103,7 @@ class Writer(Owner):
             key.unanswered(operation, began)
             raise
         if reply not in (b"EXISTS", b"NOT_FOUND"):
-            self.answer(key, operation, reply, began)
+            super().answer(key, operation, reply, began)  # it may be refused: it may need the store
         elif not key.late and not key.loose:
             raise key.violated(f"cas with the token that was just given was answered with {reply}")
 

@@ -47,6 +47,8 @@ class OwnKey(Key):
         self.loose_until = None  # what is sent after this moment cannot be lost by what made it loose
         self.at_stake = None  # the store is about to go back: what a delete, which memory does not keep, may come to
         self.forgets = False  # it goes back in this round, and memory forgets what has failed, or was denied
+        self.empties = False  # and it goes back to nothing
+        self.has_others = False  # there are servers that may have changed it before
         self.unsure = False
         self.generation = 0  # another one: what a reader has seen before means nothing
         self.newest = []  # (when it was acknowledged, number) for readers at other nodes
@@ -114,7 +116,7 @@ class OwnKey(Key):
 
     def may_be_lost(self):
         """Memory has forgotten it."""
-        self.loosen(LOST, None if self.at_stake else time.time())
+        self.loosen(LOST, None if self.at_stake else time.time(), self.empties)
 
     def seen(self, shown, began, where):
         with self.lock:
@@ -131,13 +133,15 @@ class OwnKey(Key):
 
     # ---- Faults, and the comparison after them ----
 
-    def loosen(self, how, until=None, empty=False):
-        """until: when that was over, if it is."""
+    def loosen(self, how, until=None, empty=False, earlier=False):
+        """until: when that was over, if it is. earlier: it may be what it was before all was compared."""
         with self.lock:
             self.note(f"may be {how} from here on" + (", or all of it" if empty else ""))
             self.loose = LOST if LOST in (self.loose, how) else how
             self.loose_until = until
-            self.line = unique(self.line + self.states + ([None] if empty else []) + (self.earlier if empty and how == LOST else []))
+            self.line = unique(self.line + self.states + ([None] if empty else []))
+            if (empty and how == LOST and self.has_others) or earlier:
+                self.line = unique(self.line + self.earlier)
             self.generation += 1
 
     def fasten(self):

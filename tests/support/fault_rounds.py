@@ -16,6 +16,8 @@ What may be lost, where a fault lets the store go back to what it was (docs/desi
         off by another fault of the round
     a Redis that comes back empty: what other servers    shown as it was at any time, until each server has written
         have changed last                                its changes again
+    the server of the key was killed, and begins while   the same: its journal counts, and what is changed then stays so
+        the store is away: what others have changed
     a Redis Cluster                                      what the promoted replica lacks, of its slots
     several writers of a key                             what the store lacks
     replicas = 1                                         nothing
@@ -53,6 +55,7 @@ class World:
         self.folder, self.seed = folder, seed
         self.random = random.Random(f"world {seed}")
         self.faults, self.events, self.turn = [], [], 0
+        self.takeovers = self.compared = self.unasked = 0  # so far, by the last comparison, and since then until a round
         self.store = STORES[kind](folder, self.random)
         try:
             count = self.random.choice((1, 2, 2, 3))
@@ -69,6 +72,7 @@ class World:
             self.servers = [self.server(number) for number in range(1, count + 1)]
             for server in self.servers:
                 server.start()
+            self.compared = self.store.takeovers()
             self.begin_keys({})
             self.store.hand_on()
         except BaseException:
@@ -150,6 +154,7 @@ class World:
     def round(self, faults=None):
         self.faults = [kind(self, self.random) for kind in faults if kind.fits(self)] if faults else self.draw()
         self.takeovers = self.store.takeovers()
+        self.unasked = self.takeovers - self.compared
         self.events = []
         self.expect()
         clients = self.clients()
@@ -178,6 +183,17 @@ class World:
             for key in writer.keys:
                 key.at_stake = self.deleted(writer, key) if back else None
                 key.forgets = back and key.space == "through"
+                key.empties = back and not self.store.replicated
+                key.has_others = len(self.servers) > 1
+            if len(self.servers) > 1 and len(self.faults) > 1 and self.home(writer) in self.hit(NodeKilled):
+                self.forget_others(writer)
+
+    @staticmethod
+    def forget_others(writer):
+        """Where a server begins and cannot ask the store, its journal counts, whatever others have changed since."""
+        for key in writer.keys:
+            if key.space == "behind":
+                key.loosen(LOST, time.time(), earlier=True)  # until it is changed
 
     def run_faults(self):
         began = time.monotonic()
@@ -256,7 +272,7 @@ class World:
     def was_surprised(self):
         """On a busy machine a master is taken for dead now and then: a takeover that nobody asked for, at any time."""
         asked = sum(fault.takes_over for fault in self.faults)
-        return self.store.takeovers() > self.takeovers + asked
+        return self.unasked > 0 or self.store.takeovers() > self.takeovers + asked
 
     # ---- Afterwards ----
 
@@ -267,6 +283,7 @@ class World:
             self.store.cut()
             self.synchronize()
         states = self.compare()
+        self.compared = self.store.takeovers()
         self.turn += 1
         self.begin_keys(states)
         self.store.hand_on()
@@ -377,10 +394,18 @@ class World:
         return False
 
     def old_ones(self):
-        """Of the keys of several writers, what servers show that is not what was set last."""
-        return [f"server {number}: {key.name.decode()} {value}" for number, server in enumerate(self.servers, 1)
-                for found in [self.shown_by(server, self.shared)] for key in self.shared
-                for value in [found.get(key.name, (None,))[0]] if value != key.fresh]
+        """Of the keys of several writers, what servers show that is not what was set last; or that they do not answer, as may be
+        on a busy machine."""
+        found = []
+        for number, server in enumerate(self.servers, 1):
+            try:
+                shown = self.shown_by(server, self.shared)
+            except Violation as refusal:
+                found.append(str(refusal))
+                continue
+            values = {key: shown.get(key.name, (None,))[0] for key in self.shared}
+            found += [f"server {number}: {key.name.decode()} {value}" for key, value in values.items() if value != key.fresh]
+        return found
 
     def end(self):
         """The servers stop as they should."""
