@@ -355,8 +355,10 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     note_progress(recovery, count);
     if (recovery->expected)
         tell_cache(recovery, records, count);
-    for (size_t i = 0; i < count; i++)
-        hashes[i] = cache_hash_and_prefetch(cache, records[i].entry.key);
+    for (size_t i = 0; i < count; i++) {
+        hashes[i] = cache_hash(cache, records[i].entry.key);
+        cache_prefetch(cache, hashes[i]);
+    }
     for (size_t i = 0; i < count; i++)
         cache_prefetch_entry(cache, hashes[i]);
     for (size_t i = 0; i < count; i++)
