@@ -260,6 +260,14 @@ bool cache_raise_version(struct cache *cache, uint64_t version);
  * be higher. */
 uint64_t cache_last_version_us(const struct cache *cache);
 
+/* So many entries of so many bytes (key and value) in all are about to be stored, by the caller alone, into a cache that holds
+ * nothing yet. Where the shards are large, indexes and logs are made ready for most of it: in huge pages, and without growing a
+ * little at a time. A hint: it may be wrong. */
+void cache_expect(struct cache *cache, uint64_t entries, size_t bytes);
+
+/* They have been stored. */
+void cache_expect_no_more(struct cache *cache);
+
 /* ---- Filling from a backend ---- */
 
 /* Stores a clean entry as loaded, if the key is still unknown and unchanged since the stamp was taken at the

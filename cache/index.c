@@ -33,6 +33,16 @@ void index_destroy(struct index *index) {
     region_free(&index->overflow_region);
 }
 
+void index_expect(struct index *index, uint64_t entries) {
+    uint64_t buckets = entries * 100 / (BUCKET_SLOTS * FILL_PERCENT) + 1;
+    size_t bytes = buckets * sizeof(struct bucket);
+    if (index->entries > 0 || buckets <= index->count || buckets >= INDEX_OVERFLOW ||
+        bytes > index->bucket_region.reserved)
+        return;
+    if (region_open(&index->bucket_region, bytes))
+        __atomic_store_n(&index->count, (uint32_t)buckets, __ATOMIC_RELAXED);
+}
+
 static size_t whole_pages(uint32_t buckets) {
     return (buckets * sizeof(struct bucket) + PAGE - 1) / PAGE * PAGE;
 }

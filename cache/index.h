@@ -72,6 +72,9 @@ struct index_owner {
 bool index_create(struct index *index, size_t reserve_bytes, bool huge);
 void index_destroy(struct index *index);
 
+/* Gives an empty index the buckets that so many entries will need: it does not grow meanwhile. */
+void index_expect(struct index *index, uint64_t entries);
+
 /* Bytes of resident memory that the buckets take. */
 size_t index_bytes(const struct index *index);
 

@@ -20,7 +20,7 @@ bool region_reserve(struct region *region, size_t bytes, size_t least) {
         void *mapped = mmap(NULL, bytes + REGION_ALIGNMENT, PROT_NONE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (mapped != MAP_FAILED) {
-            *region = (struct region){trim(mapped, bytes), bytes, 0, false};
+            *region = (struct region){.base = trim(mapped, bytes), .reserved = bytes};
             return true;
         }
     }
@@ -46,6 +46,37 @@ bool region_open(struct region *region, size_t bytes) {
         return false;
     region->open = open;
     return true;
+}
+
+static size_t whole_huge(size_t bytes) {
+    return bytes / REGION_ALIGNMENT * REGION_ALIGNMENT;
+}
+
+void region_expect(struct region *region, size_t bytes) {
+    size_t whole = whole_huge(bytes < region->reserved ? bytes : region->reserved);
+    if (whole > region->open && madvise(region->base, whole, MADV_HUGEPAGE) == 0 &&
+        region_open(region, whole))
+        region->expected = whole;
+}
+
+/* What is left over is mapped anew: no call takes back what madvise has said. The rest keeps its huge pages, but is given no
+ * more: the kernel would fill the holes of what is given back. */
+size_t region_expect_no_more(struct region *region, size_t used) {
+    size_t filled = whole_huge(used + REGION_ALIGNMENT - 1), expected = region->expected;
+    region->expected = 0;
+    if (filled >= expected) {
+        filled = expected;
+    } else {
+        void *mapped = mmap(region->base + filled, expected - filled, PROT_NONE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        if (mapped == MAP_FAILED)
+            filled = expected;
+        else
+            region->open = filled;
+    }
+    if (filled > 0)
+        madvise(region->base, filled, MADV_NOHUGEPAGE);
+    return filled;
 }
 
 void region_forget(struct region *region, size_t from, size_t bytes) {

@@ -74,7 +74,7 @@ struct cache_shard {
     struct sweep sweep;
     uint32_t clean_hand;       /* where the cleaner looks next */
     uint32_t shrinks;          /* of the index, so far: a walk may have missed something */
-    struct huge_progress huge; /* touched by huge_step alone */
+    struct huge_progress huge; /* touched by huge_step alone, and by expect.c before it */
     _Atomic size_t used;       /* bytes: segments, index, large values. Read without the lock */
     size_t index_counted;      /* bytes of index in used */
     uint64_t log_bytes;        /* segments open or sealed */

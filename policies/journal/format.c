@@ -234,8 +234,7 @@ static bool kind_is_known(unsigned kind) {
     return (kind >= JOURNAL_PUT && kind <= JOURNAL_TOUCH_WHOLE) || kind == FORMAT_KIND_END;
 }
 
-/* The size that the header of a record claims; 0 if it cannot be one. */
-static size_t claimed_size(const char *record, size_t room, size_t space_count) {
+size_t format_claimed_size(const char *record, size_t room, size_t space_count) {
     if (room < FORMAT_RECORD_HEADER)
         return 0;
     unsigned bits = (unsigned char)record[AT_KIND], kind = bits & KIND_MASK;
@@ -251,7 +250,7 @@ static size_t claimed_size(const char *record, size_t room, size_t space_count) 
 void format_place_records(char *records, size_t size, const struct format_key *key, uint64_t offset) {
     for (size_t at = 0; at < size;) {
         char *record = records + at;
-        size_t length = claimed_size(record, size - at, FORMAT_SPACES_MAX + 1);
+        size_t length = format_claimed_size(record, size - at, FORMAT_SPACES_MAX + 1);
         assert(length > 0 && length <= size - at);
         put32(record + AT_TAG, key->tag);
         put32(record + AT_CRC, record_crc(record, length, key, offset + at));
@@ -267,7 +266,7 @@ bool format_decode_record(const char *data, size_t size, uint64_t offset, const 
 
 bool format_decode_record_at(const char *record, size_t room, uint64_t offset, const struct format_key *key,
                              size_t space_count, struct format_record *ret_record) {
-    size_t length = claimed_size(record, room, space_count);
+    size_t length = format_claimed_size(record, room, space_count);
     if (length == 0 || length > room || get32(record + AT_CRC) != record_crc(record, length, key, offset))
         return false;
     unsigned bits = (unsigned char)record[AT_KIND];
@@ -303,23 +302,24 @@ void scan_begin(struct scan *scan, const char *data, size_t size, const struct f
 static size_t find_record(const struct scan *scan, size_t offset) {
     struct format_record record;
     for (; offset + FORMAT_RECORD_MIN <= scan->size; offset += 8)
-        if (get32(scan->data + offset + AT_TAG) == scan->key.tag &&
+        if (format_is_tagged(scan->data + offset, &scan->key) &&
             format_decode_record(scan->data, scan->size, offset, &scan->key, scan->space_count, &record))
             return offset;
     return scan->size;
 }
 
-/* Was a record begun here? In a file that held zeros before, any other byte says so; else the tag does, if it
- * was written. The extent is the size that the record claims. */
-static bool is_torn(const struct scan *scan, size_t offset, size_t *ret_extent) {
-    const char *at = scan->data + offset;
-    size_t rest = scan->size - offset;
+bool format_is_tagged(const char *at, const struct format_key *key) {
+    return get32(at + AT_TAG) == key->tag;
+}
+
+bool format_is_torn(const char *at, size_t rest, const struct format_key *key, size_t space_count, bool fresh,
+                    size_t *ret_extent) {
     size_t looked = rest < FORMAT_RECORD_HEADER ? rest : FORMAT_RECORD_HEADER;
-    bool tagged = rest >= AT_VALUE_SIZE && get32(at + AT_TAG) == scan->key.tag;
+    bool tagged = rest >= AT_VALUE_SIZE && format_is_tagged(at, key);
     bool cut_early = rest < AT_VALUE_SIZE && !all_zero(at, rest);
-    if (!tagged && !cut_early && !(scan->fresh && !all_zero(at, looked)))
+    if (!tagged && !cut_early && !(fresh && !all_zero(at, looked)))
         return false;
-    size_t claimed = claimed_size(at, rest, scan->space_count);
+    size_t claimed = format_claimed_size(at, rest, space_count);
     *ret_extent = claimed != 0 && claimed < rest ? claimed : rest;
     return true;
 }
@@ -342,7 +342,11 @@ enum scan_status scan_next(struct scan *scan) {
         return SCAN_HOLE;
     }
     scan->ended = true;
-    return scan->offset < scan->size && is_torn(scan, scan->offset, &scan->extent) ? SCAN_TORN : SCAN_END;
+    size_t rest = scan->size - scan->offset;
+    return scan->offset < scan->size && format_is_torn(scan->data + scan->offset, rest, &scan->key,
+                                                       scan->space_count, scan->fresh, &scan->extent)
+               ? SCAN_TORN
+               : SCAN_END;
 }
 
 bool scan_hole_is_damage(const struct scan *scan, const struct format_header *header,

@@ -80,6 +80,12 @@ size_t format_encode_record(char *to, unsigned kind, unsigned space, const struc
  * whatever they were before. */
 void format_place_records(char *records, size_t size, const struct format_key *key, uint64_t offset);
 
+/* The size that the header of a record claims, of which `room` bytes are there; 0 if it cannot be one. */
+size_t format_claimed_size(const char *record, size_t room, size_t space_count);
+
+/* Whether the 8 bytes at `at` may begin a record of this file, by its tag. */
+bool format_is_tagged(const char *at, const struct format_key *key);
+
 /* True if there is a whole record of this file at offset. Its slices point into data. */
 bool format_decode_record(const char *data, size_t size, uint64_t offset, const struct format_key *key,
                           size_t space_count, struct format_record *ret_record);
@@ -107,6 +113,12 @@ struct scan {
     size_t at;                   /* where the record, the hole or the torn record begins */
     size_t extent;               /* and its length in bytes */
 };
+
+/* Where no whole record follows, and `rest` bytes do, of which those that a record's header takes are at hand: was a record
+ * begun here? In a file that held zeros before (fresh), any other byte says so; else the tag does, if it was written.
+ * *ret_extent: the size that the record claims. */
+bool format_is_torn(const char *at, size_t rest, const struct format_key *key, size_t space_count, bool fresh,
+                    size_t *ret_extent);
 
 void scan_begin(struct scan *scan, const char *data, size_t size, const struct format_header *header);
 enum scan_status scan_next(struct scan *scan);

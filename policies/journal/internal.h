@@ -10,6 +10,7 @@
  *     retain.c            those of them that stay a while, for a store that goes back
  *     past.c              reading what has ever been appended and is still in a file
  *     reader.c            the records of one file, one after the other
+ *     walk.c              the same of a file whose end is not known;   window.c  how both read
  *     compact.c           a thread that copies what is needed of files that are held back into fewer
  *     kept.c              which records of such files are needed
  *     replay.c            reading at the start

@@ -61,7 +61,7 @@ static inline bool journal_kind_is_whole(enum journal_kind kind) {
 
 struct journal_record {
     enum journal_kind kind;
-    struct slice space; /* name of the namespace */
+    size_t space; /* of the namespaces in the options */
     /* DELETE: key and version. TOUCH: key, version, client_cas, expires_at. The
      * others: all. */
     struct entry entry;
@@ -103,11 +103,16 @@ struct journal_options {
     const struct journal_disk *disk; /* NULL: the system's calls */
 };
 
-/* Recovery calls this for every record above the low-water version of a configured namespace, in file order;
- * records of a key may come in any order of versions. The record's bytes are gone when it returns. */
+enum { JOURNAL_SHOWN_MOST = 32 }; /* records at once */
+
+/* Recovery shows every record above the low-water version of a configured namespace, in file order; records of a key may
+ * come in any order of versions. */
 struct journal_replayer {
-    /* False: stop, journal_open has failed. */
-    bool (*record)(struct journal_replayer *self, const struct journal_record *record);
+    /* Before the first: the files have so many bytes together, those included that nothing was written to yet. MAY be NULL. */
+    void (*begins)(struct journal_replayer *self, uint64_t bytes);
+    /* The next of them, at least one: several, so that what they need of memory can be fetched for all of them together.
+     * Their bytes are gone when it returns. False: stop, journal_open has failed. */
+    bool (*records)(struct journal_replayer *self, const struct journal_record *records, size_t count);
     /* All have been shown. *ret_again: show them once more, all in the same order, for a replayer that cannot hold
      * them at once. False: as above. MAY be NULL: once is enough. */
     bool (*end)(struct journal_replayer *self, bool *ret_again);

@@ -7,21 +7,19 @@
 #define FOREBAY_POLICIES_JOURNAL_READER_H
 
 #include "policies/journal/internal.h"
+#include "policies/journal/window.h"
 #include <limits.h>
 
 #define READER_NOT_CONFIGURED UINT_MAX
 
 struct reader {
     const struct journal *journal;
-    uint64_t end; /* what was in the file when it was opened */
     int handle;
     char *head;
     struct format_header header;
     struct format_key key;
-    unsigned *numbers; /* of the namespaces in the header, or READER_NOT_CONFIGURED */
-    char *window;
-    size_t capacity, filled, used; /* of the window: bytes read; of them, the records that were taken */
-    uint64_t offset;               /* in the file, of the next record */
+    unsigned *numbers;    /* of the namespaces in the header, or READER_NOT_CONFIGURED */
+    struct window window; /* on the records that were in the file when it was opened */
 };
 
 enum reading {

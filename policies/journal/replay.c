@@ -14,6 +14,7 @@
 #include "cache/base/own_file.h"
 #include "policies/journal/internal.h"
 #include "policies/journal/recycle.h"
+#include "policies/journal/walk.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,10 +36,11 @@ struct recovering {
     struct low_waters low_waters; /* as found */
     struct journal_name *names;
     size_t name_count, name_index;
-    char *data; /* the file at hand */
-    size_t capacity, size;
-    struct format_header header;
+    struct walk walk;         /* over the file at hand */
+    bool from_earlier_boot;   /* that file */
     struct space_fate *fates; /* of the namespaces in its header */
+    struct journal_record to_show[JOURNAL_SHOWN_MOST];
+    size_t to_show_count;
     struct unknown *unknown;
     size_t unknown_count;
     uint64_t progress_us;
@@ -114,25 +116,6 @@ static void torn(struct recovering *self, size_t offset, size_t extent) {
 
 /* ---- One file ---- */
 
-static enum journal_status read_file(struct recovering *self, int handle) {
-    struct stat status;
-    if (fstat(handle, &status) != 0)
-        return fail_file(self, "look at");
-    size_t size = (size_t)status.st_size;
-    if (size > self->capacity) {
-        char *data = realloc(self->data, size);
-        if (!data)
-            return fail_file(self, "hold in memory");
-        self->data = data;
-        self->capacity = size;
-    }
-    ssize_t n = size == 0 ? 0 : journal_disk_read(self->journal->disk, handle, self->data, size, 0);
-    if (n < 0)
-        return fail_file(self, "read");
-    self->size = (size_t)n;
-    return JOURNAL_OK;
-}
-
 static bool find_unknown(struct recovering *self, struct slice space, size_t *ret_index) {
     for (size_t i = 0; i < self->unknown_count; i++)
         if (slice_equal(space, slice_of(self->unknown[i].name, self->unknown[i].size))) {
@@ -160,20 +143,29 @@ static uint64_t *find_given_up(const struct recovering *self, struct slice space
     return NULL;
 }
 
+/* Nobody can say of a system that names no boot whether it was started anew. */
+static bool is_same_boot(const struct recovering *self) {
+    static const uint8_t unknown[JOURNAL_BOOT_SIZE];
+    const uint8_t *boot = self->walk.header.boot;
+    return memcmp(boot, self->journal->boot, JOURNAL_BOOT_SIZE) == 0 &&
+           memcmp(boot, unknown, JOURNAL_BOOT_SIZE) != 0;
+}
+
 static bool decide_fates(struct recovering *self) {
     const struct journal *journal = self->journal;
     free(self->fates);
-    self->fates = calloc(self->header.space_count + 1, sizeof *self->fates);
-    for (size_t i = 0; self->fates && i < self->header.space_count; i++) {
+    self->fates = calloc(self->walk.header.space_count + 1, sizeof *self->fates);
+    self->from_earlier_boot = !is_same_boot(self);
+    for (size_t i = 0; self->fates && i < self->walk.header.space_count; i++) {
         struct space_fate *fate = &self->fates[i];
-        const struct low_water *low_water = low_waters_find(&self->low_waters, self->header.spaces[i]);
+        const struct low_water *low_water = low_waters_find(&self->low_waters, self->walk.header.spaces[i]);
         fate->low_water = low_water ? low_water->version : 0;
-        fate->given_up = find_given_up(self, self->header.spaces[i]);
+        fate->given_up = find_given_up(self, self->walk.header.spaces[i]);
         for (size_t k = 0; k < journal->space_count && !fate->known; k++) {
-            fate->known = slice_equal(journal->spaces[k], self->header.spaces[i]);
+            fate->known = slice_equal(journal->spaces[k], self->walk.header.spaces[i]);
             fate->index = k;
         }
-        if (!fate->known && !find_unknown(self, self->header.spaces[i], &fate->index))
+        if (!fate->known && !find_unknown(self, self->walk.header.spaces[i], &fate->index))
             return false;
     }
     return self->fates != NULL;
@@ -192,24 +184,26 @@ static bool keep_unknown(struct recovering *self, struct journal_file *file, siz
     return true;
 }
 
-/* Nobody can say of a system that names no boot whether it was started anew. */
-static bool is_same_boot(const struct recovering *self) {
-    static const uint8_t unknown[JOURNAL_BOOT_SIZE];
-    return memcmp(self->header.boot, self->journal->boot, JOURNAL_BOOT_SIZE) == 0 &&
-           memcmp(self->header.boot, unknown, JOURNAL_BOOT_SIZE) != 0;
-}
-
 static enum journal_status fail_stopped(struct recovering *self) {
     return fail(self, JOURNAL_FAILED, "journal: recovery was stopped at a record of %s/%s",
                 self->journal->folder, file_name(self));
 }
 
-static bool show(struct recovering *self, const struct format_record *found) {
-    struct journal_record record = {.kind = (enum journal_kind)found->kind,
-                                    .space = self->header.spaces[found->space],
-                                    .entry = found->entry,
-                                    .from_earlier_boot = !is_same_boot(self)};
-    return self->replayer->record(self->replayer, &record);
+static enum journal_status show_collected(struct recovering *self) {
+    size_t count = self->to_show_count;
+    self->to_show_count = 0;
+    return count == 0 || self->replayer->records(self->replayer, self->to_show, count) ? JOURNAL_OK
+                                                                                       : fail_stopped(self);
+}
+
+/* Together with others, before their bytes go. */
+static enum journal_status show(struct recovering *self, const struct format_record *found) {
+    self->to_show[self->to_show_count++] =
+        (struct journal_record){.kind = (enum journal_kind)found->kind,
+                                .space = self->fates[found->space].index,
+                                .entry = found->entry,
+                                .from_earlier_boot = self->from_earlier_boot};
+    return self->to_show_count == JOURNAL_SHOWN_MOST ? show_collected(self) : JOURNAL_OK;
 }
 
 static void note_version(atomic_uint_fast64_t *highest, uint64_t version) {
@@ -243,38 +237,53 @@ static enum journal_status take_record(struct recovering *self, const struct for
     if (!fate->known)
         return keep_unknown(self, file, fate->index) ? JOURNAL_OK : fail_stopped(self);
     recovery->shown++;
-    return show(self, found) ? JOURNAL_OK : fail_stopped(self);
+    return show(self, found);
 }
 
 /* There are records behind it: damage, unless the disk can have lost just this. */
-static enum journal_status take_hole(struct recovering *self, const struct scan *scan) {
-    if (scan_hole_is_damage(scan, &self->header, self->journal->boot))
-        return damaged(self, "no record that passes its check", scan->at, scan->extent);
-    torn(self, scan->at, scan->extent);
+static enum journal_status take_hole(struct recovering *self, struct journal_file *file) {
+    const struct walk *walk = &self->walk;
+    file->is_unreadable = true; /* in one piece */
+    if (walk_hole_is_damage(walk, self->journal->boot))
+        return damaged(self, "no record that passes its check", walk->at, walk->extent);
+    torn(self, walk->at, walk->extent);
     return JOURNAL_OK;
 }
 
-static enum journal_status take_records(struct recovering *self, struct journal_file *file, int handle) {
+static void take_end(struct recovering *self, struct journal_file *file) {
+    atomic_store_explicit(&file->written, self->walk.at, memory_order_relaxed);
+}
+
+static void take_torn(struct recovering *self, struct journal_file *file) {
+    const struct walk *walk = &self->walk;
+    torn(self, walk->at, walk->extent);
+    self->journal->disk->truncate(self->journal->disk, walk->handle, (uint64_t)walk->at);
+    take_end(self, file);
+}
+
+static enum journal_status take_records(struct recovering *self, struct journal_file *file) {
     enum journal_status status = JOURNAL_OK;
-    struct scan scan;
-    scan_begin(&scan, self->data, self->size, &self->header);
+    struct walk *walk = &self->walk;
     while (status == JOURNAL_OK) {
-        switch (scan_next(&scan)) {
-        case SCAN_RECORD:
-            status = take_record(self, &scan.record, file);
+        switch (walk_next(walk)) {
+        case WALK_RECORD:
+            status = take_record(self, &walk->record, file);
             break;
-        case SCAN_HOLE:
-            file->is_unreadable = true; /* in one piece */
-            status = take_hole(self, &scan);
+        case WALK_PAUSE:
+            status = show_collected(self);
             break;
-        case SCAN_TORN:
-            torn(self, scan.at, scan.extent);
-            self->journal->disk->truncate(self->journal->disk, handle, scan.at);
-            atomic_store_explicit(&file->written, scan.at, memory_order_relaxed);
-            return JOURNAL_OK;
-        case SCAN_END:
-            atomic_store_explicit(&file->written, scan.at, memory_order_relaxed);
-            return JOURNAL_OK;
+        case WALK_HOLE:
+            status = show_collected(self);
+            status = status == JOURNAL_OK ? take_hole(self, file) : status;
+            break;
+        case WALK_TORN:
+            take_torn(self, file);
+            return show_collected(self);
+        case WALK_END:
+            take_end(self, file);
+            return show_collected(self);
+        case WALK_FAILED:
+            return fail_file(self, "read");
         }
     }
     return status;
@@ -300,11 +309,13 @@ static bool move_aside(struct recovering *self) {
 }
 
 /* The whole records of the file at hand as a file of their own, in memory. NULL: errno. */
-static char *whole_records(const struct recovering *self, uint64_t sequence, size_t *ret_size) {
-    struct format_header header = self->header;
+static char *whole_records(struct recovering *self, uint64_t sequence, size_t *ret_size) {
+    struct walk *walk = &self->walk;
+    struct format_header header = walk->header;
     struct entry none = {.key = slice_of(NULL, 0)};
     struct scan scan;
-    char *image = malloc(self->size + FORMAT_END_SIZE);
+    const char *data = walk_all(walk);
+    char *image = data ? malloc(walk->size + FORMAT_END_SIZE) : NULL;
     if (!image)
         return NULL;
     header.sequence = sequence;
@@ -313,11 +324,11 @@ static char *whole_records(const struct recovering *self, uint64_t sequence, siz
     memcpy(header.boot, self->journal->boot, sizeof header.boot);
     struct format_key key = format_key(header.epoch);
     size_t size = header.size;
-    scan_begin(&scan, self->data, self->size, &self->header);
+    scan_begin(&scan, data, walk->size, &walk->header);
     for (enum scan_status found; (found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE;) {
         if (found == SCAN_HOLE)
             continue;
-        memcpy(image + size, self->data + scan.at, scan.extent);
+        memcpy(image + size, data + scan.at, scan.extent);
         size += scan.extent;
     }
     size += format_encode_record(image + size, FORMAT_KIND_END, 0, &none);
@@ -357,7 +368,7 @@ static void replace_damaged(struct recovering *self, struct journal_file *file) 
     uint64_t sequence = self->journal->next_sequence++;
     journal_format_name(file->series, sequence, name);
     char *image = whole_records(self, sequence, &size);
-    errno = image ? 0 : ENOMEM;
+    errno = image ? 0 : errno;
     if (image && write_image(self, image, size, name) && move_aside(self)) {
         memcpy(file->name, name, sizeof file->name);
         file->size = size;
@@ -370,20 +381,20 @@ static void replace_damaged(struct recovering *self, struct journal_file *file) 
     free(image);
 }
 
-static enum journal_status add_file(struct recovering *self, int handle) {
+static enum journal_status add_file(struct recovering *self) {
     struct journal_file *file = journal_file_new(self->journal);
     if (!file || !decide_fates(self)) {
         free(file);
         return fail_file(self, "hold in memory");
     }
     memcpy(file->name, file_name(self), sizeof file->name);
-    file->series = self->header.series;
-    memcpy(file->boot, self->header.boot, sizeof file->boot);
-    file->size = self->size;
-    file->header_size = self->header.size;
+    file->series = self->walk.header.series;
+    memcpy(file->boot, self->walk.header.boot, sizeof file->boot);
+    file->size = self->walk.size;
+    file->header_size = self->walk.header.size;
     atomic_init(&file->sealed, true);
     uint64_t damaged_before = self->recovery->skipped_damaged;
-    enum journal_status status = take_records(self, file, handle);
+    enum journal_status status = take_records(self, file);
     if (status == JOURNAL_OK && self->recovery->skipped_damaged != damaged_before)
         replace_damaged(self, file);
     journal_list_append(&self->journal->files, file); /* freed with the list, whatever the status */
@@ -392,29 +403,27 @@ static enum journal_status add_file(struct recovering *self, int handle) {
 
 static enum journal_status remove_unwritten(struct recovering *self) {
     char path[JOURNAL_PATH_MAX];
-    if (self->size > 0)
-        torn(self, 0, self->size);
+    if (self->walk.size > 0)
+        torn(self, 0, self->walk.size);
     journal_path(self->journal->folder, file_name(self), path);
     self->journal->disk->remove(self->journal->disk, path);
     return JOURNAL_OK;
 }
 
 static enum journal_status set_aside(struct recovering *self) {
-    enum journal_status status = damaged(self, "its header fails its check", 0, self->size);
+    enum journal_status status = damaged(self, "its header fails its check", 0, self->walk.size);
     if (status != JOURNAL_OK)
         return status;
     return move_aside(self) ? JOURNAL_OK : fail_file(self, "rename");
 }
 
 static enum journal_status take_file(struct recovering *self, int handle) {
-    enum journal_status status = read_file(self, handle);
-    if (status != JOURNAL_OK)
-        return status;
-    switch (format_decode_header(self->data, self->size, &self->header)) {
+    enum format_status header;
+    if (!walk_begin(&self->walk, self->journal->disk, handle, &header))
+        return fail_file(self, "read");
+    switch (header) {
     case FORMAT_GOOD:
-        status = add_file(self, handle);
-        free((void *)(uintptr_t)self->header.spaces);
-        return status;
+        return add_file(self);
     case FORMAT_UNWRITTEN:
         return remove_unwritten(self);
     case FORMAT_FOREIGN:
@@ -446,6 +455,18 @@ static enum journal_status recover_file(struct recovering *self) {
     return status;
 }
 
+/* A file that cannot be looked at fails when it is opened. */
+static uint64_t bytes_of_files(const struct recovering *self) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < self->name_count; i++) {
+        char path[JOURNAL_PATH_MAX];
+        struct stat status;
+        journal_path(self->journal->folder, self->names[i].name, path);
+        bytes += stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
+    }
+    return bytes;
+}
+
 static enum journal_status recover_files(struct recovering *self) {
     const struct journal *journal = self->journal;
     enum journal_status status = JOURNAL_OK;
@@ -454,6 +475,8 @@ static enum journal_status recover_files(struct recovering *self) {
     for (size_t i = 0; i < self->name_count; i++)
         if (self->names[i].sequence >= journal->next_sequence)
             self->journal->next_sequence = self->names[i].sequence + 1;
+    if (self->replayer->begins)
+        self->replayer->begins(self->replayer, bytes_of_files(self));
     for (; status == JOURNAL_OK && self->name_index < self->name_count; self->name_index++)
         status = recover_file(self);
     return status;
@@ -468,14 +491,36 @@ static bool is_wanted(const struct recovering *self, const struct format_record 
 
 /* What is torn or damaged in the file has been dealt with; a damaged file has been replaced. */
 static enum journal_status show_records(struct recovering *self) {
-    struct scan scan;
-    if (!decide_fates(self))
-        return fail_file(self, "hold in memory");
-    scan_begin(&scan, self->data, self->size, &self->header);
-    for (enum scan_status found; (found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE;)
-        if (found == SCAN_RECORD && is_wanted(self, &scan.record) && !show(self, &scan.record))
-            return fail_stopped(self);
-    return JOURNAL_OK;
+    enum journal_status status = JOURNAL_OK;
+    struct walk *walk = &self->walk;
+    while (status == JOURNAL_OK) {
+        switch (walk_next(walk)) {
+        case WALK_RECORD:
+            status = is_wanted(self, &walk->record) ? show(self, &walk->record) : JOURNAL_OK;
+            break;
+        case WALK_PAUSE:
+            status = show_collected(self);
+            break;
+        case WALK_HOLE:
+            break;
+        case WALK_TORN:
+        case WALK_END:
+            return show_collected(self);
+        case WALK_FAILED:
+            return fail_file(self, "read");
+        }
+    }
+    return status;
+}
+
+static enum journal_status show_opened(struct recovering *self, int handle) {
+    enum format_status header;
+    if (!walk_begin(&self->walk, self->journal->disk, handle, &header))
+        return fail_file(self, "read");
+    if (header != FORMAT_GOOD)
+        return fail(self, JOURNAL_DAMAGED, "journal: %s/%s has changed since it was read a moment ago",
+                    self->journal->folder, file_name(self));
+    return decide_fates(self) ? show_records(self) : fail_file(self, "hold in memory");
 }
 
 static enum journal_status show_file(struct recovering *self) {
@@ -483,15 +528,8 @@ static enum journal_status show_file(struct recovering *self) {
     enum journal_status status = open_file(self, &handle);
     if (status != JOURNAL_OK)
         return status;
-    status = read_file(self, handle);
+    status = show_opened(self, handle);
     self->journal->disk->close(self->journal->disk, handle);
-    if (status != JOURNAL_OK)
-        return status;
-    if (format_decode_header(self->data, self->size, &self->header) != FORMAT_GOOD)
-        return fail(self, JOURNAL_DAMAGED, "journal: %s/%s has changed since it was read a moment ago",
-                    self->journal->folder, file_name(self));
-    status = show_records(self);
-    free((void *)(uintptr_t)self->header.spaces);
     return status;
 }
 
@@ -619,7 +657,7 @@ static void free_all(struct recovering *self) {
     free(self->unknown);
     free(self->given_up);
     free(self->fates);
-    free(self->data);
+    walk_free(&self->walk);
     free(self->names);
     low_waters_free(&self->low_waters);
 }

@@ -67,6 +67,7 @@ struct recovery {
     struct noted_list touches;
     struct noted_list expired; /* restored without their expiry, which has passed */
     size_t noted_most;         /* bytes of both */
+    uint64_t expected;         /* bytes of the journal's files, until the cache knows of them */
     bool names_folder;         /* the error does */
     char error[1024];
 };
@@ -207,8 +208,7 @@ static bool make_room(struct recovery *recovery, struct space *space, bool *ret_
 }
 
 static bool restore(struct recovery *recovery, struct space *space, enum mutation_kind kind,
-                    const struct entry *entry) {
-    uint64_t hash = cache_hash(recovery->tier->cache, entry->key);
+                    const struct entry *entry, uint64_t hash) {
     bool queued, written = false;
     enum cache_status status = restore_once(recovery, space, kind, entry, hash, &queued);
     while (status == CACHE_NO_MEMORY && !written && make_room(recovery, space, &written)) {
@@ -253,15 +253,14 @@ static bool note_touch(struct recovery *recovery, struct space *space, const str
 
 /* A put or a touch, with its value. */
 static bool restore_value(struct recovery *recovery, struct space *space, enum mutation_kind kind,
-                          const struct entry *entry) {
-    struct entry alive = *entry;
+                          const struct entry *entry, uint64_t hash) {
     if (entry->expires_at == 0 || entry->expires_at > recovery->now.seconds)
-        return restore(recovery, space, kind, entry);
+        return restore(recovery, space, kind, entry, hash);
+    struct entry alive = *entry;
     alive.expires_at = 0;
     if (!note_expired(recovery, space, entry))
         return false;
-    return !in_range(recovery, cache_hash(recovery->tier->cache, entry->key)) ||
-           restore(recovery, space, kind, &alive);
+    return !in_range(recovery, hash) || restore(recovery, space, kind, &alive, hash);
 }
 
 /* Versions of before ENTRY_VERSION_HIGHEST was known, drawn above what somebody had put into a store. */
@@ -292,10 +291,10 @@ static bool keeps(struct journal_replayer *self, struct slice name) {
     return false;
 }
 
-static void note_progress(const struct recovery *recovery) {
+static void note_progress(const struct recovery *recovery, size_t count) {
     atomic_uint_fast64_t *recovered = recovery->tier->options.recovered;
     if (recovered)
-        atomic_fetch_add_explicit(recovered, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(recovered, count, memory_order_relaxed);
 }
 
 /* Some other server, as this one has a number or listens to others. What the journal holds may have been written long ago,
@@ -304,12 +303,8 @@ static bool others_write(const struct space *space) {
     return space->tier->options.cache.node != 0 || space->backend->options.store.coherent;
 }
 
-static bool replay(struct journal_replayer *self, const struct journal_record *record) {
-    struct recovery *recovery = (struct recovery *)(void *)self;
-    struct space *space = space_by_name(recovery->tier, record->space);
-    note_progress(recovery);
-    if (!space)
-        return true; /* kept and named by the journal */
+static bool replay_record(struct recovery *recovery, const struct journal_record *record, uint64_t hash) {
+    struct space *space = &recovery->tier->spaces[record->space];
     if (!space->policy->holds_back) {
         leftovers_refuse(&recovery->tier->options, space->options.name, recovery->error,
                          sizeof recovery->error);
@@ -319,21 +314,56 @@ static bool replay(struct journal_replayer *self, const struct journal_record *r
     if (record->entry.version > ENTRY_VERSION_HIGHEST)
         return refuse_version(recovery, record);
     note_version(recovery->tier, record->entry.version);
-    if (!in_range(recovery, cache_hash(recovery->tier->cache, record->entry.key)))
+    if (!in_range(recovery, hash))
         return true;
     if ((record->from_earlier_boot || others_write(space)) &&
         record->entry.version > atomic_load(&space->unconfirmed))
         atomic_store(&space->unconfirmed, record->entry.version);
     switch (record->kind) {
     case JOURNAL_PUT:
-        return restore_value(recovery, space, MUTATION_PUT, &record->entry);
+        return restore_value(recovery, space, MUTATION_PUT, &record->entry, hash);
     case JOURNAL_TOUCH_WHOLE:
-        return restore_value(recovery, space, MUTATION_TOUCH, &record->entry);
+        return restore_value(recovery, space, MUTATION_TOUCH, &record->entry, hash);
     case JOURNAL_DELETE:
-        return restore(recovery, space, MUTATION_DELETE, &record->entry);
+        return restore(recovery, space, MUTATION_DELETE, &record->entry, hash);
     case JOURNAL_TOUCH:
         return note_touch(recovery, space, &record->entry);
     }
+    return true;
+}
+
+static void begin(struct journal_replayer *self, uint64_t bytes) {
+    struct recovery *recovery = (struct recovery *)(void *)self;
+    recovery->expected = bytes;
+}
+
+/* As if all records were as long as the first few: a record takes no more than that in a file. */
+static void tell_cache(struct recovery *recovery, const struct journal_record *records, size_t count) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += records[i].entry.key.size + records[i].entry.value.size;
+    uint64_t all = recovery->expected / (bytes / count + JOURNAL_RECORD_OVERHEAD);
+    cache_expect(recovery->tier->cache, all, all * (bytes / count));
+    recovery->expected = 0;
+}
+
+/* The keys lie anywhere in memory: all of them are fetched at once, the places in the index first. */
+static bool replay(struct journal_replayer *self, const struct journal_record *records, size_t count) {
+    struct recovery *recovery = (struct recovery *)(void *)self;
+    struct cache *cache = recovery->tier->cache;
+    uint64_t hashes[JOURNAL_SHOWN_MOST];
+    note_progress(recovery, count);
+    if (recovery->expected)
+        tell_cache(recovery, records, count);
+    for (size_t i = 0; i < count; i++) {
+        hashes[i] = cache_hash(cache, records[i].entry.key);
+        cache_prefetch(cache, hashes[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        cache_prefetch_entry(cache, hashes[i]);
+    for (size_t i = 0; i < count; i++)
+        if (!replay_record(recovery, &records[i], hashes[i]))
+            return false;
     return true;
 }
 
@@ -379,7 +409,7 @@ static bool replay_touch(struct recovery *recovery, const struct noted *noted, b
     entry.client_cas = noted->client_cas;
     entry.expires_at = noted->expires_at;
     if (in_memory && copy)
-        fine = restore_value(recovery, noted->space, kind, &entry);
+        fine = restore_value(recovery, noted->space, kind, &entry, hash);
     else if (!in_memory && !settled)
         fine = touches_recover(noted->space->backend->writer, noted->space, &entry, noted->first,
                                noted->made_at);
@@ -627,16 +657,18 @@ static void report(struct recovery *recovery, const struct journal_recovery *fou
 
 bool recover(struct tier *tier, char *error, size_t error_size) {
     size_t noted_most = tier->options.cache.memory_limit / NOTED_SHARE;
-    struct recovery recovery = {.replayer = {.record = replay, .end = end_pass, .keeps = keeps},
-                                .tier = tier,
-                                .range = {0, UINT64_MAX},
-                                .now = tier_now(tier),
-                                .reading = true,
-                                .noted_most = noted_most > NOTED_LEAST ? noted_most : NOTED_LEAST};
+    struct recovery recovery = {
+        .replayer = {.begins = begin, .records = replay, .end = end_pass, .keeps = keeps},
+        .tier = tier,
+        .range = {0, UINT64_MAX},
+        .now = tier_now(tier),
+        .reading = true,
+        .noted_most = noted_most > NOTED_LEAST ? noted_most : NOTED_LEAST};
     struct journal_recovery found = {0};
     uint64_t start_us = monotonic_us();
     bool fine = read_journal(&recovery, &found, error, error_size) &&
                 raise_version(tier, found.highest_version, error, error_size);
+    cache_expect_no_more(tier->cache);
     if (fine) {
         places_tell_pending(tier);
         if (fills_memory(tier))

@@ -31,19 +31,27 @@ static char *copy_of(struct slice text) {
     return copy;
 }
 
-static bool keep_record(struct journal_replayer *self, const struct journal_record *record) {
-    struct journal_rig *rig = (struct journal_rig *)self;
-    if (!rig->records)
-        rig->records = calloc(RIG_RECORDS_MAX, sizeof *rig->records);
-    assert_non_null(rig->records);
-    assert_true(rig->count < RIG_RECORDS_MAX && record->space.size < sizeof rig->records->space);
+static void keep_record(struct journal_rig *rig, const struct journal_record *record) {
+    assert_true(rig->count < RIG_RECORDS_MAX && record->space < rig->options.space_count);
+    struct slice space = rig->options.spaces[record->space];
+    assert_true(space.size < sizeof rig->records->space);
     struct journal_rig_record *kept = &rig->records[rig->count++];
     *kept = (struct journal_rig_record){.kind = record->kind, .entry = record->entry};
-    memcpy(kept->space, record->space.data, record->space.size);
+    memcpy(kept->space, space.data, space.size);
     kept->key = copy_of(record->entry.key);
     kept->value = copy_of(record->entry.value);
     kept->entry.key.data = kept->key;
     kept->entry.value.data = kept->value;
+}
+
+static bool keep_records(struct journal_replayer *self, const struct journal_record *records, size_t count) {
+    struct journal_rig *rig = (struct journal_rig *)self;
+    if (!rig->records)
+        rig->records = calloc(RIG_RECORDS_MAX, sizeof *rig->records);
+    assert_non_null(rig->records);
+    assert_in_range(count, 1, JOURNAL_SHOWN_MOST);
+    for (size_t i = 0; i < count; i++)
+        keep_record(rig, &records[i]);
     return true;
 }
 
@@ -62,7 +70,7 @@ char *journal_rig_text(struct journal_rig *rig, char character, size_t size) {
 }
 
 void journal_rig_set_up(struct journal_rig *rig) {
-    *rig = (struct journal_rig){.replayer = {.record = keep_record}};
+    *rig = (struct journal_rig){.replayer = {.records = keep_records}};
     const char *base = getenv("TMPDIR");
     if (!base)
         base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";

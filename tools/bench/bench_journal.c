@@ -45,9 +45,10 @@ static void on_log(void *context, enum log_level level, const char *message) {
     fprintf(stderr, "%s\n", message);
 }
 
-static bool no_record(struct journal_replayer *self, const struct journal_record *record) {
+static bool no_records(struct journal_replayer *self, const struct journal_record *records, size_t count) {
     (void)self;
-    (void)record;
+    (void)records;
+    (void)count;
     return true;
 }
 
@@ -59,7 +60,7 @@ static struct journal *open_journal(const char *folder) {
                                       .space_count = 1,
                                       .durable = on_durable,
                                       .log = on_log};
-    struct journal_replayer replayer = {.record = no_record};
+    struct journal_replayer replayer = {.records = no_records};
     struct journal_recovery recovery;
     struct journal_error error;
     struct journal *journal = NULL;

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 
+import starts
 from measure import (Config, LagWatch, PinnedForebay, PinnedRedis, built, cpu_per_operation, in_turns, memtier, namespace, operations, prefill,
                      rate, say, seconds_by_thread, servers, waited_by_thread)
 
@@ -242,4 +243,4 @@ def misses(given, report):
 
 
 MEASUREMENTS = {"journal": journal, "always": always, "flushing": flushing, "calm": calm, "through": through,
-                "pipelines": pipelines, "misses": misses}
+                "pipelines": pipelines, "misses": misses, "recovery": starts.recovery, "preload": starts.preload}

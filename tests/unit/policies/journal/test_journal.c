@@ -507,15 +507,16 @@ TEST(a_process_that_ends_loses_nothing) {
 
 /* As long as a tier takes whose memory is full. */
 static bool take_long(struct journal_replayer *self __attribute__((unused)),
-                      const struct journal_record *record) {
-    if (record->entry.version == 1500 || record->entry.version == 2500)
-        pass_us(2100000);
+                      const struct journal_record *records, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (records[i].entry.version == 1500 || records[i].entry.version == 2500)
+            pass_us(2100000);
     return true;
 }
 
 TEST(long_recoveries_tell_how_far_they_are) {
     struct journal_rig *rig = *state;
-    struct journal_replayer slow = {.record = take_long};
+    struct journal_replayer slow = {.records = take_long};
     journal_rig_open(rig);
     assert_false(journal_rig_logged(rig, "recovering"));
     for (uint64_t version = 1; version <= 4000; version++) {
@@ -539,8 +540,8 @@ TEST(long_recoveries_tell_how_far_they_are) {
 }
 
 static bool refuse(struct journal_replayer *self __attribute__((unused)),
-                   const struct journal_record *record) {
-    return record->entry.version < 2;
+                   const struct journal_record *records, size_t count) {
+    return records[count - 1].entry.version < 2;
 }
 
 TEST(a_replayer_may_stop_the_recovery) {
@@ -550,7 +551,7 @@ TEST(a_replayer_may_stop_the_recovery) {
     assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 2, "a", "b"));
     journal_rig_write(rig, 0);
     journal_rig_close(rig);
-    struct journal_replayer stop = {.record = refuse};
+    struct journal_replayer stop = {.records = refuse};
     assert_int_equal(journal_open(&rig->options, false, &stop, &rig->recovery, &rig->journal, &rig->error),
                      JOURNAL_FAILED);
     journal_rig_open(rig);
@@ -564,10 +565,11 @@ struct twice {
     uint64_t sum[2];
 };
 
-static bool add_up(struct journal_replayer *self, const struct journal_record *record) {
+static bool add_up(struct journal_replayer *self, const struct journal_record *records, size_t count) {
     struct twice *twice = (struct twice *)self;
-    twice->sum[twice->ends] = 31 * twice->sum[twice->ends] + record->entry.version;
-    twice->count++;
+    for (size_t i = 0; i < count; i++)
+        twice->sum[twice->ends] = 31 * twice->sum[twice->ends] + records[i].entry.version;
+    twice->count += count;
     return true;
 }
 
@@ -579,7 +581,7 @@ static bool end_twice(struct journal_replayer *self, bool *ret_again) {
 
 TEST(a_replayer_may_see_all_records_again) {
     struct journal_rig *rig = *state;
-    struct twice twice = {.replayer = {.record = add_up, .end = end_twice}};
+    struct twice twice = {.replayer = {.records = add_up, .end = end_twice}};
     journal_rig_open(rig);
     for (uint64_t version = 1; version <= 1000; version++) {
         assert_true(journal_rig_put(rig, 0, JOURNAL_OS, version, "a", "b"));
@@ -602,7 +604,7 @@ TEST(what_is_given_up_is_not_shown_again_either) {
     struct journal_rig *rig = *state;
     struct slice session = slice_string("session");
     struct entry entry = {.key = slice_string("key"), .value = slice_string("value"), .version = 11};
-    struct twice twice = {.replayer = {.record = add_up, .end = end_twice}};
+    struct twice twice = {.replayer = {.records = add_up, .end = end_twice}};
     journal_rig_open(rig);
     assert_true(journal_rig_put(rig, 0, JOURNAL_OS, 10, "key", "value"));
     assert_true(journal_rig_append(rig, 0, JOURNAL_OS, 1, JOURNAL_PUT, &entry));
