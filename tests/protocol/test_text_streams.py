@@ -126,11 +126,12 @@ def test_meta_streams_are_answered_as_the_reference_answers_them(servers, place,
 
 
 def test_a_difference_is_found_and_shrunk(servers, monkeypatch):
-    """Of two servers that differ in one request, that request is what is left."""
+    """Of two servers that differ in one kind of request, one of it is what is left, and what stores the key before it."""
     one, other = Side(servers("memory").port), Side(servers("cache-aside").port)
     plain = other.bytes_of
     monkeypatch.setattr(other, "bytes_of", lambda piece: plain(b"touch " if piece == b"delete " else piece))
     stream = make_stream(random.Random(1), Kinds(False, True, False))
     assert compare(stream, one, other, PREFIX)
     smallest = shrink(stream, lambda shorter: compare(shorter, one, other, PREFIX))
-    assert [request[0] for step in smallest for request in step.requests] == [b"delete "]
+    left = [request[0] for step in smallest for request in step.requests]
+    assert left[-1] == b"delete " and len(left) <= 2
