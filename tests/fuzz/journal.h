@@ -211,14 +211,20 @@ struct journal_shown {
     uint64_t count, sum;          /* of the records that recovery shows, in any order */
 };
 
-static inline bool journal_show(struct journal_replayer *self, const struct journal_record *record) {
-    struct journal_shown *shown = (struct journal_shown *)(void *)self;
+static inline void journal_show(struct journal_shown *shown, const struct journal_record *record) {
     const struct entry *entry = &record->entry;
     uint32_t crc = crc32c(crc32c((uint32_t)record->kind, entry->key.data, entry->key.size), entry->value.data,
                           entry->value.size);
     FUZZ_CHECK(entry->key.size > 0 && entry->key.size <= ENTRY_KEY_MAX);
     shown->count++;
     shown->sum += crc ^ entry->version ^ entry->client_cas;
+}
+
+static inline bool journal_show_all(struct journal_replayer *self, const struct journal_record *records,
+                                    size_t count) {
+    FUZZ_CHECK(count > 0 && count <= JOURNAL_SHOWN_MOST);
+    for (size_t i = 0; i < count; i++)
+        journal_show((struct journal_shown *)(void *)self, &records[i]);
     return true;
 }
 
@@ -233,7 +239,7 @@ static inline enum journal_status journal_recover_folder(const char *folder, boo
     struct journal_recovery recovery = {0};
     struct journal_error error;
     struct journal *journal;
-    *ret_shown = (struct journal_shown){.base = {.record = journal_show}};
+    *ret_shown = (struct journal_shown){.base = {.records = journal_show_all}};
     enum journal_status status =
         journal_open(&options, skip_damaged, &ret_shown->base, &recovery, &journal, &error);
     if (status == JOURNAL_OK) {
