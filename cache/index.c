@@ -33,6 +33,11 @@ void index_destroy(struct index *index) {
     region_free(&index->overflow_region);
 }
 
+static void set_count(struct index *index, uint32_t count) {
+    __atomic_store_n(&index->count, count, __ATOMIC_RELAXED);
+    __atomic_store_n(&index->mask, index_mask(count), __ATOMIC_RELAXED);
+}
+
 void index_expect(struct index *index, uint64_t entries) {
     uint64_t buckets = entries * 100 / (BUCKET_SLOTS * FILL_PERCENT) + 1;
     size_t bytes = buckets * sizeof(struct bucket);
@@ -40,7 +45,7 @@ void index_expect(struct index *index, uint64_t entries) {
         bytes > index->bucket_region.reserved)
         return;
     if (region_open(&index->bucket_region, bytes))
-        __atomic_store_n(&index->count, (uint32_t)buckets, __ATOMIC_RELAXED);
+        set_count(index, (uint32_t)buckets);
 }
 
 static size_t whole_pages(uint32_t buckets) {
@@ -52,11 +57,6 @@ size_t index_bytes(const struct index *index) {
     if (index->bucket_region.huge && buckets < REGION_ALIGNMENT)
         buckets = REGION_ALIGNMENT;
     return buckets + whole_pages(index->overflow_top);
-}
-
-static void set_count(struct index *index, uint32_t count) {
-    __atomic_store_n(&index->count, count, __ATOMIC_RELAXED);
-    __atomic_store_n(&index->mask, index_mask(count), __ATOMIC_RELAXED);
 }
 
 static void slot_set(struct bucket *bucket, uint32_t place, uint8_t tag, uint32_t ref) {
