@@ -5,14 +5,14 @@
 set(CMAKE_SYSTEM_NAME Linux)
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES FOREBAY_MACHINE FOREIGN_ROOT)
 
-# Of each: the processor, and what Debian calls its compiler, its folders of libraries and its emulator.
-set(arm64 aarch64 aarch64-linux-gnu aarch64-linux-gnu aarch64)
-set(i386 i686 i686-linux-gnu i386-linux-gnu i386)
-set(s390x s390x s390x-linux-gnu s390x-linux-gnu s390x)
-list(GET ${FOREBAY_MACHINE} 0 CMAKE_SYSTEM_PROCESSOR)
-list(GET ${FOREBAY_MACHINE} 1 triple)
-list(GET ${FOREBAY_MACHINE} 2 libraries)
-list(GET ${FOREBAY_MACHINE} 3 emulated)
+# Of each (under a name that no if() takes for one of its words): the processor, and what Debian calls its compiler, its folders of libraries and its emulator.
+set(machine_arm64 aarch64 aarch64-linux-gnu aarch64-linux-gnu aarch64)
+set(machine_i386 i686 i686-linux-gnu i386-linux-gnu i386)
+set(machine_s390x s390x s390x-linux-gnu s390x-linux-gnu s390x)
+list(GET machine_${FOREBAY_MACHINE} 0 CMAKE_SYSTEM_PROCESSOR)
+list(GET machine_${FOREBAY_MACHINE} 1 triple)
+list(GET machine_${FOREBAY_MACHINE} 2 libraries)
+list(GET machine_${FOREBAY_MACHINE} 3 emulated)
 set(CMAKE_C_COMPILER ${triple}-gcc)
 
 set(FOREIGN_ROOT "${CMAKE_CURRENT_LIST_DIR}/../build/${FOREBAY_MACHINE}-root" CACHE PATH "Where Debian's libraries for it are")
