@@ -5,7 +5,8 @@
 set(CMAKE_SYSTEM_NAME Linux)
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES FOREBAY_MACHINE FOREIGN_ROOT)
 
-# Of each (under a name that no if() takes for one of its words): the processor, and what Debian calls its compiler, its folders of libraries and its emulator.
+# Of each, under a name that no if() takes for one of its words: the processor, and what Debian calls its compiler, its folders of
+# libraries and its emulator.
 set(machine_arm64 aarch64 aarch64-linux-gnu aarch64-linux-gnu aarch64)
 set(machine_i386 i686 i686-linux-gnu i386-linux-gnu i386)
 set(machine_s390x s390x s390x-linux-gnu s390x-linux-gnu s390x)
