@@ -45,7 +45,7 @@ def config(records, **options):
 
 def server_for(folder, records):
     """That is to be filled: it writes nothing to its store by itself."""
-    limit = max(LEAST_MEMORY, MEMORY_FOR_ONE * records) * 3 // 4
+    limit = max(LEAST_MEMORY, MEMORY_FOR_ONE * records) * 7 // 10  # a little below three quarters, which are the most that it may be
     server = Server(folder, config=config(records, flush_delay="1h", dirty_limit=f"{limit >> 20}mb", flush_batch=1000000, journal="os"))
     with whole():
         server.spawn()
