@@ -15,6 +15,7 @@
 #include "policies/policy.h"
 #include "policies/tier.h"
 #include "server/protocol/binary.h"
+#include "tests/fuzz/choices.h"
 #include "tests/fuzz/replies.h"
 #include "tests/support/reply_room.h"
 #include <stdio.h>
@@ -34,14 +35,6 @@ struct engine {
     char *value;
 };
 
-#define ENGINE_CHECK(condition)                                                                              \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                          \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
-
 static inline void engine_log(void *context, enum log_level level, const struct log_field *fields,
                               const char *message) {
     (void)fields;
@@ -52,7 +45,7 @@ static inline void engine_log(void *context, enum log_level level, const struct 
 
 static inline struct engine *engine_create(void) {
     struct engine *engine = calloc(1, sizeof *engine);
-    ENGINE_CHECK(engine);
+    FUZZ_CHECK(engine);
     struct space_options spaces[] = {
         {.name = "lru", .prefix = "", .policy = &policy_cache_aside, .backend = -1},
         {.name = "quota",
@@ -68,13 +61,13 @@ static inline struct engine *engine_create(void) {
         .space_count = 2,
         .log = engine_log};
     char error[256];
-    ENGINE_CHECK(tier_create(&options, &engine->tier, error, sizeof error));
+    FUZZ_CHECK(tier_create(&options, &engine->tier, error, sizeof error));
     engine->worker = tier_get_worker(engine->tier, 0);
     engine->ticket = tier_ticket_create(engine->worker, NULL);
     engine->now = cache_time_from_us(1700000000000000u);
     engine->random = 88172645463325252u;
     engine->value = calloc(1, ENGINE_ITEM_MAX);
-    ENGINE_CHECK(engine->ticket && engine->value);
+    FUZZ_CHECK(engine->ticket && engine->value);
     return engine;
 }
 
@@ -95,7 +88,7 @@ static inline void engine_read_back(const struct engine *engine, const char *out
                                     struct slice value, const char *end) {
     size_t head = (size_t)(value_at - out), tail = (size_t)(end - value_at);
     char *whole = malloc(head + value.size + tail + 1);
-    ENGINE_CHECK(whole);
+    FUZZ_CHECK(whole);
     memcpy(whole, out, head);
     memcpy(whole + head, value.data, value.size);
     memcpy(whole + head + value.size, value_at, tail);
@@ -112,14 +105,14 @@ static inline void engine_reply(struct engine *engine, const struct request *req
     bool is_binary = engine->is_binary;
     size_t bound = is_binary ? reply_room_binary(outcome) : reply_room(request, outcome);
     char *out = malloc(bound + 1), *value_at = NULL;
-    ENGINE_CHECK(out);
+    FUZZ_CHECK(out);
     char *end = is_binary ? binary_reply(out, &engine->head, request, outcome, &value_at)
                           : reply_write(out, request, outcome, &value_at);
-    ENGINE_CHECK(end >= out && (size_t)(end - out) <= bound);
+    FUZZ_CHECK(end >= out && (size_t)(end - out) <= bound);
     engine->answers += (size_t)(end - out);
     struct slice value = slice_of("", 0);
     if (value_at) { /* would be sent from where it lies */
-        ENGINE_CHECK(value_at >= out && value_at <= end && outcome->view.large);
+        FUZZ_CHECK(value_at >= out && value_at <= end && outcome->view.large);
         value = outcome->view.value;
     }
     engine_read_back(engine, out, value_at ? value_at : end, value, end);
@@ -135,7 +128,7 @@ static inline void engine_execute(struct engine *engine, struct request *request
         tier_flush_all(engine->worker, engine->now.seconds);
     } else if (command_has_key(request->command)) {
         tier_prepare(engine->worker, request);
-        ENGINE_CHECK(tier_execute(engine->worker, engine->ticket, request, &outcome) == TIER_DONE);
+        FUZZ_CHECK(tier_execute(engine->worker, engine->ticket, request, &outcome) == TIER_DONE);
         engine_reply(engine, request, &outcome);
         if (outcome.holds_lock)
             tier_release(&outcome);
@@ -150,13 +143,13 @@ static inline void engine_feed(struct engine *engine, const char *bytes, size_t 
         char *exact = malloc(size - at + (size == at)), key[ENTRY_KEY_MAX + 2];
         struct request request;
         size_t consumed = 0, wanted = 0;
-        ENGINE_CHECK(exact);
+        FUZZ_CHECK(exact);
         memcpy(exact, bytes + at, size - at);
         enum parse_status status =
             engine->is_binary ? binary_parse(&engine->parser, exact, size - at, key, &request, &engine->head,
                                              &consumed, &wanted)
                               : parse(&engine->parser, exact, size - at, key, &request, &consumed, &wanted);
-        ENGINE_CHECK(consumed <= size - at);
+        FUZZ_CHECK(consumed <= size - at);
         at += consumed;
         if (status == PARSE_OK)
             engine_execute(engine, &request);
@@ -173,7 +166,7 @@ static inline void engine_fill(struct engine *engine) {
         size_t scale = (size_t)1 << engine_roll(engine, 17), room = scale + 200;
         size_t length = engine_roll(engine, scale < ENGINE_ITEM_MAX ? scale : ENGINE_ITEM_MAX);
         char *line = malloc(room);
-        ENGINE_CHECK(line);
+        FUZZ_CHECK(line);
         int head =
             snprintf(line, room, "set %cfill%u %u %u %zu noreply\r\n", engine_roll(engine, 2) ? 'a' : 'b',
                      (unsigned)engine_roll(engine, 2000), (unsigned)engine_roll(engine, 2),
@@ -191,14 +184,14 @@ static inline void engine_play(struct engine *engine, const char *bytes, size_t 
     tier_turn_begin(engine->worker, &engine->now);
     engine_fill(engine);
     engine_feed(engine, bytes, size);
-    ENGINE_CHECK(tier_turn_end(engine->worker, NULL));
+    FUZZ_CHECK(tier_turn_end(engine->worker, NULL));
     engine->now = cache_time_from_us(engine->now.us + 100000);
     cache_maintain(cache, &engine->now);
     struct cache_stats stats;
     cache_get_stats(cache, CACHE_ALL_SPACES, &stats);
-    ENGINE_CHECK(stats.memory_used <= ENGINE_MEMORY + 64 * 1024);
+    FUZZ_CHECK(stats.memory_used <= ENGINE_MEMORY + 64 * 1024);
     if (engine->inputs++ % ENGINE_SANE_EVERY == 0)
-        ENGINE_CHECK(cache_is_sane(cache));
+        FUZZ_CHECK(cache_is_sane(cache));
 }
 
 #endif
