@@ -88,6 +88,11 @@ static void land_one(struct reader *reader, struct batch *one, enum backend_stat
     batch_fail(reader->loader, one);
 }
 
+/* May what it brought be what the store went back to? */
+static bool is_distrusted(const struct loader *loader, enum backend_status status, unsigned begun) {
+    return status == BACKEND_OK && wary_distrusts(&loader->wary, begun);
+}
+
 /* A row that cannot be read fails alone. Once the store or the table has failed, those that are left fail too. */
 static void run_one_by_one(struct reader *reader, struct batch *batch) {
     struct batch *one = calloc(1, sizeof *one);
@@ -104,11 +109,16 @@ static void run_one_by_one(struct reader *reader, struct batch *batch) {
         if (one->count == 0)
             continue;
         if (status == BACKEND_OK || status == BACKEND_PERMANENT) {
+            unsigned begun = wary_begin(&reader->loader->wary);
             status = look_up(reader, one);
             status = status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status;
             if (one->count == 0)
                 continue; /* put off: nothing is known yet */
             verdict_note(reader, batch->space, status);
+            if (is_distrusted(reader->loader, status, begun)) {
+                batch_put_back(reader->loader, reader->queue, one);
+                continue;
+            }
         }
         land_one(reader, one, status);
     }
@@ -127,10 +137,10 @@ static void run_sorted(struct reader *reader, struct batch *batch) {
     unsigned begun = wary_begin(&loader->wary);
     enum backend_status status = look_up_patiently(reader, batch);
     bool replaced = status == BACKEND_REPLACED;
-    if (batch->count == 0)
-        return;                                                         /* all are put off */
+    if (batch->count == 0) /* all are put off */
+        return;
     verdict_note(reader, batch->space, replaced ? BACKEND_OK : status); /* it is there, and answers */
-    if (replaced || (status == BACKEND_OK && wary_distrusts(&loader->wary, begun))) {
+    if (replaced || is_distrusted(loader, status, begun)) {
         batch_put_back(loader, reader->queue, batch);
         return;
     }
