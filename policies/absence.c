@@ -219,12 +219,12 @@ bool absence_end_filling(struct absence *absence, bool complete) {
     pthread_mutex_lock(&absence->mutex);
     bool good = complete && absence_is_watched(absence) &&
                 atomic_load(&absence->distrusts) == absence->distrusts_then;
+    if (good)
+        count(&absence->builds); /* no later than it is seen to be asked */
     struct bloom *filled = atomic_load(&absence->filling);
     absence->unused = good ? atomic_exchange(&absence->asked, filled) : filled;
     atomic_store(&absence->filling, NULL);
     pthread_mutex_unlock(&absence->mutex);
-    if (good)
-        count(&absence->builds);
     return good;
 }
 

@@ -133,6 +133,12 @@ static void leave_unasked(struct doubts *doubts, const struct doubt *doubt) {
     put_off(doubts, &doubts->later, doubts->space, doubt->hash, 0);
 }
 
+/* The store has answered: this is its row, or it has none that can be one. */
+static void judge_row(struct doubts *doubts, const struct doubt *doubt, const struct load_result *result) {
+    const struct entry *row = result->found && !result->unfit ? &result->entry : NULL;
+    judge(doubts, doubt, row ? row->version : 0, row);
+}
+
 /* The values of those that no version tells. */
 static enum backend_status ask_rows(struct doubts *doubts, const size_t *indices, size_t count_rows) {
     struct slice keys[DOUBTS_ASKED] = {{0}};
@@ -143,11 +149,10 @@ static enum backend_status ask_rows(struct doubts *doubts, const size_t *indices
                                               tier_now(doubts->backend->tier).seconds, rows);
     bool partial = is_partial(doubts, status);
     for (size_t i = 0; i < count_rows && (status == BACKEND_OK || partial); i++) {
-        const struct entry *row = rows[i].found && !rows[i].unfit ? &rows[i].entry : NULL;
         if (partial && rows[i].failed)
             leave_unasked(doubts, &doubts->now[indices[i]]);
         else
-            judge(doubts, &doubts->now[indices[i]], row ? row->version : 0, row);
+            judge_row(doubts, &doubts->now[indices[i]], &rows[i]);
     }
     return partial ? BACKEND_OK : status;
 }
