@@ -14,6 +14,10 @@
  * was open before can tell (backend_connection.witness): to a new one such a file is a database that does not open, and
  * the log beside it would get into whatever is copied there next.
  *
+ * A checkpoint that is under way for longer, or was left half done by a process that was killed or whose disk was full,
+ * leaves a file that is damaged without its log, and whole with it. The log's index says so. Such a file says nothing
+ * until a checkpoint has been finished, which the next one does, ours or another's.
+ *
  * What the writer does when the files are others:
  *
  *     database gone or another   the log is copied into the database that is open, which may have been renamed, and is
@@ -153,6 +157,21 @@ static int read_file_version(const struct sqlite_connection *connection, sqlite3
     return result == SQLITE_ROW ? SQLITE_OK : result & 0xff;
 }
 
+/* Of the log's index, as the document "WAL-mode File Format" of SQLite has it: how many frames of the log checkpoints have
+ * copied into the database, and how many the last one has set out to copy. Nobody but SQLite may open that file: to close
+ * it would give up its locks. */
+static bool is_half_copied(const struct sqlite_connection *connection) {
+    enum { REGION = 32768, COPIED = 96, SET_OUT = 128 };
+    sqlite3_file *file = NULL;
+    volatile void *index = NULL;
+    if (sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
+        !file || !file->pMethods || file->pMethods->iVersion < 2 || !file->pMethods->xShmMap ||
+        file->pMethods->xShmMap(file, 0, REGION, 0, &index) != SQLITE_OK || !index)
+        return false;
+    const volatile uint32_t *words = index;
+    return words[SET_OUT / sizeof *words] > words[COPIED / sizeof *words];
+}
+
 static void note_file(struct sqlite_connection *connection, const struct stat *status) {
     connection->changed_at = status->st_mtim;
     connection->size = status->st_size;
@@ -198,6 +217,10 @@ static bool is_written_over(struct sqlite_connection *connection) {
     }
     bool unlike = result == SQLITE_NOTADB || result == SQLITE_CORRUPT || result == SQLITE_ERROR ||
                   result == SQLITE_DONE;
+    if (unlike && is_half_copied(connection)) {
+        connection->unlike_since_us = 0;
+        return false;
+    }
     uint64_t now_us = monotonic_us();
     if (unlike && !connection->unlike_since_us)
         connection->unlike_since_us = now_us;

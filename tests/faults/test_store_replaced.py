@@ -290,6 +290,43 @@ def test_a_checkpoint_by_another_program_is_none_of_that(serve):
     assert LOST not in server.log() and REWRITTEN not in server.log()
 
 
+HALF_A_CHECKPOINT = """
+import resource, signal, sqlite3, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    print(sqlite3.connect(sys.argv[1]).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())
+except sqlite3.Error as error:
+    print(error)
+"""
+
+
+def test_a_checkpoint_that_another_program_leaves_half_done_is_none_of_that(serve):
+    """As one does that is killed, or whose disk is full: the database is damaged without its log, which must stay with it."""
+    server = serve(spaces())
+    client = server.client()
+    store(client, 50)
+    client.sync()
+    reader = sqlite3.connect(path(server), isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM sessions").fetchone()  # so that the server copies nothing
+    store(client, 300, b"new" * 1000)
+    client.sync()
+    server.pause()
+    reader.close()
+    said = subprocess.run([sys.executable, "-c", HALF_A_CHECKPOINT, path(server), str(os.path.getsize(path(server)) + 8192)],
+                          stdout=subprocess.PIPE, check=True, text=True).stdout
+    with pytest.raises(sqlite3.DatabaseError, match="malformed"):
+        sqlite3.connect(f"file:{path(server)}?immutable=1", uri=True).execute("SELECT count(*) FROM sessions").fetchall()
+    server.resume()
+    store(client, 310, b"newer")
+    client.sync()
+    eventually(lambda: in_log(server) == 0)
+    expect_rows(server, 310, b"newer")
+    assert LOST not in server.log() and REWRITTEN not in server.log(), said
+    assert not os.path.exists(path(server, "store.db-wal.old"))
+
+
 # ---- While the server was down ----
 
 OLDER = "It is an older copy or another store"
