@@ -347,6 +347,9 @@ class SqliteStore:
     def stop(self):
         pass
 
+    def put_down(self):
+        """What it has stays for another one in this folder."""
+
     def checkpoint_began(self, last):
         """A number that changes when SQLite writes into the database file itself, which it does at checkpoints only."""
         with contextlib.suppress(FileNotFoundError):
@@ -389,6 +392,9 @@ class RedisStore:
 
     def stop(self):
         self.server.kill()
+
+    def put_down(self):
+        self.stopped()
 
     def checkpoint_began(self, last):
         """Redis has none for us; the moment that takes its place is a batch on its way, a script call per 16 changes."""
