@@ -63,8 +63,8 @@ static void open_colours(struct canvas *canvas) {
     if ((none && *none) || !has_colors() || start_color() != OK || use_default_colors() != OK)
         return;
     canvas->colours = true;
-    for (short look = LOOK_FAINT; look < LOOKS; look++)
-        init_pair(look, colours[look], -1);
+    for (int look = LOOK_FAINT; look < LOOKS; look++)
+        init_pair((short)look, colours[look], -1);
 }
 
 static void set_up(struct screen *screen) {
