@@ -37,6 +37,8 @@ struct scan_task {
 bool redis_scan_belongs(const struct redis_connection *connection, const struct redis_table *table,
                         struct slice name, struct slice *ret_key) {
     struct slice prefix = table->store_prefix, whole;
+    if (!name.data) /* something stood there that is no string */
+        return false;
     if (!redis_entry_named(name, &whole) || !slice_starts_with(whole, prefix))
         return false;
     struct slice key = slice_of(whole.data + prefix.size, whole.size - prefix.size);

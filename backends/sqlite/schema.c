@@ -31,8 +31,12 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
 
 enum { PUT, TOUCH };
 
+/* Of a row that somebody else put there, into a table of his own making: its version is none, so any change is newer. A NULL
+ * would compare as neither. */
+#define IS_NO_VERSION "version > " HIGHEST " OR version IS NULL"
+
 /* Of a row that a touch meets: has it a version that counts, and which CAS? That of the value that was touched: */
-#define IS_VERSIONED "version BETWEEN 1 AND " HIGHEST
+#define IS_VERSIONED "ifnull(version, 0) BETWEEN 1 AND " HIGHEST
 #define CAS_OF_ROW   "ifnull(client_cas, version)"
 #define CAS_TOUCHED  "ifnull(excluded.client_cas, 0)"
 #define IS_OLDER     IS_VERSIONED " AND " CAS_OF_ROW " < " CAS_TOUCHED
@@ -45,7 +49,7 @@ static void append_upsert_tail(sqlite3_str *sql, int kind) {
                                      "flags = CASE WHEN " IS_OLDER " THEN excluded.flags ELSE flags END, ");
     sqlite3_str_appendall(sql, "expires_at = excluded.expires_at, version = excluded.version, "
                                "client_cas = excluded.client_cas, marks = excluded.marks "
-                               "WHERE (excluded.version > version OR version > " HIGHEST ")");
+                               "WHERE (excluded.version > version OR " IS_NO_VERSION ")");
     if (kind == TOUCH)
         sqlite3_str_appendall(sql, " AND NOT (" IS_VERSIONED " AND " CAS_OF_ROW " > " CAS_TOUCHED ")");
 }
@@ -193,8 +197,7 @@ static int prepare_writing(struct sqlite_connection *connection, struct sqlite_t
         const char *format;
         sqlite3_stmt **statement;
     } others[] = {
-        {"DELETE FROM \"%w\" WHERE key = ?1 AND (version <= ?2 OR version > " HIGHEST ")",
-         &table->delete_row},
+        {"DELETE FROM \"%w\" WHERE key = ?1 AND (version <= ?2 OR " IS_NO_VERSION ")", &table->delete_row},
         {"SELECT version, expires_at FROM \"%w\" WHERE key = ?", &table->stored_version},
         {"SELECT count(*), total(expires_at <> 0 AND expires_at <= ?3), max(at), "
          "min(CASE WHEN expires_at > ?3 THEN expires_at END) "

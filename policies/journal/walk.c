@@ -6,9 +6,9 @@
 
 /* Reads what is in the file from there on. What lies before it in data is undefined. */
 static bool load(struct walk *walk, uint64_t from) {
-    if (walk->size > walk->capacity) {
+    if (!walk->data || walk->size > walk->capacity) {
         free(walk->data);
-        walk->data = malloc(walk->size);
+        walk->data = malloc(walk->size + 1); /* never NULL, for a file without a byte, too */
         walk->capacity = walk->data ? walk->size : 0;
         if (!walk->data)
             return false;

@@ -31,9 +31,9 @@ void window_begin(struct window *window, const struct journal_disk *disk, int ha
 
 void window_free(struct window *window);
 
-/* What is at window->offset, and how many bytes of it are at hand. */
+/* What is at window->offset, and how many bytes of it are at hand. Never NULL. */
 static inline const char *window_at(const struct window *window) {
-    return window->bytes + window->used;
+    return window->bytes ? window->bytes + window->used : "";
 }
 static inline size_t window_left(const struct window *window) {
     return window->filled - window->used;

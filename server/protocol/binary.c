@@ -50,13 +50,13 @@ struct shape_row {
 
 static const struct shape_row shapes[] = {
     [SHAPE_BARE] = {0},
-    [SHAPE_FLUSH] = {EXPTIME_SIZE, .may_lack_extras = true},
-    [SHAPE_VERBOSITY] = {LEVEL_SIZE},
+    [SHAPE_FLUSH] = {.extras = EXPTIME_SIZE, .may_lack_extras = true},
+    [SHAPE_VERBOSITY] = {.extras = LEVEL_SIZE},
     [SHAPE_STATS] = {.has_key = true, .may_lack_key = true},
     [SHAPE_KEY] = {.has_key = true},
-    [SHAPE_TOUCH] = {EXPTIME_SIZE, .has_key = true},
-    [SHAPE_COUNT] = {COUNT_EXTRAS, .has_key = true},
-    [SHAPE_STORE] = {STORE_EXTRAS, .has_key = true, .has_value = true},
+    [SHAPE_TOUCH] = {.extras = EXPTIME_SIZE, .has_key = true},
+    [SHAPE_COUNT] = {.extras = COUNT_EXTRAS, .has_key = true},
+    [SHAPE_STORE] = {.extras = STORE_EXTRAS, .has_key = true, .has_value = true},
     [SHAPE_JOIN] = {.has_key = true, .has_value = true},
     [SHAPE_SASL] = {.has_key = true, .has_value = true},
 };

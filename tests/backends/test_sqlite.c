@@ -374,6 +374,26 @@ TEST(a_table_of_before_is_used_as_it_is) {
     assert_value(fixture, "sess:text", "lost");
 }
 
+/* Of somebody who made the table himself, with columns that may be empty. */
+TEST(a_row_without_a_version_gives_way_to_any_change) {
+    struct fixture *fixture = *state;
+    shell(fixture,
+          "CREATE TABLE sessions (key PRIMARY KEY, value, flags, expires_at, version, client_cas, marks);"
+          "INSERT INTO sessions(key, value) VALUES (CAST('sess:put' AS BLOB), 'old'),"
+          " (CAST('sess:touch' AS BLOB), 'old'), (CAST('sess:delete' AS BLOB), 'old')");
+    open_both(fixture);
+    struct mutation mutations[] = {put(fixture, "sess:put", "new", 1), put(fixture, "sess:touch", "old", 2),
+                                   put(fixture, "sess:delete", "", 3)};
+    mutations[1].kind = MUTATION_TOUCH;
+    mutations[1].entry.expires_at = NOW + 100;
+    mutations[2].kind = MUTATION_DELETE;
+    assert_int_equal(apply(fixture, mutations, 3), BACKEND_OK);
+    assert_value(fixture, "sess:put", "new");
+    assert_value(fixture, "sess:touch", "old");
+    assert_int_equal(load(fixture, "sess:touch").entry.expires_at, NOW + 100);
+    assert_false(load(fixture, "sess:delete").found);
+}
+
 TEST(a_commit_survives_the_death_of_the_process) {
     struct fixture *fixture = *state;
     pid_t child = fork();
@@ -1162,6 +1182,7 @@ int main(void) {
         CASE(a_row_that_somebody_put_there_is_served_and_overwritten),
         CASE(a_row_with_a_key_of_text_is_refused),
         CASE(a_table_of_before_is_used_as_it_is),
+        CASE(a_row_without_a_version_gives_way_to_any_change),
         CASE(a_commit_survives_the_death_of_the_process),
         CASE(synchronous_is_full_unless_told),
         CASE(a_locked_database_is_transient),

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""tools/fuzz without a fuzzer: what it makes of what one says, and that runs add up, also those that are interrupted."""
+
+import importlib.machinery
+import importlib.util
+import os
+import threading
+
+import pytest
+from forebay import ROOT, eventually
+
+LOADER = importlib.machinery.SourceFileLoader("tools_fuzz", os.path.join(ROOT, "tools", "fuzz"))
+fuzz = importlib.util.module_from_spec(importlib.util.spec_from_loader("tools_fuzz", LOADER))
+LOADER.exec_module(fuzz)
+
+SAYS = 'echo "#7 NEW cov: 41 ft: 3"; echo "#9 NEW cov: 42 ft: 3"; echo "stat::number_of_executed_units: {executions}"\n'
+WAITS = "trap 'kill $child' INT\nsleep 1000 & child=$!\necho waits\nwait $child\nwait $child\n"  # until it is interrupted
+FINDS = 'for word; do case $word in -artifact_prefix=*) echo x >"${word#*=}crash-1";; esac; done\n'
+
+
+@pytest.fixture
+def fuzzer(tmp_path):
+    (tmp_path / "programs").mkdir()
+    return fuzz.LibFuzzer(fuzz.State(tmp_path / "state"), str(tmp_path / "programs"))
+
+
+def say(fuzzer, target, text, status=0):
+    """What the target's program does."""
+    path = fuzzer.program(target)
+    with open(path, "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\n" + text + f"exit {status}\n")
+    os.chmod(path, 0o700)
+
+
+def test_runs_add_up(fuzzer):
+    say(fuzzer, "parser", SAYS.format(executions=1000))
+    assert not fuzzer.turn("parser", 1).findings
+    say(fuzzer, "parser", SAYS.format(executions=234))
+    fuzzer.turn("parser", 1)
+    row = fuzz.State(fuzzer.state.folder).record()["parser"]
+    assert (row["executions"], row["edges"], row["crashes"]) == (1234, 42, 0)
+
+
+def test_what_breaks_is_named_and_counted(fuzzer):
+    say(fuzzer, "parser", SAYS.format(executions=5) + FINDS, status=77)
+    assert [os.path.basename(path) for path in fuzzer.turn("parser", 1).findings] == ["parser-crash-1"]
+    say(fuzzer, "engine", "", status=1)
+    assert fuzzer.turn("engine", 1).findings == ["(ended with 1)"]
+    assert [fuzzer.state.record()[target]["crashes"] for target in ("parser", "engine")] == [1, 1]
+
+
+def test_a_run_that_is_interrupted_counts(fuzzer):
+    say(fuzzer, "parser", WAITS + SAYS.format(executions=8), status=fuzz.LibFuzzer.INTERRUPTED)
+    turn = threading.Thread(target=fuzzer.turn, args=("parser", 1))
+    turn.start()
+    eventually(lambda: "waits" in fuzz.read_text(fuzzer.state.path("parser.log")))
+    fuzzer.stop()
+    turn.join()
+    row = fuzzer.state.record()["parser"]
+    assert (row["executions"], row["crashes"]) == (8, 0)
+    assert fuzzer.turn("parser", 1) is None
+
+
+def test_the_table_has_every_target_and_their_sum(capsys):
+    fuzz.print_table({"parser": {"executions": 1200000, "seconds": 1800, "edges": 10, "crashes": 0},
+                      "engine": {"executions": 300000, "seconds": 1800, "edges": 5, "crashes": 2}})
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[1:] == [["engine", "300,000", "5", "2", "0.50", "167"], ["parser", "1,200,000", "10", "0", "0.50", "667"],
+                        ["all", "1,500,000", "15", "2", "1.00", "417"]]
