@@ -58,7 +58,8 @@ struct writer {
     struct breaker breaker;
     struct breaker part_breaker; /* of the backend's parts: what it tells, it keeps nobody off */
     bool takes_parts;            /* the call in hand */
-    uint64_t call_until_us;      /* see call_limit */
+    bool lacked_part; /* the last one failed by a part of the store, or of one that is copied to, alone */
+    uint64_t call_until_us; /* see call_limit */
     uint64_t upkeep_at;
     uint64_t store_version;  /* the highest that the store is known to have */
     uint64_t store_applied;  /* the last batch that it has acknowledged (backend_connection.applied) */

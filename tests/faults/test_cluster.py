@@ -231,6 +231,43 @@ def test_a_copy_holds_a_lost_master_against_that_alone(tmp_path, serve):
         assert {key: row.value for key, row in server.rows().items()} == {f"sess:{i}".encode(): b"v" for i in range(KEYS)}
 
 
+def test_a_copy_to_a_cluster_waits_for_a_lost_master_with_its_keys_alone(tmp_path, serve):
+    """In the walk, in write-behind and in write-through: what belongs to the others is written to both stores meanwhile."""
+    def over(**more):
+        return Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms", **more),
+                      namespace("through", "wt:", "write-through", **more),
+                      backends=[sqlite_backend(), section("backend", "wide", uri=cluster.uri, timeout=AWAY)], drain_timeout="2s")
+
+    def written(table, value, rows):
+        return {key.decode() for key, row in rows.items() if row.value == value and key.startswith(table)}
+
+    with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no") as cluster:
+        server, away = serve(over()), cluster.masters[0]
+        keys, through = [f"sess:{i}" for i in range(KEYS)], [f"wt:{i}" for i in range(12)]
+        lost = set(cluster.keys_of(keys + through, away))
+        fill(server.client(), b"before")
+        fill(server.client(), b"before", "wt:", len(through))
+        server.client().sync()
+        server.stop()
+        server.config = over(copy_to="wide")
+        away.pause()
+        server.start()
+        client, others = server.client(), set(keys) - lost
+        eventually(lambda: "writes to a part of it fail and are tried again, the rest is written" in server.log())
+        fill(client, b"after")
+        eventually(lambda: written(b"sess:", b"after", server.rows()) == others)
+        assert {key.decode() for node in cluster.masters[1:] for key, row in node.rows("sess:").items()
+                if row.value == b"after"} == others
+        eventually(lambda: {key for key in through if client.set(key, b"after") != b"STORED"} == lost & set(through))
+        assert client.stats("namespaces")["sessions:copy_state"] in ("clearing", "copying")
+        away.resume()
+        client.sync()
+        for space, prefix, table in (("sessions", "sess:", "sessions"), ("through", "wt:", "through")):
+            eventually(lambda space=space: client.stats("namespaces")[f"{space}:copy_state"] == "complete")
+            assert {key: row.value for key, row in server.rows(table).items()} == cluster.values(prefix)
+        assert set(cluster.values("sess:").values()) == {b"after"}
+
+
 @pytest.mark.threads
 def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
     """Its rows wait, and its keys fail; those of the others are written and read. When it is back, all is written."""

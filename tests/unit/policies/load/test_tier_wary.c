@@ -2,6 +2,7 @@
 /* Loads from a store that turns out to have gone back to what it was: they wait, or are made again, and none shows what is older.
  * Real stores and servers: tests/faults/test_redis_replaced.py. */
 #include "tests/support/tier_rig.h"
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,10 +18,34 @@ static enum backend_status open_it(const struct backend_options *options, enum b
     return store_type->open(&own, role, ret_connection, ret_error);
 }
 
+/* A load of this key alone, which is held behind the store's answer: once. */
+static struct {
+    const char *_Atomic key;
+    sem_t reached, released;
+} gate;
+
+static bool is_gated(struct slice key) {
+    const char *gated = atomic_load(&gate.key);
+    return gated && slice_equal(key, slice_string(gated)) &&
+           atomic_compare_exchange_strong(&gate.key, &gated, NULL);
+}
+
+static enum backend_status load_it(struct backend_connection *connection, const struct backend_table *table,
+                                   const struct slice *keys, size_t count, uint32_t now,
+                                   struct load_result *results, struct backend_error *ret_error) {
+    enum backend_status status = store_type->load(connection, table, keys, count, now, results, ret_error);
+    if (count == 1 && is_gated(keys[0])) {
+        sem_post(&gate.reached);
+        sem_wait(&gate.released);
+    }
+    return status;
+}
+
 static void start(struct tier_rig *rig) {
     store_type = faulty_type(rig->faulty);
     type = *store_type;
     type.open = open_it;
+    type.load = load_it;
     type.remembers_deletes = true;
     rig_use_folder(rig);
     rig->backend.store.type = &type;
@@ -97,6 +122,30 @@ RIG_TEST(a_load_that_was_under_way_is_made_again, write_behind) {
     assert_true(faulty_calls(rig->faulty, FAULTY_LOAD) > loads);
 }
 
+/* Where a row of a batch cannot be read, its others are looked up alone. */
+RIG_TEST(a_load_alone_that_was_under_way_is_made_again, write_behind) {
+    sem_init(&gate.reached, 0, 0);
+    sem_init(&gate.released, 0, 0);
+    rig->backend.readers = 1;
+    start(rig);
+    rig_put_row(rig, "key", "before");
+    faulty_spoil_keys(rig->faulty, "bad");
+    faulty_hold(rig->faulty, FAULTY_LOAD, true);
+    struct rig_call *first = rig_begin(rig, 0, "get first");
+    faulty_wait_held(rig->faulty, FAULTY_LOAD);
+    struct rig_call *bad = rig_begin(rig, 0, "get bad"), *get = rig_begin(rig, 0, "get key");
+    atomic_store(&gate.key, "key");
+    faulty_hold(rig->faulty, FAULTY_LOAD, false);
+    sem_wait(&gate.reached);
+    rig_put_row(rig, "key", "behind");
+    find_out(rig);
+    eventually(rig_stat(rig, "store:write_failures") > 0);
+    sem_post(&gate.released);
+    assert_string_equal(rig_finish(get), "behind");
+    assert_string_equal(rig_finish(first), "MISS");
+    assert_string_equal(rig_finish(bad), "SERVER_ERROR backend store is not available");
+}
+
 /* A reader finds it out first: the writer is asked, and the load is made when that has looked. */
 RIG_TEST(a_reader_that_finds_it_out_has_the_writer_look, write_behind) {
     start(rig);
@@ -111,6 +160,7 @@ int main(void) {
         RIG_CASE(a_load_waits_until_the_row_is_written_again),
         RIG_CASE(a_load_that_waits_ends_in_time),
         RIG_CASE(a_load_that_was_under_way_is_made_again),
+        RIG_CASE(a_load_alone_that_was_under_way_is_made_again),
         RIG_CASE(a_reader_that_finds_it_out_has_the_writer_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
