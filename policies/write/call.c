@@ -648,6 +648,7 @@ enum backend_status call_scan(struct writer *writer, struct space *space, const 
 }
 
 bool call_look(struct writer *writer) {
+    writer->seen_in_part = false;
     if (!session_is_open(&writer->session)) {
         if (store_is_lost(writer->backend->store) && call_is_admitted(writer))
             judged(writer, NULL, connect_again(writer));
@@ -663,6 +664,7 @@ bool call_look(struct writer *writer) {
     absence_note_foreign(writer->backend, writer->session.connection->foreign);
     follow(writer);
     writer->seen = status == BACKEND_OK;
+    writer->seen_in_part = status == BACKEND_TRANSIENT && writer->session.connection->partial;
     if (writer->session.connection->applied != applied)
         regress_expect(writer, writer->session.connection->applied);
     if (status == BACKEND_REPLACED)
@@ -673,6 +675,7 @@ bool call_look(struct writer *writer) {
 }
 
 bool call_see(struct writer *writer) {
+    writer->seen_in_part = false;
     if (!session_is_open(&writer->session) &&
         (!call_is_admitted(writer) || judged(writer, NULL, connect_again(writer)) != BACKEND_OK))
         return false;

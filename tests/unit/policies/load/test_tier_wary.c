@@ -41,11 +41,23 @@ static enum backend_status load_it(struct backend_connection *connection, const 
     return status;
 }
 
+/* A part of the store is away, so that nobody can look at all of it. */
+static atomic_bool lacks_part;
+
+static enum backend_status look_it(struct backend_connection *connection, struct backend_error *ret_error) {
+    enum backend_status status = store_type->look(connection, ret_error);
+    connection->partial = status == BACKEND_OK && atomic_load(&lacks_part);
+    if (connection->partial)
+        snprintf(ret_error->message, sizeof ret_error->message, "a part is away");
+    return connection->partial ? BACKEND_TRANSIENT : status;
+}
+
 static void start(struct tier_rig *rig) {
     store_type = faulty_type(rig->faulty);
     type = *store_type;
     type.open = open_it;
     type.load = load_it;
+    type.look = look_it;
     type.remembers_deletes = true;
     rig_use_folder(rig);
     rig->backend.store.type = &type;
@@ -146,6 +158,21 @@ RIG_TEST(a_load_alone_that_was_under_way_is_made_again, write_behind) {
     assert_string_equal(rig_finish(bad), "SERVER_ERROR backend store is not available");
 }
 
+/* A touch is of a row that memory does not have, and goes to the store as a whole row: of what that went back to, it would be newer
+ * than what is to be written again. */
+RIG_TEST(a_touch_waits_until_the_row_is_written_again, write_behind) {
+    rig->spaces[0].existence = EXISTENCE_MEMORY;
+    start(rig);
+    rig_store(rig, "set key new");
+    go_back(rig, "key", "old");
+    faulty_fail_call(rig->faulty, FAULTY_APPLY, 1, BACKEND_REPLACED);
+    rig_expect(rig, "touch key 1000", "NOT_FOUND");
+    eventually(rig_stat(rig, "store:background_touches") > 0);
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "key", "new");
+    assert_true(rig_row_expiry(rig, "key") > 0);
+}
+
 /* A reader finds it out first: the writer is asked, and the load is made when that has looked. */
 RIG_TEST(a_reader_that_finds_it_out_has_the_writer_look, write_behind) {
     start(rig);
@@ -155,13 +182,26 @@ RIG_TEST(a_reader_that_finds_it_out_has_the_writer_look, write_behind) {
     assert_int_equal(rig_stat(rig, "store:read_failures"), 0);
 }
 
+/* Else all loads would wait for a part that may be away for good. */
+RIG_TEST(a_look_at_what_there_is_of_the_store_will_do, write_behind) {
+    atomic_store(&lacks_part, true);
+    start(rig);
+    rig_put_row(rig, "key", "v");
+    faulty_fail_call(rig->faulty, FAULTY_LOAD, 1, BACKEND_REPLACED);
+    const char *found = rig_do(rig, "get key");
+    atomic_store(&lacks_part, false);
+    assert_string_equal(found, "v");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         RIG_CASE(a_load_waits_until_the_row_is_written_again),
         RIG_CASE(a_load_that_waits_ends_in_time),
         RIG_CASE(a_load_that_was_under_way_is_made_again),
         RIG_CASE(a_load_alone_that_was_under_way_is_made_again),
+        RIG_CASE(a_touch_waits_until_the_row_is_written_again),
         RIG_CASE(a_reader_that_finds_it_out_has_the_writer_look),
+        RIG_CASE(a_look_at_what_there_is_of_the_store_will_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
