@@ -144,9 +144,37 @@ static bool show_names(const struct redis_connection *connection, const struct p
     return wanted;
 }
 
+/* NULL: one Redis. */
+static struct redis_node *node_of(const struct redis_connection *connection, const struct page_walk *walk) {
+    const struct redis_cluster *cluster = connection->cluster;
+    return cluster ? cluster->nodes[cluster->map.owner[walk->slot]] : NULL;
+}
+
+/* Its trouble is not only that it has too few replicas. */
+static bool is_in_trouble(const struct redis_node *node) {
+    return node && node->trouble_since_us && !node->is_short;
+}
+
+/* Others wait behind a walk, so a master that does not serve is waited for once. */
+static enum backend_status read_page(struct redis_connection *connection, struct page_walk *walk,
+                                     struct backend_error *ret_error) {
+    struct redis_node *node = node_of(connection, walk);
+    bool troubled = is_in_trouble(node);
+    if (troubled && monotonic_us() < node->try_at_us) {
+        *ret_error = node->error;
+        return BACKEND_TRANSIENT;
+    }
+    enum backend_status status = (troubled ? redis_try : redis_do)(connection, page_work, walk, ret_error);
+    if (node && status == BACKEND_TRANSIENT) {
+        node->error = *ret_error;
+        redis_node_fails(node);
+    }
+    return status;
+}
+
 static enum backend_status show_page(struct redis_connection *connection, struct page_walk *walk,
                                      struct backend_error *ret_error) {
-    enum backend_status status = redis_do(connection, page_work, walk, ret_error);
+    enum backend_status status = read_page(connection, walk, ret_error);
     if (status != BACKEND_OK)
         return status;
     bool wanted = show_names(connection, walk), is_last = strcmp(walk->cursor, "0") == 0;
@@ -168,7 +196,7 @@ enum backend_status redis_scan_page(struct redis_connection *connection, const s
         status = learn_map(connection, &walk.map, ret_error);
     if (status == BACKEND_OK && connection->cluster) {
         find_place(connection, &walk);
-        connection->link = &connection->cluster->nodes[connection->cluster->map.owner[walk.slot]]->link;
+        connection->link = &node_of(connection, &walk)->link;
     }
     if (status == BACKEND_OK)
         status = show_page(connection, &walk, ret_error);

@@ -36,6 +36,7 @@ static void take_from(const struct loader *loader, struct line *line, struct bat
 bool batch_take(struct loader *loader, struct queue *queue, struct batch *batch) {
     size_t lines = loader->backend->tier->space_count;
     batch->count = 0;
+    batch->begun = wary_begin(&loader->wary);
     for (size_t i = 0; i < lines && batch->count == 0; i++) {
         size_t at = (queue->next_line + i) % lines;
         take_from(loader, &queue->lines[at], batch);

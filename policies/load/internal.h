@@ -22,8 +22,9 @@ struct batch {
     struct load_result results[BATCH_KEYS];
     size_t count;
     struct space *space;
-    bool partial;  /* a part of the store is away: results say which could not be looked up */
-    uint32_t then; /* the second at which the rows have to be alive; 0: now */
+    bool partial;   /* a part of the store is away: results say which could not be looked up */
+    uint32_t then;  /* the second at which the rows have to be alive; 0: now */
+    unsigned begun; /* wary_begin, from before it was seen that they need not wait */
 };
 
 struct line {

@@ -89,38 +89,44 @@ static void land_one(struct reader *reader, struct batch *one, enum backend_stat
 }
 
 /* May what it brought be what the store went back to? */
-static bool is_distrusted(const struct loader *loader, enum backend_status status, unsigned begun) {
-    return status == BACKEND_OK && wary_distrusts(&loader->wary, begun);
+static bool is_distrusted(const struct loader *loader, enum backend_status status,
+                          const struct batch *batch) {
+    return status == BACKEND_OK && wary_distrusts(&loader->wary, batch->begun);
+}
+
+/* Looks up the only flight of a batch; false: it has left that, or is queued again, as are all behind it if *ret_again. */
+static bool look_up_one(struct reader *reader, struct batch *one, enum backend_status *ret_status,
+                        bool *ret_again) {
+    enum backend_status status = look_up(reader, one);
+    bool replaced = status == BACKEND_REPLACED;
+    *ret_status = status = replaced ? BACKEND_OK : status;
+    if (one->count == 0)
+        return false; /* put off: nothing is known yet */
+    verdict_note(reader, one->space, status);
+    *ret_again = replaced || is_distrusted(reader->loader, status, one);
+    return !*ret_again;
 }
 
 /* A row that cannot be read fails alone. Once the store or the table has failed, those that are left fail too. */
 static void run_one_by_one(struct reader *reader, struct batch *batch) {
     struct batch *one = calloc(1, sizeof *one);
     enum backend_status status = BACKEND_OK;
+    bool again = false;
     if (!one) {
         batch_fail(reader->loader, batch);
         return;
     }
     for (size_t i = 0; i < batch->count; i++) {
+        bool asks = !again && (status == BACKEND_OK || status == BACKEND_PERMANENT);
         one->space = batch->space;
+        one->begun = batch->begun;
         one->flights[0] = batch->flights[i];
         one->count = 1;
         batch_sort_out(reader, one);
-        if (one->count == 0)
-            continue;
-        if (status == BACKEND_OK || status == BACKEND_PERMANENT) {
-            unsigned begun = wary_begin(&reader->loader->wary);
-            status = look_up(reader, one);
-            status = status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status;
-            if (one->count == 0)
-                continue; /* put off: nothing is known yet */
-            verdict_note(reader, batch->space, status);
-            if (is_distrusted(reader->loader, status, begun)) {
-                batch_put_back(reader->loader, reader->queue, one);
-                continue;
-            }
-        }
-        land_one(reader, one, status);
+        if (one->count > 0 && (!asks || look_up_one(reader, one, &status, &again)) && !again)
+            land_one(reader, one, status);
+        else
+            batch_put_back(reader->loader, reader->queue, one); /* unless it has left it */
     }
     free(one);
 }
@@ -134,13 +140,12 @@ static void run_sorted(struct reader *reader, struct batch *batch) {
         batch_fail(loader, batch);
         return;
     }
-    unsigned begun = wary_begin(&loader->wary);
     enum backend_status status = look_up_patiently(reader, batch);
     bool replaced = status == BACKEND_REPLACED;
     if (batch->count == 0) /* all are put off */
         return;
     verdict_note(reader, batch->space, replaced ? BACKEND_OK : status); /* it is there, and answers */
-    if (replaced || is_distrusted(loader, status, begun)) {
+    if (replaced || is_distrusted(loader, status, batch)) {
         batch_put_back(loader, reader->queue, batch);
         return;
     }
@@ -158,7 +163,7 @@ static void run_sorted(struct reader *reader, struct batch *batch) {
 /* A row that a touch has yet to reach is looked up by itself, as of that touch. */
 static void run_touched(struct reader *reader, struct batch *batch) {
     struct writer *writer = reader->loader->backend->writer;
-    struct batch one = {.space = batch->space};
+    struct batch one = {.space = batch->space, .begun = batch->begun};
     size_t kept = 0;
     for (size_t i = 0; i < batch->count; i++) {
         struct flight *flight = batch->flights[i];

@@ -210,10 +210,10 @@ static enum backend_status fill(struct preload *preload, const struct slice *key
     struct cache_time now = tier_now(space->tier);
     struct load_result results[STEP_KEYS];
     struct unknown unknown;
+    unsigned losses = writer_losses(space->backend->writer); /* before it is seen what it may lack */
     find_unknown(space, keys, count_keys, &now, &unknown);
     if (unknown.count == 0)
         return BACKEND_OK;
-    unsigned losses = writer_losses(space->backend->writer);
     enum backend_status status =
         session_load(&preload->session, space, unknown.keys, unknown.count, now.seconds, results);
     if (status == BACKEND_OK && writer_losses(space->backend->writer) != losses)

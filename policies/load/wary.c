@@ -16,7 +16,7 @@ bool wary_distrusts(const struct wary *wary, unsigned begun) {
 }
 
 static bool is_looked_into(const struct wary *wary) {
-    return !writer_has_looked(wary->backend->writer, atomic_load(&wary->look));
+    return !writer_has_looked_in_part(wary->backend->writer, atomic_load(&wary->look));
 }
 
 void wary_suspect(struct wary *wary) {

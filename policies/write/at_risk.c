@@ -16,12 +16,12 @@ static uint64_t bit_of(uint64_t hash) {
     return UINT64_C(1) << hash % WORD_BITS;
 }
 
-/* Readers do not look at it meanwhile. False: no memory. */
+/* Whoever finds a bit that is cleared finds the loss that was noted before, too. False: no memory. */
 static bool clear_list(struct at_risk *self) {
     if (!self->bits)
         return (self->bits = calloc(LIST_BITS / WORD_BITS, sizeof *self->bits)) != NULL;
     for (size_t i = 0; i < LIST_BITS / WORD_BITS; i++)
-        atomic_store_explicit(&self->bits[i], 0, memory_order_relaxed);
+        atomic_store_explicit(&self->bits[i], 0, memory_order_release);
     return true;
 }
 
@@ -37,11 +37,13 @@ void at_risk_note_loss(struct writer *writer) {
 
 void at_risk_begin(struct writer *writer, uint64_t mark) {
     struct at_risk *self = &writer->at_risk;
+    bool lists = writer->tier->journal && writer->backend->type->remembers_deletes;
+    if (lists)
+        atomic_store(&self->state, ANYTHING); /* before the loss: whoever begins behind that has to wait */
     at_risk_note_loss(writer);
     close_past(self);
-    if (!writer->tier->journal || !writer->backend->type->remembers_deletes)
+    if (!lists)
         return;
-    atomic_store(&self->state, ANYTHING);
     for (size_t i = 0; i < writer->flusher_count; i++)
         writer->flushers[i].had_until = marks_find(&writer->flushers[i].marks, mark);
     self->reads = clear_list(self);
@@ -97,5 +99,5 @@ bool at_risk_has(const struct writer *writer, const struct space *space, uint64_
     if (state == NOTHING || !space_keeps_journal(space))
         return false;
     return state == ANYTHING ||
-           (atomic_load_explicit(word_of(self, hash), memory_order_relaxed) & bit_of(hash)) != 0;
+           (atomic_load_explicit(word_of(self, hash), memory_order_acquire) & bit_of(hash)) != 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See call.h. */
 #include "policies/write/call.h"
+#include "backends/failure.h"
 #include "backends/mutations.h"
 #include "cache/base/clock_text.h"
 #include "cache/base/thread.h"
@@ -17,6 +18,7 @@
 #include "policies/write/regress.h"
 #include "policies/write/store_note.h"
 #include <inttypes.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum {
@@ -387,6 +389,7 @@ static void follow(struct writer *writer) {
 
 static enum backend_status judged(struct writer *writer, struct space *space, enum backend_status status) {
     progress_note(&writer->progress, PROGRESS_WORKS);
+    writer->lacked_part = false;
     follow(writer);
     switch (status) {
     case BACKEND_OK:
@@ -403,6 +406,7 @@ static enum backend_status judged(struct writer *writer, struct space *space, en
         if (!is_partial(writer))
             break;
         fail_part(writer);
+        writer->lacked_part = true;
         return BACKEND_TRANSIENT;
     case BACKEND_REFUSED:
         break;
@@ -488,24 +492,6 @@ static enum backend_status apply_timed(struct writer *writer, struct space *spac
     return status;
 }
 
-enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
-                               size_t count_mutations) {
-    enum backend_status status = connect_again(writer);
-    mutations_forget_answers(mutations, count_mutations);
-    if (status == BACKEND_OK && !mirror_apply(writer, mutations, count_mutations)) {
-        copies_settle(writer, mutations, count_mutations, false);
-        return call_fail_copied(writer, space);
-    }
-    if (status == BACKEND_OK)
-        status = apply_timed(writer, space, mutations, count_mutations);
-    copies_settle(writer, mutations, count_mutations, status == BACKEND_OK);
-    if (status == BACKEND_OK) {
-        catch_up(writer, mutations, count_mutations);
-        look_for_superseded(writer, mutations, count_mutations);
-    }
-    return judged(writer, space, status);
-}
-
 /* A part that is away is not held against the others: whoever asks tries again later. */
 static enum backend_status judged_by_part(struct writer *writer, struct space *space,
                                           enum backend_status status) {
@@ -513,6 +499,67 @@ static enum backend_status judged_by_part(struct writer *writer, struct space *s
     status = judged(writer, space, status);
     writer->takes_parts = false;
     return status;
+}
+
+/* Those alone that are with the stores that they are copied to: another one would be in its own and not in both. */
+static enum backend_status apply_mirrored(struct writer *writer, struct space *space,
+                                          struct mutation *mutations, size_t count_mutations) {
+    struct mutation *some = malloc(count_mutations * sizeof *some);
+    if (!some) {
+        backend_fail(&writer->session.error, BACKEND_TABLE_FAILED, "backend \"%s\": no memory for a batch",
+                     name_of(writer));
+        return BACKEND_TABLE_FAILED;
+    }
+    size_t taken = mirror_take_done(mutations, count_mutations, some);
+    mutations_forget_answers(some, taken);
+    enum backend_status status = apply_timed(writer, space, some, taken);
+    mirror_put_back(mutations, count_mutations, some, status == BACKEND_OK);
+    free(some);
+    return status;
+}
+
+/* What the stores have that it is copied to. */
+static enum backend_status apply_after_mirror(struct writer *writer, struct space *space,
+                                              struct mutation *mutations, size_t count_mutations,
+                                              bool in_part) {
+    if (in_part)
+        return apply_mirrored(writer, space, mutations, count_mutations);
+    if (writer->tier->copies)
+        mutations_forget_answers(mutations, count_mutations);
+    return apply_timed(writer, space, mutations, count_mutations);
+}
+
+/* Its own store is not asked. */
+static enum backend_status fail_mirror(struct writer *writer, struct space *space, struct mutation *mutations,
+                                       size_t count_mutations, bool in_part) {
+    copies_settle(writer, mutations, count_mutations, false);
+    if (!in_part)
+        return call_fail_copied(writer, space);
+    progress_note(&writer->progress, PROGRESS_WORKS);
+    return BACKEND_TRANSIENT;
+}
+
+enum backend_status call_apply_parts(struct writer *writer, struct space *space, struct mutation *mutations,
+                                     size_t count_mutations, bool *ret_partial) {
+    enum mirrored mirrored = MIRRORED;
+    enum backend_status status = connect_again(writer);
+    mutations_forget_answers(mutations, count_mutations);
+    if (status == BACKEND_OK)
+        mirrored = mirror_apply(writer, mutations, count_mutations);
+    *ret_partial = mirrored == MIRRORED_IN_PART;
+    if (mirrored == NOT_MIRRORED || (*ret_partial && mirror_count_done(mutations, count_mutations) == 0))
+        return fail_mirror(writer, space, mutations, count_mutations, *ret_partial);
+    if (status == BACKEND_OK)
+        status = apply_after_mirror(writer, space, mutations, count_mutations, mirrored == MIRRORED_IN_PART);
+    copies_settle(writer, mutations, count_mutations, status == BACKEND_OK && mirrored == MIRRORED);
+    if (status == BACKEND_OK) {
+        catch_up(writer, mutations, count_mutations);
+        look_for_superseded(writer, mutations, count_mutations);
+    }
+    status = judged_by_part(writer, space, status);
+    writer->lacked_part |= status == BACKEND_OK && mirrored == MIRRORED_IN_PART;
+    *ret_partial = writer->lacked_part;
+    return writer->lacked_part ? BACKEND_TRANSIENT : status;
 }
 
 enum backend_status call_apply_copied(struct writer *writer, struct mutation *mutations,
@@ -559,21 +606,12 @@ enum backend_status call_load(struct writer *writer, struct space *space, const 
     return call_load_at(writer, space, keys, count_keys, tier_now(writer->backend->tier).seconds, results);
 }
 
-enum backend_status call_apply_parts(struct writer *writer, struct space *space, struct mutation *mutations,
-                                     size_t count_mutations, bool *ret_partial) {
-    writer->takes_parts = true;
-    enum backend_status status = call_apply(writer, space, mutations, count_mutations);
-    *ret_partial = status == BACKEND_TRANSIENT && is_partial(writer);
-    writer->takes_parts = false;
-    return status;
-}
-
 enum backend_status call_load_parts_at(struct writer *writer, struct space *space, const struct slice *keys,
                                        size_t count_keys, uint32_t now, struct load_result *results,
                                        bool *ret_partial) {
     writer->takes_parts = true;
     enum backend_status status = call_load_at(writer, space, keys, count_keys, now, results);
-    *ret_partial = status == BACKEND_TRANSIENT && is_partial(writer);
+    *ret_partial = writer->lacked_part;
     writer->takes_parts = false;
     return status;
 }
@@ -610,6 +648,7 @@ enum backend_status call_scan(struct writer *writer, struct space *space, const 
 }
 
 bool call_look(struct writer *writer) {
+    writer->seen_in_part = false;
     if (!session_is_open(&writer->session)) {
         if (store_is_lost(writer->backend->store) && call_is_admitted(writer))
             judged(writer, NULL, connect_again(writer));
@@ -625,6 +664,7 @@ bool call_look(struct writer *writer) {
     absence_note_foreign(writer->backend, writer->session.connection->foreign);
     follow(writer);
     writer->seen = status == BACKEND_OK;
+    writer->seen_in_part = status == BACKEND_TRANSIENT && writer->session.connection->partial;
     if (writer->session.connection->applied != applied)
         regress_expect(writer, writer->session.connection->applied);
     if (status == BACKEND_REPLACED)
@@ -635,6 +675,7 @@ bool call_look(struct writer *writer) {
 }
 
 bool call_see(struct writer *writer) {
+    writer->seen_in_part = false;
     if (!session_is_open(&writer->session) &&
         (!call_is_admitted(writer) || judged(writer, NULL, connect_again(writer)) != BACKEND_OK))
         return false;

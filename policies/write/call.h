@@ -45,20 +45,17 @@ void call_limit(struct writer *writer, uint64_t until_us);
 void call_succeeded_for(struct writer *writer, struct space *space);
 
 /* space: the namespace of all the mutations; NULL: they are of several. Then BACKEND_TABLE_FAILED, which may be any
- * one's fault, is held against none of them. */
-enum backend_status call_apply(struct writer *writer, struct space *space, struct mutation *mutations,
-                               size_t count);
-
-/* The same of a store of several parts, for whoever goes on where one of them is away: *ret_partial with BACKEND_TRANSIENT:
- * mutation.done says which were applied, and the store is not held to be away. */
+ * one's fault, is held against none of them. *ret_partial with BACKEND_TRANSIENT: a part of the store, or of one that is copied
+ * to, is away; mutation.done says which were applied, and the store is not held to be away. */
 enum backend_status call_apply_parts(struct writer *writer, struct space *space, struct mutation *mutations,
                                      size_t count, bool *ret_partial);
 
-/* Of a table that another writer's namespace is copied to: as call_apply, but what is newer there is nothing to be told, and
+/* Of a table that another writer's namespace is copied to: as call_apply_parts, but what is newer there is nothing to be told, and
  * where a part of the store is away, the store is not held to be. */
 enum backend_status call_apply_copied(struct writer *writer, struct mutation *mutations, size_t count);
 
-/* The store that the namespace is copied to has failed, and session.error says how: as after a failure of its table. */
+/* The store that the namespace is copied to has failed, not by a part alone, and session.error says how: as after a failure of
+ * its table. */
 enum backend_status call_fail_copied(struct writer *writer, struct space *space);
 
 /* Exchanges two mutations, and their hashes; NULL: there are none. */

@@ -50,10 +50,22 @@ static bool read_other_page(struct writer *doer, struct errand *self) {
            call_scan(doer, NULL, paging->table, &paging->taking.visitor) == BACKEND_OK;
 }
 
+/* A part of the other store that is away is waited for, and nobody else has to. */
+static enum backend_status fail_step(struct writer *writer, struct space *space, bool partial) {
+    return partial ? BACKEND_TRANSIENT : call_fail_copied(writer, space);
+}
+
 static enum backend_status fail_other(struct writer *writer, struct space *space,
                                       const struct errand *errand) {
     mirror_explain(writer, space, errand);
-    return call_fail_copied(writer, space);
+    return fail_step(writer, space, errand->partial);
+}
+
+/* The whole step is made again where it is done in part. */
+static enum backend_status send_other(struct writer *writer, struct space *space, struct mutation *mutations,
+                                      size_t count, size_t *ret_refused) {
+    enum mirrored mirrored = mirror_send(writer, space, mutations, NULL, count, ret_refused);
+    return mirrored == MIRRORED ? BACKEND_OK : fail_step(writer, space, mirrored == MIRRORED_IN_PART);
 }
 
 /* The other store's writer does it. */
@@ -170,10 +182,11 @@ static enum backend_status clear_some(struct writer *writer, struct space *space
     *ret_in_vain = left > 0 && counted(&space->copy->total) == 0;
     if (*ret_in_vain)
         return BACKEND_OK;
-    if (left > 0 && !mirror_send(writer, space, deletes, left, &refused))
-        return call_fail_copied(writer, space);
-    count_add(&space->copy->removed, left);
-    return BACKEND_OK;
+    if (left > 0)
+        status = send_other(writer, space, deletes, left, &refused);
+    if (status == BACKEND_OK)
+        count_add(&space->copy->removed, left);
+    return status;
 }
 
 /* ---- Walking ---- */
@@ -214,8 +227,9 @@ static enum backend_status send_rows(struct writer *writer, struct space *space,
                                      size_t found) {
     struct copy *copy = space->copy;
     size_t refused;
-    if (!mirror_send(writer, space, mutations, found, &refused))
-        return call_fail_copied(writer, space);
+    enum backend_status status = send_other(writer, space, mutations, found, &refused);
+    if (status != BACKEND_OK)
+        return status;
     copy->refused_rows += refused;
     count_add(&copy->refused, refused);
     count_add(&copy->rows, found - refused);

@@ -13,7 +13,9 @@ static void refuse(const struct writer *doer, struct errand *errand, const char 
 static void run(struct writer *doer, struct errand *errand) {
     *doer->session.error.message = '\0';
     call_limit(doer, errand->until_us);
+    doer->lacked_part = false;
     errand->done = errand->run(doer, errand);
+    errand->partial = !errand->done && doer->lacked_part;
     call_limit(doer, 0);
     if (errand->done)
         return;
@@ -67,7 +69,7 @@ bool errand_do(struct writer *doer, struct errand *errand) {
     uint64_t timeout_us = (uint64_t)doer->backend->timeout_ms * US_PER_MS;
     errand->next = NULL;
     errand->state = ERRAND_WAITS;
-    errand->done = false;
+    errand->done = errand->partial = false;
     if (!atomic_load(&doer->tier->writers_run)) {
         run(doer, errand);
         return errand->done;

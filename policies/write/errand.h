@@ -22,6 +22,7 @@ struct errand {
     /* Monotonic: it is not begun later, and its calls end by then; 0: the doer's timeout counts. */
     uint64_t until_us;
     struct backend_error error; /* out, where it was not done */
+    bool partial;               /* out: it was not done for the want of a part of the store alone */
     /* the doer's, under its mutex */
     struct errand *next;
     enum errand_state state;

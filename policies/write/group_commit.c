@@ -36,6 +36,11 @@ static void note_refused(struct writer *writer, const struct group_item *item) {
     tell_refused(writer, request_of(item));
 }
 
+enum item_fate group_fate_of_undone(const struct group *group, const struct group_item *item) {
+    return item->mutation >= 0 && group->mutations[item->mutation].lacks_replicas ? ITEM_LACKS_REPLICAS
+                                                                                  : ITEM_FAILED;
+}
+
 /* The commit as a whole was refused. An item whose key another item had before it that was not committed was
  * evaluated against something that never came to be: it shares the other's fate. */
 static enum backend_status commit_one_by_one(struct writer *writer, const struct space *space) {
@@ -44,14 +49,16 @@ static enum backend_status commit_one_by_one(struct writer *writer, const struct
         struct group_item *item = &group->items[i];
         if (!is_to_be_committed(item) || (space && request_of(item)->space != space))
             continue;
+        struct mutation *mutation = &group->mutations[item->mutation];
         enum backend_status status = BACKEND_OK;
+        bool partial = false;
         item->fate = earlier_fate(group, i);
         if (item->fate == ITEM_FINE)
-            status = call_apply(writer, request_of(item)->space, &group->mutations[item->mutation], 1);
-        if (status == BACKEND_TRANSIENT)
+            status = call_apply_parts(writer, request_of(item)->space, mutation, 1, &partial);
+        if (status == BACKEND_TRANSIENT && !partial)
             return status;
         if (status != BACKEND_OK)
-            item->fate = fate_of(status);
+            item->fate = partial ? group_fate_of_undone(group, item) : fate_of(status);
         if (status == BACKEND_PERMANENT)
             note_refused(writer, item);
         else if (item->fate == ITEM_REFUSED)
@@ -100,14 +107,27 @@ static void put_back_some(struct group *group, const struct space *space) {
             group->mutations[group->items[i].mutation] = group->some[at++];
 }
 
+/* A part of the store is away: its items fail, and the others do not wait for it. NULL: of all namespaces. */
+static enum backend_status end_parts(struct group *group, const struct space *space) {
+    for (size_t i = 0; i < group->count; i++) {
+        struct group_item *item = &group->items[i];
+        if (is_to_be_committed(item) && (!space || request_of(item)->space == space) &&
+            !group->mutations[item->mutation].done)
+            item->fate = group_fate_of_undone(group, item);
+    }
+    return BACKEND_OK;
+}
+
 static enum backend_status commit_space(struct writer *writer, struct space *space) {
     struct group *group = &writer->group;
     size_t mutations = gather_some(group, space);
-    enum backend_status status = mutations ? call_apply(writer, space, group->some, mutations) : BACKEND_OK;
-    if (status != BACKEND_OK)
+    bool partial = false;
+    enum backend_status status =
+        mutations ? call_apply_parts(writer, space, group->some, mutations, &partial) : BACKEND_OK;
+    if (status != BACKEND_OK && !partial)
         return end_failed(writer, space, mutations, status);
     put_back_some(group, space);
-    return BACKEND_OK;
+    return partial ? end_parts(group, space) : BACKEND_OK;
 }
 
 /* The table of some namespace failed: each is committed without the others. */
@@ -140,21 +160,6 @@ static void note_success(struct writer *writer) {
             call_succeeded_for(writer, request_of(&group->items[i])->space);
 }
 
-enum item_fate group_fate_of_undone(const struct group *group, const struct group_item *item) {
-    return item->mutation >= 0 && group->mutations[item->mutation].lacks_replicas ? ITEM_LACKS_REPLICAS
-                                                                                  : ITEM_FAILED;
-}
-
-/* A part of the store is away: its items fail, and the others do not wait for it. */
-static enum backend_status end_parts(struct group *group) {
-    for (size_t i = 0; i < group->count; i++) {
-        struct group_item *item = &group->items[i];
-        if (is_to_be_committed(item) && !group->mutations[item->mutation].done)
-            item->fate = group_fate_of_undone(group, item);
-    }
-    return BACKEND_OK;
-}
-
 enum backend_status group_commit(struct writer *writer) {
     struct group *group = &writer->group;
     bool partial;
@@ -166,7 +171,7 @@ enum backend_status group_commit(struct writer *writer) {
     if (status == BACKEND_OK)
         note_success(writer);
     else if (partial)
-        status = end_parts(group);
+        status = end_parts(group, NULL);
     else if (space)
         status = end_failed(writer, space, group->mutation_count, status);
     else if (status == BACKEND_PERMANENT)

@@ -52,15 +52,20 @@ static void fail_missing(struct group *group) {
             group->items[i].fate = ITEM_FAILED;
 }
 
-/* Some row, or some table, is refused: as its changes will be, and told then. */
+/* Some row, or some table, is refused: as its changes will be, and told then. Of a part that is away as above. */
 static enum backend_status put_one_by_one(struct writer *writer) {
     struct group *group = &writer->group;
     enum backend_status status = BACKEND_OK;
     size_t at = 0;
-    for (size_t i = 0; i < group->count && status != BACKEND_TRANSIENT; i++)
-        if (group->items[i].restored)
-            status = call_apply(writer, request_of(&group->items[i])->space, &group->some[at++], 1);
-    return status == BACKEND_TRANSIENT ? status : BACKEND_OK;
+    bool partial = false;
+    for (size_t i = 0; i < group->count && (status != BACKEND_TRANSIENT || partial); i++) {
+        struct group_item *item = &group->items[i];
+        if (!item->restored)
+            continue;
+        status = call_apply_parts(writer, request_of(item)->space, &group->some[at++], 1, &partial);
+        item->fate = partial ? ITEM_FAILED : item->fate;
+    }
+    return status == BACKEND_TRANSIENT && !partial ? status : BACKEND_OK;
 }
 
 bool group_restore(struct writer *writer) {

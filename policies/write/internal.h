@@ -58,7 +58,8 @@ struct writer {
     struct breaker breaker;
     struct breaker part_breaker; /* of the backend's parts: what it tells, it keeps nobody off */
     bool takes_parts;            /* the call in hand */
-    uint64_t call_until_us;      /* see call_limit */
+    bool lacked_part; /* the last one failed by a part of the store, or of one that is copied to, alone */
+    uint64_t call_until_us; /* see call_limit */
     uint64_t upkeep_at;
     uint64_t store_version;  /* the highest that the store is known to have */
     uint64_t store_applied;  /* the last batch that it has acknowledged (backend_connection.applied) */
@@ -73,7 +74,7 @@ struct writer {
      * recovery writes raises that. */
     bool began_older;
     uint64_t began_applied;
-    bool seen; /* the last look was answered */
+    bool seen, seen_in_part; /* the last look was answered; or by parts of the store while others are away */
     size_t next_flusher;
     struct log_limit outage_lines; /* of the log: failures and recoveries */
     /* A store that is lost over and over has the same number of each. */
@@ -89,9 +90,10 @@ struct writer {
     /* written by its thread, read by anyone */
     _Atomic size_t tables_known; /* of the backend, by the connection that was opened last */
     atomic_uint_fast64_t unseen_since_us;
-    atomic_uint_fast64_t passes; /* twice those that have ended, and one more while one is under way */
-    atomic_uint looks_wanted;    /* by whoever wants to know what became of the store; */
-    atomic_uint looks_done;      /* as many of them have been answered */
+    atomic_uint_fast64_t passes;    /* twice those that have ended, and one more while one is under way */
+    atomic_uint looks_wanted;       /* by whoever wants to know what became of the store; */
+    atomic_uint looks_done;         /* as many of them have been answered; */
+    atomic_uint looks_done_in_part; /* or by what there is of the store */
     struct writer_counters counters;
     struct progress progress;
 

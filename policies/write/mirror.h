@@ -21,15 +21,29 @@
 struct errand;
 struct writer;
 
-/* Before these are applied to the writer's own store: brings those to the other stores that belong there. False: one of them
- * has not taken its share now; then writer->session.error says which and why, and nothing may be assumed of any. Rows that
- * it refuses for good are counted and left out (copy.h): its own store is to have them all the same. */
-bool mirror_apply(struct writer *writer, const struct mutation *mutations, size_t count);
+enum mirrored {
+    MIRRORED,
+    MIRRORED_IN_PART, /* a part of another store is away: mutation.done says what is where it belongs */
+    NOT_MIRRORED      /* now; nothing may be assumed of any */
+};
+
+/* Before these are applied to the writer's own store: brings those to the other stores that belong there. Where one of them
+ * has not taken its share, writer->session.error says which and why. Rows that it refuses for good are counted and left out
+ * (copy.h): its own store is to have them all the same. */
+enum mirrored mirror_apply(struct writer *writer, struct mutation *mutations, size_t count);
+
+size_t mirror_count_done(const struct mutation *mutations, size_t count);
+
+/* Those that are where they belong, copied in their order to `ret_some`, which has room for all. Returns how many. */
+size_t mirror_take_done(const struct mutation *mutations, size_t count, struct mutation *ret_some);
+
+/* What became of them, back in their places; all: each of them is done. */
+void mirror_put_back(struct mutation *mutations, size_t count, const struct mutation *some, bool all);
 
 /* Applies mutations of the table that the namespace is copied to, by the writer of that backend. *ret_refused: how many it
- * refuses for good; then session.error says why, too. The same answer. */
-bool mirror_send(struct writer *writer, struct space *space, struct mutation *mutations, size_t count,
-                 size_t *ret_refused);
+ * refuses for good; then session.error says why, too. Their order changes, and `numbers` (NULL: nobody asks) goes along. */
+enum mirrored mirror_send(struct writer *writer, struct space *space, struct mutation *mutations,
+                          uint64_t *numbers, size_t count, size_t *ret_refused);
 
 /* Says in writer->session.error what became of an errand to the backend that the namespace is copied to. */
 void mirror_explain(struct writer *writer, const struct space *space, const struct errand *errand);

@@ -52,6 +52,7 @@ struct past_rewrite {
     bool no_memory;
     uint64_t written, missing;
     uint64_t touched_until; /* the highest version that was left to the writer's touches; 0: none was */
+    size_t touches_before;  /* that waited already, maybe for this to have written their rows */
     size_t space_count;
     struct past_space spaces[];
 };
@@ -232,8 +233,9 @@ static bool write_batches(struct writer *writer, struct past_rewrite *self) {
 }
 
 /* They take memory, and are done by the writer's next passes. */
-static bool has_too_many_touches(const struct writer *writer) {
-    return atomic_load(&writer->touches.waiting) >= TOUCHES_AT_ONCE;
+static bool has_too_many_touches(const struct writer *writer, const struct past_rewrite *self) {
+    return self->phase == PHASE_TOUCH &&
+           atomic_load(&writer->touches.waiting) >= self->touches_before + TOUCHES_AT_ONCE;
 }
 
 static bool any_is_full(const struct past_rewrite *self) {
@@ -259,7 +261,7 @@ static bool next_part(struct past_rewrite *self) {
 }
 
 /* All files were read. False: that was the last time. */
-static bool next_reading(struct past_rewrite *self) {
+static bool next_reading(const struct writer *writer, struct past_rewrite *self) {
     journal_past_rewind(self->past);
     if (self->overflow) {
         self->parts = count_parts(self);
@@ -271,6 +273,7 @@ static bool next_reading(struct past_rewrite *self) {
     }
     if (self->phase == PHASE_WRITE && self->has_touches) {
         self->phase = PHASE_TOUCH;
+        self->touches_before = atomic_load(&writer->touches.waiting);
         return true;
     }
     return next_part(self);
@@ -290,7 +293,7 @@ enum past_rewrite_status past_rewrite_run(struct writer *writer, struct past_rew
     enum journal_past_status status = JOURNAL_PAST_RECORD;
     if (self->phase == PHASE_END)
         return end(writer, self);
-    if (!write_batches(writer, self) || has_too_many_touches(writer))
+    if (!write_batches(writer, self) || has_too_many_touches(writer, self))
         return PAST_REWRITE_NOT_NOW;
     while (status == JOURNAL_PAST_RECORD && !any_is_full(self)) {
         status = journal_past_next(self->past, &record);
@@ -299,10 +302,16 @@ enum past_rewrite_status past_rewrite_run(struct writer *writer, struct past_rew
     }
     if (!write_batches(writer, self))
         return PAST_REWRITE_NOT_NOW;
-    return status != JOURNAL_PAST_END || next_reading(self) ? PAST_REWRITE_MORE : end(writer, self);
+    return status != JOURNAL_PAST_END || next_reading(writer, self) ? PAST_REWRITE_MORE : end(writer, self);
 }
 
 /* ---- How it went ---- */
+
+bool past_rewrite_has_written(const struct past_rewrite *self, uint64_t hash) {
+    unsigned part = (unsigned)(hash % self->parts);
+    return part < self->part ||
+           (part == self->part && (self->phase == PHASE_TOUCH || self->phase == PHASE_END));
+}
 
 uint64_t past_rewrite_written(const struct past_rewrite *self) {
     return self->written;

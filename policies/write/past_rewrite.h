@@ -29,6 +29,9 @@ enum past_rewrite_status {
 /* A step. */
 enum past_rewrite_status past_rewrite_run(struct writer *writer, struct past_rewrite *self);
 
+/* Is all that the journal has of keys with this hash in the store, but for touches? */
+bool past_rewrite_has_written(const struct past_rewrite *self, uint64_t hash);
+
 /* How many changes were written to the store again. */
 uint64_t past_rewrite_written(const struct past_rewrite *self);
 

@@ -21,6 +21,7 @@
 #include "policies/tell.h"
 #include "policies/write/bytes.h"
 #include "policies/write/internal.h"
+#include "policies/write/past_rewrite.h"
 #include "policies/write/quarantine.h"
 #include <stdlib.h>
 
@@ -261,8 +262,15 @@ static struct entry_copy *quarantined(const struct touch *touch) {
 enum touch_fate {
     TOUCH_DONE,
     TOUCH_ROW,   /* the row has to be touched */
-    TOUCH_WAITS, /* for its entry to be flushed */
+    TOUCH_WAITS, /* for its entry to be flushed, or its row to be written again */
 };
+
+/* The store went back: what it has of the row may be older than what it is to have again, and would be newer by the touch. */
+static bool may_touch_older(const struct writer *writer, const struct touch *touch) {
+    const struct past_rewrite *past = writer->rewrite.past;
+    return at_risk_has(writer, touch->space, touch->hash) &&
+           !(past && past_rewrite_has_written(past, touch->hash));
+}
 
 /* What memory has is newer: nothing is left to do. What it has is older and not in the backend yet: that has
  * to get there first, where it may turn out that the row is newer still, and the one that was touched. */
@@ -276,7 +284,7 @@ static enum touch_fate touch_memory(struct writer *writer, const struct touch *t
     else if (cursor.presence != CACHE_UNKNOWN && cursor.view.state != CACHE_CLEAN)
         fate = TOUCH_WAITS;
     cache_release(&cursor);
-    return fate;
+    return fate == TOUCH_ROW && may_touch_older(writer, touch) ? TOUCH_WAITS : fate;
 }
 
 /* What memory may have of the row meanwhile is older than the touch. */

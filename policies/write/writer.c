@@ -201,10 +201,15 @@ static void wake_stuck_workers(const struct tier *tier) {
             service_wake(&tier->service, i);
 }
 
-/* Those that were asked for by now, if the store answers. */
+/* Those that were asked for by now, if the store answers; or the parts of it that are there. */
 static void answer_looks(struct writer *writer, unsigned wanted) {
-    if (wanted != atomic_load(&writer->looks_done) && call_see(writer))
+    if (wanted == atomic_load(&writer->looks_done))
+        return;
+    bool saw_all = call_see(writer);
+    if (saw_all)
         atomic_store(&writer->looks_done, wanted);
+    if (saw_all || writer->seen_in_part)
+        atomic_store(&writer->looks_done_in_part, wanted);
 }
 
 static uint64_t pass(struct writer *writer) {
@@ -454,6 +459,10 @@ unsigned writer_ask_look(struct writer *writer) {
 
 bool writer_has_looked(const struct writer *writer, unsigned look) {
     return (int)(atomic_load(&writer->looks_done) - look) >= 0;
+}
+
+bool writer_has_looked_in_part(const struct writer *writer, unsigned look) {
+    return (int)(atomic_load(&writer->looks_done_in_part) - look) >= 0;
 }
 
 unsigned writer_losses(const struct writer *writer) {

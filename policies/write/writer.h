@@ -79,6 +79,9 @@ bool writer_rewrites(const struct writer *writer);
 
 /* ---- For whoever loads (load/wary.h). Any thread ---- */
 
+/* As writer_has_looked, but parts of the store that are away count as looked at: whoever asks does not get at them either. */
+bool writer_has_looked_in_part(const struct writer *writer, unsigned look);
+
 /* How often the store was found to have lost something so far: what is loaded meanwhile may be what it went back to. */
 unsigned writer_losses(const struct writer *writer);
 

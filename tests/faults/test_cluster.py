@@ -14,6 +14,8 @@ from load import Load
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
 KEYS = 150
+# A busy machine would do for one, and slots move between masters.
+WITHOUT_FAILOVERS = ("--cluster-node-timeout", "3000", "--cluster-replica-no-failover", "yes")
 
 
 def config(uri, timeout=THERE, **backend):
@@ -145,7 +147,7 @@ def test_a_master_that_hands_over_is_left(tmp_path, serve):
 def test_slots_that_move_under_load_lose_nothing(tmp_path, serve):
     """Rows of both layouts; half-way, where keys are at one node or the other, and when all are moved. With them goes what the
     master is known by: it does not look as if anything was lost."""
-    with Cluster(tmp_path / "redis", replicas=1) as cluster:
+    with Cluster(tmp_path / "redis", *WITHOUT_FAILOVERS, replicas=1) as cluster:
         server = serve(config(cluster.uri, replicas=1))
         client, load, shared = server.client(), Load(server, KEYS), Load(server, KEYS, "sh:")
         source, target = cluster.masters[0], cluster.masters[1]
@@ -229,6 +231,43 @@ def test_a_copy_holds_a_lost_master_against_that_alone(tmp_path, serve):
         away.resume()
         eventually(lambda: client.stats("namespaces")["sessions:copy_state"] == "complete")
         assert {key: row.value for key, row in server.rows().items()} == {f"sess:{i}".encode(): b"v" for i in range(KEYS)}
+
+
+def test_a_copy_to_a_cluster_waits_for_a_lost_master_with_its_keys_alone(tmp_path, serve):
+    """In the walk, in write-behind and in write-through: what belongs to the others is written to both stores meanwhile."""
+    def over(**more):
+        return Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms", **more),
+                      namespace("through", "wt:", "write-through", **more),
+                      backends=[sqlite_backend(), section("backend", "wide", uri=cluster.uri, timeout=AWAY)], drain_timeout="2s")
+
+    def written(table, value, rows):
+        return {key.decode() for key, row in rows.items() if row.value == value and key.startswith(table)}
+
+    with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no") as cluster:
+        server, away = serve(over()), cluster.masters[0]
+        keys, through = [f"sess:{i}" for i in range(KEYS)], [f"wt:{i}" for i in range(12)]
+        lost = set(cluster.keys_of(keys + through, away))
+        fill(server.client(), b"before")
+        fill(server.client(), b"before", "wt:", len(through))
+        server.client().sync()
+        server.stop()
+        server.config = over(copy_to="wide")
+        away.pause()
+        server.start()
+        client, others = server.client(), set(keys) - lost
+        eventually(lambda: "writes to a part of it fail and are tried again, the rest is written" in server.log())
+        fill(client, b"after")
+        eventually(lambda: written(b"sess:", b"after", server.rows()) == others)
+        assert {key.decode() for node in cluster.masters[1:] for key, row in node.rows("sess:").items()
+                if row.value == b"after"} == others
+        eventually(lambda: {key for key in through if client.set(key, b"after") != b"STORED"} == lost & set(through))
+        assert client.stats("namespaces")["sessions:copy_state"] in ("clearing", "copying")
+        away.resume()
+        client.sync()
+        for space, prefix, table in (("sessions", "sess:", "sessions"), ("through", "wt:", "through")):
+            eventually(lambda space=space: client.stats("namespaces")[f"{space}:copy_state"] == "complete")
+            assert {key: row.value for key, row in server.rows(table).items()} == cluster.values(prefix)
+        assert set(cluster.values("sess:").values()) == {b"after"}
 
 
 @pytest.mark.threads

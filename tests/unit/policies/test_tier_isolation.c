@@ -219,6 +219,23 @@ RIG_TEST(a_shared_commit_finds_a_refused_row_beside_a_failing_table, write_throu
     assert_other_row(rig, "o:b", "4");
 }
 
+/* A part that is away, beside a refused row and beside a failing table, for which the commit is taken apart. */
+RIG_TEST(a_commit_that_is_taken_apart_holds_a_lost_part_against_that_alone, write_through) {
+    add_other(rig, &policy_write_through);
+    rig_start(rig);
+    faulty_lose_part(rig->faulty, "away");
+    faulty_refuse_keys(rig->faulty, "bad");
+    assert_string_equal(rig_pipeline(rig, "set bad 1;set away 2;set a 3"),
+                        "SERVER_ERROR backend store refuses it: the log says why,"
+                        "SERVER_ERROR backend store is not available,STORED");
+    faulty_fail_table(rig->faulty, "test");
+    assert_string_equal(rig_pipeline(rig, "set a 1;set o:away 2;set o:a 3"),
+                        "SERVER_ERROR backend store is not available,"
+                        "SERVER_ERROR backend store is not available,STORED");
+    assert_other_row(rig, "o:a", "3");
+    assert_int_equal(rig_stat(rig, "store:write_breaker_opened"), 0);
+}
+
 RIG_TEST(a_change_that_needs_a_row_of_a_failing_table_fails_alone, write_through) {
     add_other(rig, &policy_write_through);
     rig_start(rig);
@@ -297,6 +314,7 @@ int main(void) {
         RIG_CASE(a_shared_commit_leaves_out_a_failing_table),
         RIG_CASE(a_shared_commit_beside_a_failing_table_is_above_newer_rows),
         RIG_CASE(a_shared_commit_finds_a_refused_row_beside_a_failing_table),
+        RIG_CASE(a_commit_that_is_taken_apart_holds_a_lost_part_against_that_alone),
         RIG_CASE(a_change_that_needs_a_row_of_a_failing_table_fails_alone),
         RIG_CASE(no_second_look_is_begun_when_the_time_is_over),
         RIG_CASE(a_lookup_ends_when_the_first_who_waits_has_waited_enough),

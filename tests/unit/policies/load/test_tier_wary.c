@@ -2,6 +2,7 @@
 /* Loads from a store that turns out to have gone back to what it was: they wait, or are made again, and none shows what is older.
  * Real stores and servers: tests/faults/test_redis_replaced.py. */
 #include "tests/support/tier_rig.h"
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,10 +18,46 @@ static enum backend_status open_it(const struct backend_options *options, enum b
     return store_type->open(&own, role, ret_connection, ret_error);
 }
 
+/* A load of this key alone, which is held behind the store's answer: once. */
+static struct {
+    const char *_Atomic key;
+    sem_t reached, released;
+} gate;
+
+static bool is_gated(struct slice key) {
+    const char *gated = atomic_load(&gate.key);
+    return gated && slice_equal(key, slice_string(gated)) &&
+           atomic_compare_exchange_strong(&gate.key, &gated, NULL);
+}
+
+static enum backend_status load_it(struct backend_connection *connection, const struct backend_table *table,
+                                   const struct slice *keys, size_t count, uint32_t now,
+                                   struct load_result *results, struct backend_error *ret_error) {
+    enum backend_status status = store_type->load(connection, table, keys, count, now, results, ret_error);
+    if (count == 1 && is_gated(keys[0])) {
+        sem_post(&gate.reached);
+        sem_wait(&gate.released);
+    }
+    return status;
+}
+
+/* A part of the store is away, so that nobody can look at all of it. */
+static atomic_bool lacks_part;
+
+static enum backend_status look_it(struct backend_connection *connection, struct backend_error *ret_error) {
+    enum backend_status status = store_type->look(connection, ret_error);
+    connection->partial = status == BACKEND_OK && atomic_load(&lacks_part);
+    if (connection->partial)
+        snprintf(ret_error->message, sizeof ret_error->message, "a part is away");
+    return connection->partial ? BACKEND_TRANSIENT : status;
+}
+
 static void start(struct tier_rig *rig) {
     store_type = faulty_type(rig->faulty);
     type = *store_type;
     type.open = open_it;
+    type.load = load_it;
+    type.look = look_it;
     type.remembers_deletes = true;
     rig_use_folder(rig);
     rig->backend.store.type = &type;
@@ -97,6 +134,45 @@ RIG_TEST(a_load_that_was_under_way_is_made_again, write_behind) {
     assert_true(faulty_calls(rig->faulty, FAULTY_LOAD) > loads);
 }
 
+/* Where a row of a batch cannot be read, its others are looked up alone. */
+RIG_TEST(a_load_alone_that_was_under_way_is_made_again, write_behind) {
+    sem_init(&gate.reached, 0, 0);
+    sem_init(&gate.released, 0, 0);
+    rig->backend.readers = 1;
+    start(rig);
+    rig_put_row(rig, "key", "before");
+    faulty_spoil_keys(rig->faulty, "bad");
+    faulty_hold(rig->faulty, FAULTY_LOAD, true);
+    struct rig_call *first = rig_begin(rig, 0, "get first");
+    faulty_wait_held(rig->faulty, FAULTY_LOAD);
+    struct rig_call *bad = rig_begin(rig, 0, "get bad"), *get = rig_begin(rig, 0, "get key");
+    atomic_store(&gate.key, "key");
+    faulty_hold(rig->faulty, FAULTY_LOAD, false);
+    sem_wait(&gate.reached);
+    rig_put_row(rig, "key", "behind");
+    find_out(rig);
+    eventually(rig_stat(rig, "store:write_failures") > 0);
+    sem_post(&gate.released);
+    assert_string_equal(rig_finish(get), "behind");
+    assert_string_equal(rig_finish(first), "MISS");
+    assert_string_equal(rig_finish(bad), "SERVER_ERROR backend store is not available");
+}
+
+/* A touch is of a row that memory does not have, and goes to the store as a whole row: of what that went back to, it would be newer
+ * than what is to be written again. */
+RIG_TEST(a_touch_waits_until_the_row_is_written_again, write_behind) {
+    rig->spaces[0].existence = EXISTENCE_MEMORY;
+    start(rig);
+    rig_store(rig, "set key new");
+    go_back(rig, "key", "old");
+    faulty_fail_call(rig->faulty, FAULTY_APPLY, 1, BACKEND_REPLACED);
+    rig_expect(rig, "touch key 1000", "NOT_FOUND");
+    eventually(rig_stat(rig, "store:background_touches") > 0);
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "key", "new");
+    assert_true(rig_row_expiry(rig, "key") > 0);
+}
+
 /* A reader finds it out first: the writer is asked, and the load is made when that has looked. */
 RIG_TEST(a_reader_that_finds_it_out_has_the_writer_look, write_behind) {
     start(rig);
@@ -106,12 +182,26 @@ RIG_TEST(a_reader_that_finds_it_out_has_the_writer_look, write_behind) {
     assert_int_equal(rig_stat(rig, "store:read_failures"), 0);
 }
 
+/* Else all loads would wait for a part that may be away for good. */
+RIG_TEST(a_look_at_what_there_is_of_the_store_will_do, write_behind) {
+    atomic_store(&lacks_part, true);
+    start(rig);
+    rig_put_row(rig, "key", "v");
+    faulty_fail_call(rig->faulty, FAULTY_LOAD, 1, BACKEND_REPLACED);
+    const char *found = rig_do(rig, "get key");
+    atomic_store(&lacks_part, false);
+    assert_string_equal(found, "v");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         RIG_CASE(a_load_waits_until_the_row_is_written_again),
         RIG_CASE(a_load_that_waits_ends_in_time),
         RIG_CASE(a_load_that_was_under_way_is_made_again),
+        RIG_CASE(a_load_alone_that_was_under_way_is_made_again),
+        RIG_CASE(a_touch_waits_until_the_row_is_written_again),
         RIG_CASE(a_reader_that_finds_it_out_has_the_writer_look),
+        RIG_CASE(a_look_at_what_there_is_of_the_store_will_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
