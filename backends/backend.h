@@ -205,7 +205,8 @@ struct backend_visitor {
     bool keys_only; /* of the entries only the keys are wanted; the rest may be zero */
     /* With all_keys: not all at once, but about a thousand from here on; it is moved, unless the visitor has stopped the scan.
      * From the beginning to the end, a row that is there all the time is shown at least once; a key may be shown that has no
-     * row any more. A place that means nothing to the store (it was restarted, or is another one) is the beginning. NULL: all. */
+     * row any more. A place that means nothing to the store (it was restarted, or is another one) is the beginning. NULL: all.
+     * With neither all_keys nor keys_only, where the extent was told: whole entries that live, likewise, in no order. */
     struct backend_place *place;
     /* All keys of the table are wanted, those of rows past their life as well, and in no order; with the limit SIZE_MAX,
      * and 0 for now. A row that is there from the call to its end is shown; one that comes meanwhile may not be. */
@@ -213,6 +214,13 @@ struct backend_visitor {
 };
 
 enum { BACKEND_PLACE_SHOWN = 272 };
+/* How much a table has, for whoever has to know beforehand. */
+struct backend_extent {
+    /* It may count those past their life. SIZE_MAX: the kind cannot tell, and shows entries in their order alone. */
+    size_t rows;
+    uint64_t bytes; /* of keys and values together, or more than these are */
+};
+
 /* Who else has the store open, and what time it is there. All zero where the kind does not look. */
 struct backend_company {
     unsigned others; /* servers that write to it, or may, beside this one */
@@ -382,6 +390,11 @@ struct backend_type {
     enum backend_status (*scan)(struct backend_connection *connection, const struct backend_table *table,
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error);
+
+    /* How much a table has. It is not looked closer than that bytes are found to be no more than `room`. */
+    enum backend_status (*extent)(struct backend_connection *connection, const struct backend_table *table,
+                                  uint64_t room, struct backend_extent *ret_extent,
+                                  struct backend_error *ret_error);
 
     /* A bounded step of upkeep by the writer between batches: purge rows past their expiry, checkpoint. now is 0 where
      * it is not certain enough what time it is: then no row is purged.

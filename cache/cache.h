@@ -281,6 +281,14 @@ enum cache_status cache_fill(struct cache *cache, int space, const struct entry 
 enum cache_status cache_fill_absent(struct cache *cache, int space, struct slice key, uint64_t hash,
                                     uint64_t stamp, uint32_t until, const struct cache_time *now);
 
+/* The stamps of all keys as they were when they were taken last, for whoever fills what nobody has asked for: taken before
+ * it is read of the backend. 16 KiB for each shard, copied in about a microsecond under its lock. NULL: no memory. */
+struct cache_stamps;
+struct cache_stamps *cache_stamps_create(const struct cache *cache);
+void cache_stamps_take(struct cache_stamps *stamps);
+uint64_t cache_stamps_of(const struct cache_stamps *stamps, uint64_t hash);
+void cache_stamps_destroy(struct cache_stamps *stamps);
+
 /* ---- Flushing ---- */
 
 /* Called under the shard's lock for each collected entry: copy, do not keep slices, do not call the cache. */

@@ -132,8 +132,12 @@ static inline uint32_t segment_ref(const struct cache_shard *shard, uint32_t num
     return (number << shard->segment_shift) + offset / RECORD_UNIT;
 }
 
+static inline uint32_t change_counter_of(uint64_t hash) {
+    return hash >> 28 & (CHANGE_COUNTERS - 1);
+}
+
 static inline uint32_t *shard_change_counter(const struct cache_shard *shard, uint64_t hash) {
-    return &shard->changes[hash >> 28 & (CHANGE_COUNTERS - 1)];
+    return &shard->changes[change_counter_of(hash)];
 }
 
 /* Its records are from before the last flush_all: the clean ones may be forgotten, the others once they are

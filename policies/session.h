@@ -71,6 +71,10 @@ enum backend_status session_load(struct session *session, struct space *space, c
 enum backend_status session_scan(struct session *session, struct space *space, size_t limit, uint32_t now,
                                  struct backend_visitor *visitor);
 
+/* How much the namespace's table has, over the open connection (backend_type.extent). */
+enum backend_status session_extent(struct session *session, struct space *space, uint64_t room,
+                                   struct backend_extent *ret_extent);
+
 /* Closes the connection if it is open. */
 void session_close(struct session *session);
 

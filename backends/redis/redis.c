@@ -148,6 +148,7 @@ const struct backend_type redis_backend = {
     .load = redis_load,
     .apply = redis_apply,
     .scan = redis_scan,
+    .extent = redis_extent,
     .maintain = redis_maintain,
     .changes = redis_changes,
     .versions = redis_versions,

@@ -52,13 +52,14 @@ struct sqlite_table {
     bool unready; /* its statements failed, or could not be made: they are made anew before the next call */
     sqlite3_stmt *load; /* both kinds */
 
-    /* A table of ours; all but pick and page are the writer's. */
+    /* A table of ours; all but pick, page and walk are the writer's. */
     sqlite3_stmt *put_block, *put_row;
     sqlite3_stmt *touch_block, *touch_row;
     sqlite3_stmt *delete_row;
     sqlite3_stmt *stored_version; /* and the expiry */
     sqlite3_stmt *pick;           /* keys, newest first */
     sqlite3_stmt *page;           /* keys in their order, from one on */
+    sqlite3_stmt *walk;           /* rows as they lie, from one on */
     sqlite3_stmt *sweep_look, *sweep_purge;
     struct sqlite_sweep sweep;
 
@@ -277,6 +278,9 @@ enum backend_status sqlite_load(struct backend_connection *base, const struct ba
 enum backend_status sqlite_scan(struct backend_connection *base, const struct backend_table *table,
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error);
+enum backend_status sqlite_extent(struct backend_connection *base, const struct backend_table *table,
+                                  uint64_t room, struct backend_extent *ret_extent,
+                                  struct backend_error *ret_error);
 enum backend_status sqlite_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
                                  uint32_t now, struct backend_error *ret_error);
 enum backend_status sqlite_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,

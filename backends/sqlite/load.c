@@ -85,6 +85,9 @@ static void read_row(sqlite3_stmt *statement, struct entry *entry) {
     entry->marks = (uint8_t)sqlite3_column_int64(statement, 5);
 }
 
+/* Columns of a row that is walked, behind these. */
+enum { WALKED_KEY = 6, WALKED_ROW };
+
 static bool row_is_live(sqlite3_stmt *statement, uint32_t now) {
     sqlite3_int64 expires_at = sqlite3_column_int64(statement, 2);
     return expires_at == 0 || expires_at > (sqlite3_int64)now;
@@ -235,6 +238,106 @@ static enum backend_status show_from(struct sqlite_connection *connection, struc
     return BACKEND_OK;
 }
 
+/* ---- Rows as they lie ---- */
+
+enum { WALK_ROWS = 2048, WALK_BYTES = 16 << 20 }; /* shown in one transaction */
+
+/* False: no client could ask for it, or its life is over. */
+static bool read_walked(sqlite3_stmt *walk, uint32_t now, struct entry *ret_entry) {
+    if (!row_is_live(walk, now) || sqlite3_column_type(walk, WALKED_KEY) != SQLITE_BLOB)
+        return false;
+    read_row(walk, ret_entry);
+    ret_entry->key =
+        slice_of(sqlite3_column_blob(walk, WALKED_KEY), (size_t)sqlite3_column_bytes(walk, WALKED_KEY));
+    return ret_entry->key.size > 0 && ret_entry->key.size <= ENTRY_KEY_MAX;
+}
+
+/* From the row behind *row on, which is moved. *ret_result is that of the last step. */
+static bool walk_on(sqlite3_stmt *walk, uint32_t now, struct backend_visitor *visitor, sqlite3_int64 *row,
+                    int *ret_result) {
+    size_t rows = 0, bytes = 0;
+    bool wanted = true;
+    *ret_result = SQLITE_ROW;
+    while (wanted && rows < WALK_ROWS && bytes < WALK_BYTES &&
+           (*ret_result = sqlite3_step(walk)) == SQLITE_ROW) {
+        struct entry entry = {.version = 0};
+        *row = sqlite3_column_int64(walk, WALKED_ROW);
+        rows++;
+        if (!read_walked(walk, now, &entry))
+            continue;
+        bytes += entry.value.size;
+        wanted = visitor->entry(visitor, &entry);
+    }
+    return wanted;
+}
+
+/* The place is the number of the last row: one that is inserted later has a higher one, or is newer than the walk. */
+static enum backend_status show_entries(struct sqlite_connection *connection, struct sqlite_table *table,
+                                        uint32_t now, struct backend_visitor *visitor,
+                                        struct backend_error *ret_error) {
+    struct backend_place *place = visitor->place;
+    sqlite3_int64 row = INT64_MIN;
+    int result;
+    enum backend_status status = sqlite_files_check(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    if (place->size == sizeof row)
+        memcpy(&row, place->bytes, sizeof row);
+    sqlite3_bind_int64(table->walk, 1, row);
+    bool wanted = walk_on(table->walk, now, visitor, &row, &result);
+    if (result != SQLITE_ROW && result != SQLITE_DONE)
+        status = sqlite_fail_reading(connection, table, table->walk, "scanning", ret_error);
+    sqlite3_reset(table->walk);
+    if (status != BACKEND_OK || !wanted)
+        return status;
+    memcpy(place->bytes, &row, sizeof row);
+    place->size = sizeof row;
+    place->end = result == SQLITE_DONE;
+    return BACKEND_OK;
+}
+
+/* One number of a statement whose "%w" is the table's name. */
+static enum backend_status ask_number(struct sqlite_connection *connection, const char *format,
+                                      struct sqlite_table *table, uint64_t *ret_number,
+                                      struct backend_error *ret_error) {
+    sqlite3_stmt *statement = NULL;
+    char *sql = sqlite3_mprintf(format, table->table->name);
+    int result = sql ? sqlite3_prepare_v2(connection->db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
+    enum backend_status status = BACKEND_OK;
+    sqlite3_free(sql);
+    if (result == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
+        *ret_number = (uint64_t)sqlite3_column_int64(statement, 0);
+    else
+        status = sqlite_fail_reading(connection, table, statement, "measuring", ret_error);
+    sqlite3_finalize(statement);
+    return status;
+}
+
+/* The file holds the keys twice, and more besides: where that fits, the rows need not be read. */
+enum backend_status sqlite_extent(struct backend_connection *base, const struct backend_table *table,
+                                  uint64_t room, struct backend_extent *ret_extent,
+                                  struct backend_error *ret_error) {
+    struct sqlite_connection *connection = sqlite_connection_of(base);
+    struct sqlite_table *from = sqlite_table_of(connection, table);
+    uint64_t rows = 0, bytes = 0;
+    sqlite_limit_waiting(connection);
+    enum backend_status status = from->own_sql ? BACKEND_OK : sqlite_ready_table(connection, from, ret_error);
+    *ret_extent = (struct backend_extent){.rows = SIZE_MAX};
+    if (status != BACKEND_OK || from->own_sql)
+        return status;
+    status = ask_number(connection, "SELECT count(*) FROM \"%w\"", from, &rows, ret_error);
+    if (status == BACKEND_OK)
+        status =
+            ask_number(connection, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+                       from, &bytes, ret_error);
+    if (status == BACKEND_OK && bytes > room)
+        status = ask_number(connection, "SELECT total(length(key) + length(value)) FROM \"%w\"", from, &bytes,
+                            ret_error);
+    if (status == BACKEND_OK)
+        *ret_extent = (struct backend_extent){rows, bytes};
+    return status;
+}
+
 enum backend_status sqlite_scan(struct backend_connection *base, const struct backend_table *table,
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error) {
@@ -246,6 +349,8 @@ enum backend_status sqlite_scan(struct backend_connection *base, const struct ba
     enum backend_status status = sqlite_ready_table(connection, from, ret_error);
     if (status != BACKEND_OK)
         return status;
+    if (visitor->place && !visitor->all_keys && !visitor->keys_only)
+        return show_entries(connection, from, now, visitor, ret_error);
     if (visitor->place)
         return show_from(connection, from, visitor->place, visitor, ret_error);
     if (visitor->all_keys)

@@ -180,6 +180,11 @@ static int prepare_reading(struct sqlite_connection *connection, struct sqlite_t
         result = prepare_for(
             connection, "SELECT key FROM \"%w\" WHERE key > ?1 AND length(key) <= ?3 ORDER BY key LIMIT ?2",
             name, &table->page);
+    if (result == SQLITE_OK)
+        result = prepare_for(connection,
+                             "SELECT value, flags, expires_at, version, client_cas, marks, key, rowid "
+                             "FROM \"%w\" WHERE rowid > ?1 ORDER BY rowid",
+                             name, &table->walk);
     return result;
 }
 
@@ -325,11 +330,10 @@ static enum backend_status prepare_tables(struct sqlite_connection *connection,
 /* ---- A table that failed ---- */
 
 static void forget_statements(struct sqlite_table *table) {
-    sqlite3_stmt **const statements[] = {&table->load,           &table->put_block,   &table->put_row,
-                                         &table->touch_block,    &table->touch_row,   &table->delete_row,
-                                         &table->stored_version, &table->pick,        &table->page,
-                                         &table->sweep_look,     &table->sweep_purge, &table->store,
-                                         &table->delete_own};
+    sqlite3_stmt **const statements[] = {
+        &table->load,       &table->put_block,      &table->put_row, &table->touch_block, &table->touch_row,
+        &table->delete_row, &table->stored_version, &table->pick,    &table->page,        &table->walk,
+        &table->sweep_look, &table->sweep_purge,    &table->store,   &table->delete_own};
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++) {
         sqlite3_finalize(*statements[i]);
         *statements[i] = NULL;

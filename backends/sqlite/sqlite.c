@@ -215,6 +215,7 @@ const struct backend_type sqlite_backend = {
     .load = sqlite_load,
     .apply = sqlite_apply,
     .scan = sqlite_scan,
+    .extent = sqlite_extent,
     .maintain = sqlite_maintain,
     .close = sqlite_close,
 };

@@ -3,21 +3,27 @@
  * Preload: at start the newest entries of a namespace are brought into memory in the background, by a thread
  * with its own connection.
  *
- *     SCAN --all names--> FILL --last name, or memory is nearly full--> done
- *       `-- no answer --> pause, again --'
+ *     LOOK --all rows are wanted and have room--> STRAIGHT --last row--> done
+ *       |                                            |
+ *       `--no, or it cannot be known--.   --damage---'
+ *                                     v  v
+ *                                     SCAN --all names--> FILL --last name, or memory is nearly full--> done
  *
- * The scan only names the keys; their entries are then loaded as any miss is, with the stamp taken before. A
- * scan takes seconds, and what it shows may have been changed, written and evicted again before it could be
+ * Wherever the store does not answer: pause, again.
+ *
+ * Where all have room their order does not matter, and the rows are filled as the store shows them (straight.h). Else the
+ * newest come first: the scan only names the keys; their entries are then loaded as any miss is, with the stamp taken before.
+ * A scan takes seconds, and what it shows may have been changed, written and evicted again before it could be
  * filled. What memory knows already (recovered from the journal, or written meanwhile) is left alone.
  *
- * The newest come first, so the filling has to end before anything is evicted for it: that would be the
- * newest.
+ * The filling has to end before anything is evicted for it: that would be the newest.
  *
  * A backend that does not answer is asked again until it does. Who waits for the preload (preload_wait) waits
  * no longer than PRELOAD_PATIENCE_MS without an answer: a server without its backend still takes writes.
  */
 #include "policies/load/preload.h"
 #include "policies/load/coherence.h"
+#include "policies/load/straight.h"
 #include "policies/row.h"
 #include "policies/session.h"
 #include "policies/tell.h"
@@ -53,6 +59,8 @@ struct preload {
     struct space *space;
     const atomic_bool *stop;
     struct session session;
+    bool looked; /* whether the straight way is one */
+    struct straight straight;
     struct names names;
     bool scanned;             /* names is complete */
     size_t step;              /* keys of the next step */
@@ -139,6 +147,13 @@ static void look_at_memory(struct preload *preload) {
 
 /* ---- Steps ---- */
 
+static void tell_begin(struct preload *preload, size_t entries) {
+    preload->silent_since_us = 0;
+    preload->evictions = count_evictions(preload->space);
+    tell_of_space(preload->space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries",
+                  preload->space->options.name, entries);
+}
+
 static enum backend_status scan_names(struct preload *preload) {
     struct space *space = preload->space;
     struct session *session = &preload->session;
@@ -149,28 +164,44 @@ static enum backend_status scan_names(struct preload *preload) {
     if (status != BACKEND_OK)
         return status;
     preload->scanned = true;
-    preload->silent_since_us = 0;
-    preload->evictions = count_evictions(space);
-    tell_of_space(space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries", space->options.name,
-                  preload->names.count);
+    tell_begin(preload, preload->names.count);
     return BACKEND_OK;
 }
 
-static enum backend_status connect_and_scan(struct preload *preload) {
+/* Whether the straight way is one. A store in which that cannot be found out may yet name its keys. */
+static enum backend_status look(struct preload *preload) {
+    enum backend_status status =
+        straight_begin(&preload->straight, &preload->session, preload->space, preload->stop);
+    preload->looked = status == BACKEND_OK || status == BACKEND_PERMANENT;
+    if (straight_has_begun(&preload->straight))
+        tell_begin(preload, preload->straight.rows);
+    return preload->looked ? BACKEND_OK : status;
+}
+
+static enum backend_status connect_and_look(struct preload *preload) {
     enum backend_status status = session_open(&preload->session, 0);
     /* refused: perhaps the writer, which may have to wait too, has made no tables yet */
     if (status == BACKEND_REFUSED)
         return BACKEND_TRANSIENT;
-    return status != BACKEND_OK || preload->scanned ? status : scan_names(preload);
+    if (status == BACKEND_OK && !preload->looked)
+        status = look(preload);
+    if (status == BACKEND_OK && !preload->scanned && !straight_has_begun(&preload->straight))
+        status = scan_names(preload);
+    return status;
 }
 
-static void tell_progress(struct preload *preload) {
-    size_t every = preload->names.count / 10 < TOLD_LEAST ? TOLD_LEAST : preload->names.count / 10;
-    if (preload->done - preload->told < every || preload->at == preload->names.size)
+static bool is_done(const struct preload *preload) {
+    return straight_has_begun(&preload->straight) ? straight_is_done(&preload->straight)
+                                                  : preload->at == preload->names.size;
+}
+
+static void tell_progress(struct preload *preload, size_t done, size_t all) {
+    size_t every = all / 10 < TOLD_LEAST ? TOLD_LEAST : all / 10;
+    if (done - preload->told < every || is_done(preload))
         return;
-    preload->told = preload->done;
+    preload->told = done;
     tell_of_space(preload->space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloading, %zu of %zu entries",
-                  preload->space->options.name, preload->done, preload->names.count);
+                  preload->space->options.name, done, all);
 }
 
 /* Keys that memory does not know, each with the stamp of that look. Of a store that went back (wary.h) those of which it may have
@@ -245,20 +276,36 @@ static enum backend_status fill_step(struct preload *preload) {
     preload->at = at;
     preload->done += passed;
     preload->silent_since_us = 0;
-    tell_progress(preload);
+    tell_progress(preload, preload->done, preload->names.count);
     return BACKEND_OK;
+}
+
+/* Where damage, or a row that cannot be read, is in the way, the others are found by their names. */
+static enum backend_status straight_on(struct preload *preload) {
+    struct straight *straight = &preload->straight;
+    enum backend_status status = straight_step(straight, &preload->session);
+    if (status == BACKEND_OK) {
+        preload->silent_since_us = 0;
+        tell_progress(preload, straight->shown, straight->rows);
+    }
+    if (status != BACKEND_PERMANENT && status != BACKEND_TABLE_FAILED)
+        return status;
+    preload->filled += straight->filled;
+    preload->told = 0;
+    straight_end(straight);
+    return scan_names(preload);
 }
 
 /* Until all is done, memory is nearly full, or the backend does not answer. */
 static enum backend_status advance(struct preload *preload) {
-    enum backend_status status = connect_and_scan(preload);
+    enum backend_status status = connect_and_look(preload);
     if (status == BACKEND_OK) /* the store answers, so what fills memory will soon be believed */
         coherence_await(preload->space->backend->coherence, PRELOAD_PATIENCE_MS, preload->stop);
-    while (status == BACKEND_OK && preload->at < preload->names.size && !atomic_load(preload->stop)) {
+    while (status == BACKEND_OK && !is_done(preload) && !atomic_load(preload->stop)) {
         look_at_memory(preload);
         if (preload->full)
             break;
-        status = fill_step(preload);
+        status = straight_has_begun(&preload->straight) ? straight_on(preload) : fill_step(preload);
     }
     return status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status; /* the connection is closed for either */
 }
@@ -323,8 +370,10 @@ static void preload_space(struct preload *preload) {
         pause_for(preload->stop, pause_us);
         pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
     }
+    preload->filled += preload->straight.filled;
     tell_end(preload, status);
     session_close(&preload->session);
+    straight_end(&preload->straight);
     free(preload->names.bytes);
 }
 

@@ -1116,6 +1116,64 @@ TEST(pages_of_keys_leave_none_out) {
     read_page(store, store->reader, &reader);
 }
 
+static struct backend_extent extent_of(struct store *store, uint64_t room) {
+    struct backend_extent extent;
+    struct backend_error error;
+    if (type(store)->extent(store->reader, store->list[0], room, &extent, &error) != BACKEND_OK)
+        fail_msg("%s", error.message);
+    return extent;
+}
+
+/* All that live, each once and whole, by pages. */
+static size_t read_entries(struct store *store, struct collector *collector, struct backend_place *place) {
+    struct backend_error error;
+    size_t shown = 0;
+    *place = (struct backend_place){.size = 0};
+    for (; !place->end; shown += collector->count) {
+        *collector = (struct collector){.visitor = {collect, .place = place}, .store = store};
+        if (type(store)->scan(store->reader, store->list[0], SIZE_MAX, store->now, &collector->visitor,
+                              &error) != BACKEND_OK)
+            fail_msg("%s", error.message);
+    }
+    return shown;
+}
+
+/* Of a kind that can tell how much there is; for the others there is nothing to be seen. */
+TEST(entries_are_shown_in_no_order_where_their_extent_is_told) {
+    struct store *store = *state;
+    char name[16], value[16];
+    struct collector all;
+    struct backend_place place;
+    for (unsigned i = 1; i <= 40; i++) {
+        sprintf(name, "sess:%u", i);
+        sprintf(value, "value %u", i);
+        struct mutation mutation = put(store, name, value, i);
+        mutation.entry.expires_at = i == 38 ? store->now - 1 : i % 2 ? store->now + 100 : 0;
+        apply(store, mutation);
+    }
+    apply(store, delete (store, "sess:36", 41));
+    struct backend_extent extent = extent_of(store, 0), bound = extent_of(store, UINT64_MAX);
+    assert_int_equal(bound.rows, extent.rows);
+    if (extent.rows == SIZE_MAX)
+        return;
+    assert_in_range(extent.rows, 38, 39);
+    assert_in_range(extent.bytes, 38 * strlen("sess:1value 1"), 39 * strlen("sess:40value 40"));
+    assert_true(bound.bytes >= extent.bytes);
+    assert_int_equal(read_entries(store, &all, &place), 38);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < all.count; i++)
+        sum += all.versions[i];
+    assert_int_equal(sum, 40 * 41 / 2 - 38 - 36);
+    place = (struct backend_place){.size = 0};
+    struct collector some = {.visitor = {collect, .place = &place}, .store = store, .stop_at = 7};
+    struct backend_error error;
+    assert_int_equal(
+        type(store)->scan(store->reader, store->list[0], SIZE_MAX, store->now, &some.visitor, &error),
+        BACKEND_OK);
+    assert_int_equal(some.count, 7);
+    assert_int_equal(place.size, 0);
+}
+
 /* ---- Whose fault ---- */
 
 static enum backend_status try_apply(struct store *store, struct mutation *mutations, size_t count) {
@@ -1311,6 +1369,7 @@ static int run(const struct kind *kind) {
         CASE(a_scan_shows_the_newest_first),
         CASE(a_scan_of_all_keys_leaves_none_out),
         CASE(pages_of_keys_leave_none_out),
+        CASE(entries_are_shown_in_no_order_where_their_extent_is_told),
         CASE(a_table_that_fails_leaves_the_others_alone),
         CASE(a_connection_opened_later_passes_over_a_table_that_fails),
         CASE(a_row_that_cannot_be_read_is_told_from_its_neighbours),

@@ -78,6 +78,23 @@ static inline bool store_visit(struct backend_visitor *self, const struct entry 
     return visitor->left-- > 1;
 }
 
+/* Whole entries by pages, where the kind shows them so. */
+static inline void store_walk(struct store *store, unsigned table) {
+    const struct backend_type *type = store->options.type;
+    struct backend_extent extent = {0};
+    struct backend_place place = {.size = 0};
+    struct store_visitor visitor = {{store_visit, .place = &place}, store, 40};
+    enum backend_status status =
+        type->extent(store->connection, store->list[table], 100, &extent, &store->error);
+    store_check_status(store, status);
+    if (status != BACKEND_OK || extent.rows == SIZE_MAX)
+        return;
+    status =
+        type->scan(store->connection, store->list[table], SIZE_MAX, STORE_NOW, &visitor.base, &store->error);
+    store_check_status(store, status);
+    FUZZ_CHECK(place.size <= BACKEND_PLACE_MAX);
+}
+
 /* how: which of the ways to walk. */
 static inline void store_scan(struct store *store, unsigned table, unsigned how) {
     struct backend_place place = {.size = 0};
@@ -90,6 +107,7 @@ static inline void store_scan(struct store *store, unsigned table, unsigned how)
                                   how & 2 ? 0 : STORE_NOW, &visitor.base, &store->error);
     store_check_status(store, status);
     FUZZ_CHECK(place.size <= BACKEND_PLACE_MAX);
+    store_walk(store, table);
 }
 
 /* A put, a touch and a delete; returns whether all are in the store. */

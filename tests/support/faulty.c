@@ -295,6 +295,13 @@ static enum backend_status faulty_scan(struct backend_connection *base, const st
                   : connection->faulty->inner->scan(connection->inner, table, limit, now, visitor, ret_error);
 }
 
+static enum backend_status faulty_extent(struct backend_connection *base, const struct backend_table *table,
+                                         uint64_t room, struct backend_extent *ret_extent,
+                                         struct backend_error *ret_error) {
+    struct faulty_connection *connection = of(base);
+    return connection->faulty->inner->extent(connection->inner, table, room, ret_extent, ret_error);
+}
+
 static enum backend_status faulty_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,
                                            struct backend_error *ret_error) {
     struct faulty_connection *connection = of(base);
@@ -320,6 +327,7 @@ struct faulty *faulty_create(const struct backend_type *inner) {
     faulty->type.load = faulty_load;
     faulty->type.apply = faulty_apply;
     faulty->type.scan = faulty_scan;
+    faulty->type.extent = faulty_extent;
     faulty->type.maintain = faulty_maintain;
     faulty->type.close = faulty_close;
     faulty->inner = inner;

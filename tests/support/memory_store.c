@@ -22,7 +22,8 @@ struct memory_store {
     struct row *buckets[BUCKETS];
     struct memory_store_counts counts;
     bool forgets_deletes;
-    bool is_faster;   /* than whoever writes */
+    bool is_faster; /* than whoever writes */
+    bool tells_extent;
     uint64_t foreign; /* rows that the test has written */
     char uri[40];
 };
@@ -257,6 +258,26 @@ static enum backend_status scan(struct backend_connection *connection, const str
     return BACKEND_OK;
 }
 
+static enum backend_status extent(struct backend_connection *connection, const struct backend_table *table,
+                                  uint64_t room, struct backend_extent *ret_extent,
+                                  struct backend_error *ret_error) {
+    struct memory_store *store = of(connection)->store;
+    struct backend_extent extent = {0};
+    (void)room, (void)ret_error;
+    pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct row *row = store->buckets[i]; row; row = row->next) {
+            bool counts = !row->deleted && strcmp(row->table, table->name) == 0;
+            extent.rows += counts;
+            extent.bytes += counts ? row->key_size + row->entry.value.size : 0;
+        }
+    if (!store->tells_extent)
+        extent.rows = SIZE_MAX;
+    pthread_mutex_unlock(&store->lock);
+    *ret_extent = extent;
+    return BACKEND_OK;
+}
+
 static enum backend_status maintain(struct backend_connection *connection, uint32_t now, bool *ret_more,
                                     struct backend_error *ret_error) {
     (void)connection, (void)now, (void)ret_error;
@@ -348,6 +369,7 @@ const struct backend_type memory_store_type = {
     .load = load,
     .apply = apply,
     .scan = scan,
+    .extent = extent,
     .maintain = maintain,
     .close = close_store,
 };
@@ -408,6 +430,10 @@ char *memory_store_get(struct memory_store *store, const char *table, const char
         *ret_expires_at = row ? row->entry.expires_at : 0;
     pthread_mutex_unlock(&store->lock);
     return value;
+}
+
+void memory_store_tell_extent(struct memory_store *store) {
+    store->tells_extent = true;
 }
 
 void memory_store_forget_deletes(struct memory_store *store) {

@@ -29,6 +29,8 @@ char *memory_store_get(struct memory_store *store, const char *table, const char
 
 /* From now on a delete leaves no version behind, as in SQLite: an older put of the key would be taken. */
 void memory_store_forget_deletes(struct memory_store *store);
+/* From now on it tells how much it has, and shows entries in no order, by and by. */
+void memory_store_tell_extent(struct memory_store *store);
 /* From now on, or no longer, another node changes each row just before it is written. */
 void memory_store_be_faster(struct memory_store *store, bool faster);
 

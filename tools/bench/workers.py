@@ -4,10 +4,15 @@
 A worker that loses its core while it holds a lock would make all others wait for it, and more of them would serve less. So the
 same load is measured with 1, 2, 4 and 8 workers, in turns, unpinned, the load generator beside them: where there is one for each
 core or more, each may be at most a tenth behind the best of its turn. Locks are met most where all ask for a single key, which is
-in one shard. CPU for each operation grows with the workers all the same: each finds less to do when it wakes up.
+in one shard. CPU for each operation grows with the workers all the same: each finds less to do when it wakes up. That is shown by
+counts, which other work on the machine does not spoil as it does rates: operations of a turn, and how often the workers' threads gave
+up their core because there was nothing to do (rests) or lost it to another thread (losses).
 """
 
+import collections
+import glob
 import os
+import re
 import statistics
 
 import figures
@@ -22,17 +27,36 @@ CONNECTIONS = 32
 LOADS = {"mixed, no pipeline": (KEYS, "1:10", 1), "mixed, pipeline 16": (KEYS, "1:10", 16), "one key, pipeline 16": (1, "1:1", 16)}
 
 
+Sample = collections.namedtuple("Sample", "rate cpu_us a_turn rests losses")  # of an operation; losses and rests: of a thousand
+
+
+def switches(server):
+    """How often the workers' threads have given up their core, and lost it."""
+    found = collections.Counter()
+    for task in glob.glob(f"/proc/{server.pid}/task/*"):
+        with open(f"{task}/status", encoding="ascii") as status:
+            text = status.read()
+        if re.search(r"^Name:\s+worker", text):
+            found.update({kind: int(count) for kind, count in re.findall(r"^(voluntary|nonvoluntary)_ctxt_switches:\s+(\d+)", text, re.MULTILINE)})
+    return found
+
+
+def turns_of(server):
+    return int(server.client().stats("forebay")["turns"])
+
+
 def sample(server, given, load):
-    """Operations a second, and microseconds of CPU for each."""
     keys, ratio, depth = load
-    done, used = operations(server), cpu_seconds(server)
+    done, used, turns, before = operations(server), cpu_seconds(server), turns_of(server), switches(server)
     found = memtier(server, "-t", 2, "-c", CONNECTIONS // 2, "-d", 100, f"--key-maximum={keys}", f"--ratio={ratio}", "--key-pattern=R:R",
                     "--test-time", given.seconds, "--pipeline", depth, core=None)
-    return rate(found, given.seconds), (cpu_seconds(server) - used) / (operations(server) - done) * 1e6
+    after, turns, used, done = switches(server), turns_of(server) - turns, cpu_seconds(server) - used, operations(server) - done
+    rests, losses = ((after[kind] - before[kind]) / done * 1000 for kind in ("voluntary", "nonvoluntary"))
+    return Sample(rate(found, given.seconds), used / done * 1e6, done / turns, rests, losses)
 
 
 def in_turns(several, given, load):
-    """[[(rate, CPU) of each server] of each turn]"""
+    """[[the Sample of each server] of each turn]"""
     turns = []
     for number in range(given.rounds):
         found = {which: sample(several[which], given, load) for which in figures.order(len(several), number)}
@@ -42,12 +66,12 @@ def in_turns(several, given, load):
 
 def tell(report, name, turns):
     for which, count in enumerate(COUNTS):
-        rates = [turn[which][0] for turn in turns]
-        of_best = [turn[which][0] / max(rate_of_one for rate_of_one, _ in turn) for turn in turns]
-        cpu_us = statistics.median(turn[which][1] for turn in turns)
+        of_best = [turn[which].rate / max(one.rate for one in turn) for turn in turns]
+        middle = Sample(*(statistics.median(turn[which][field] for turn in turns) for field in range(len(Sample._fields))))
         report.figure(f"throughput / the best, {count} workers, {name}", statistics.median(of_best),
                       LEAST if count >= os.cpu_count() else None, at_most=False,
-                      detail=f"{statistics.median(rates):.0f} a second, {cpu_us:.3f} us CPU each; {min(of_best):.3g} to {max(of_best):.3g}")
+                      detail=f"{middle.rate:.0f} a second, {middle.cpu_us:.3f} us CPU each; {min(of_best):.3g} to {max(of_best):.3g}; "
+                             f"{middle.a_turn:.1f} a turn, of 1000 {middle.rests:.1f} rests, {middle.losses:.1f} losses")
 
 
 def workers(given, report):

@@ -270,6 +270,29 @@ TEST(a_hit_is_remembered_until_the_next_store) {
     assert_false(cursor.view.fetched);
 }
 
+/* Whoever fills with stamps from before does not know whether a key was known then: what was written meanwhile counts as
+ * changed, as it may have been evicted since. */
+TEST(stamps_of_all_keys_are_those_of_each) {
+    struct fixture *fixture = *state;
+    struct cache_stamps *stamps = cache_stamps_create(fixture->cache);
+    struct catcher catcher;
+    assert_non_null(stamps);
+    const struct cache_write brief = {
+        .value = SLICE("newer"), .dirty = true, .expires_at = fixture->now.seconds + 1};
+    uint64_t version = store(fixture, "k", &brief).view.version;
+    cache_stamps_take(stamps);
+    uint64_t other = cache_stamps_of(stamps, cache_hash(fixture->cache, SLICE("other")));
+    uint64_t stamp = cache_stamps_of(stamps, cache_hash(fixture->cache, SLICE("k")));
+    cache_stamps_destroy(stamps);
+    assert_int_equal(look(fixture, "other").stamp, other);
+    assert_int_equal(fill(fixture, "other", "loaded", 1, other), CACHE_OK);
+    assert_int_equal(collect(fixture, "k", &catcher), 1);
+    fixture->now.seconds += 2;
+    assert_true(settle(fixture, "k", version));
+    assert_int_equal(look(fixture, "k").presence, CACHE_UNKNOWN);
+    assert_int_equal(fill(fixture, "k", "old", 1, stamp), CACHE_CHANGED);
+}
+
 TEST(a_dirty_entry_is_collected_and_settled) {
     struct fixture *fixture = *state;
     struct catcher catcher;
@@ -1072,6 +1095,7 @@ int main(void) {
         CASE(a_large_value_outlives_its_entry_while_it_is_held),
         CASE(what_has_expired_is_gone_but_still_collected_when_dirty),
         CASE(a_hit_is_remembered_until_the_next_store),
+        CASE(stamps_of_all_keys_are_those_of_each),
         CASE(a_dirty_entry_is_collected_and_settled),
         CASE(an_unsettled_entry_is_dirty_again),
         CASE(a_tombstone_stays_until_it_is_settled),

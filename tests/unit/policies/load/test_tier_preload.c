@@ -131,6 +131,66 @@ RIG_TEST(it_ends_before_it_evicts, write_behind) {
     assert_in_range(stats.entries, 800, 1600); /* most of 16 MB */
 }
 
+/* ---- In one pass, where all have room ---- */
+
+RIG_TEST(what_has_room_is_filled_as_it_is_shown, write_behind) {
+    preload_rows(rig, ROWS);
+    memory_store_tell_extent(rig->store);
+    rig_start(rig);
+    eventually(tier_is_ready(rig->tier));
+    assert_true(rig_said(rig, "preloaded 500 entries"));
+    assert_int_equal(faulty_calls(rig->faulty, FAULTY_LOAD), 0);
+    assert_in_memory(rig, ROWS);
+}
+
+RIG_TEST(the_pass_leaves_alone_what_changes_meanwhile, write_behind) {
+    preload_rows(rig, ROWS);
+    memory_store_tell_extent(rig->store);
+    faulty_hold(rig->faulty, FAULTY_SCAN, true);
+    rig_start(rig);
+    faulty_wait_held(rig->faulty, FAULTY_SCAN);
+    rig_expect(rig, "delete key131", "DELETED");
+    rig_do(rig, "sync"); /* memory knows nothing of it any more, */
+    memory_store_put(rig->store, "test", "key131", "value131", 1131); /* and this is what was read before */
+    for (unsigned i = 0; i < ROWS; i += 2)
+        rig_store(rig, "set key%u newer", i);
+    faulty_hold(rig->faulty, FAULTY_SCAN, false);
+    eventually(tier_is_ready(rig->tier));
+    size_t asked = memory_store_counts(rig->store).keys;
+    rig_expect(rig, "get key131", "value131");
+    assert_int_equal(memory_store_counts(rig->store).keys, asked + 1);
+    for (unsigned i = 0; i < ROWS; i += 2) {
+        char command[48];
+        snprintf(command, sizeof command, "get key%u", i);
+        rig_expect(rig, command, "newer");
+    }
+}
+
+RIG_TEST(a_failure_on_the_pass_is_made_good, write_behind) {
+    static const enum backend_status statuses[] = {BACKEND_TRANSIENT, BACKEND_REPLACED, BACKEND_PERMANENT};
+    for (unsigned i = 0; i < 3; i++) {
+        rig_renew(rig, &policy_write_behind);
+        preload_rows(rig, ROWS);
+        memory_store_tell_extent(rig->store);
+        faulty_fail_call(rig->faulty, FAULTY_SCAN, 3, statuses[i]);
+        rig_start(rig);
+        eventually(tier_is_ready(rig->tier));
+        assert_true(rig_said(rig, "preloaded 500 entries"));
+        assert_true((faulty_calls(rig->faulty, FAULTY_LOAD) > 0) == (statuses[i] == BACKEND_PERMANENT));
+        assert_in_memory(rig, ROWS);
+    }
+}
+
+RIG_TEST(the_newest_come_first_where_not_all_are_wanted, write_behind) {
+    preload_rows(rig, ROWS);
+    memory_store_tell_extent(rig->store);
+    rig->spaces[0].preload = ROWS - 1;
+    rig_start(rig);
+    eventually(tier_is_ready(rig->tier));
+    assert_true(rig_said(rig, "preloaded 499 entries"));
+    assert_true(faulty_calls(rig->faulty, FAULTY_LOAD) > 0);
+}
+
 RIG_TEST(an_unknown_scheme_is_told_without_the_password, write_behind) {
     preload_rows(rig, 0);
     struct tier_backend_options working = rig->backend;
@@ -195,6 +255,10 @@ int main(void) {
         RIG_CASE(it_can_be_stopped_while_it_waits),
         RIG_CASE(a_single_reader_goes_on_reading),
         RIG_CASE(it_ends_before_it_evicts),
+        RIG_CASE(what_has_room_is_filled_as_it_is_shown),
+        RIG_CASE(the_pass_leaves_alone_what_changes_meanwhile),
+        RIG_CASE(a_failure_on_the_pass_is_made_good),
+        RIG_CASE(the_newest_come_first_where_not_all_are_wanted),
         RIG_CASE(an_unknown_scheme_is_told_without_the_password),
         RIG_CASE(a_written_batch_ends_the_readers_pause),
     };

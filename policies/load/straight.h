@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A whole namespace is filled as its rows lie in the store, in one pass and without looking up any: for a preload that wants
+ * all of them, where all of them have room, so that it does not matter which come first.
+ *
+ *     for each page    the stamps of all keys are taken, then rows are read and filled one by one
+ *
+ * What changes in memory after its stamp was taken is not overwritten (cache_fill). One thread.
+ */
+#ifndef FOREBAY_POLICIES_LOAD_STRAIGHT_H
+#define FOREBAY_POLICIES_LOAD_STRAIGHT_H
+
+#include "policies/session.h"
+
+/* All zero: not begun. */
+struct straight {
+    struct backend_visitor visitor;
+    struct backend_place place;
+    struct space *space;
+    const atomic_bool *stop;
+    struct cache_stamps *stamps; /* NULL: not begun */
+    struct cache_time now;       /* of the page */
+    unsigned losses;             /* of the store, when the page began */
+    bool distrusted;             /* it has lost something since */
+    size_t rows;                 /* how many there are, about */
+    size_t shown, filled;        /* of them; entries that are in memory because of it */
+};
+
+/* Begins it over the open connection, where all rows are wanted and have room as far as the store can tell beforehand. */
+enum backend_status straight_begin(struct straight *straight, struct session *session, struct space *space,
+                                   const atomic_bool *stop);
+
+static inline bool straight_has_begun(const struct straight *straight) {
+    return straight->stamps != NULL;
+}
+
+static inline bool straight_is_done(const struct straight *straight) {
+    return straight->place.end;
+}
+
+/* Fills the next page. After a failure it can be called again, also over another connection. */
+enum backend_status straight_step(struct straight *straight, struct session *session);
+
+/* It is not begun any more, and all zero. */
+void straight_end(struct straight *straight);
+
+#endif
