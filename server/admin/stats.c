@@ -184,6 +184,7 @@ static void add_own(struct report *report, const struct worker_stats *workers,
                 {"turn_p99_us", histogram_rank_us(&workers->turn_times, 9900)},
                 {"turn_p9999_us", histogram_rank_us(&workers->turn_times, 9999)},
                 {"turn_max_us", histogram_rank_us(&workers->turn_times, 10000)},
+                {"unsent_bytes", workers->unsent_bytes}, {"slow_readers", workers->slow_readers},
                 {"aside_bytes", workers->aside_bytes}, {"aside_strains", workers->aside_strains});
 }
 

@@ -396,7 +396,8 @@ static enum parse_status end_open_run(struct parse_call *call, const char *next)
  * something that is no blank stands there. */
 static enum parse_status take_open_key(struct parse_call *call, const char *key, const char *end,
                                        const char *stop, const char *behind) {
-    if (end == key || end - key > ENTRY_KEY_MAX || behind - stop > PARSER_LINE_MAX)
+    bool is_judged = call->parser->run.left > 0;
+    if (end == key || end - key > ENTRY_KEY_MAX || (behind - stop > PARSER_LINE_MAX && !is_judged))
         return refuse_rest(call, BAD_FORMAT);
     if (behind == call->end || (*behind == '\r' && behind + 1 == call->end))
         return await_rest(call);

@@ -41,7 +41,7 @@ struct parser_run {
     bool ret_cas;
     bool is_open; /* its keys are judged as they come; else all were good before the first was handed out */
     int64_t exptime;
-    size_t left; /* bytes of the line still to come, its end included; not of an open one */
+    size_t left; /* bytes of the line still to come, its end included; 0: it was open from its beginning */
 };
 
 struct parser {
@@ -77,6 +77,12 @@ void parser_init(struct parser *parser, size_t item_max);
 enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
                         char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request, size_t *ret_consumed,
                         size_t *ret_wanted);
+
+/* The line that is being handed out is as an open one from now on: its next call may begin at any of its keys that was handed out
+ * or is the next. They stay judged. */
+static inline void parser_open_run(struct parser *parser) {
+    parser->run.is_open = true;
+}
 
 /* ---- For the parsers of both protocols ---- */
 

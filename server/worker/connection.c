@@ -262,16 +262,24 @@ static void uncount_answer(struct connection *connection, size_t size) {
     connection->counted_answer -= size;
 }
 
+/* The first of what is pending has gone, or will not. */
+static void drop_first(struct connection *connection) {
+    struct pending *first = connection->pending;
+    count_add(&connection->worker->unsent_bytes, -(uint64_t)(first->size - first->sent));
+    connection->pending = first->next;
+    if (first->large)
+        cache_large_drop(first->large);
+    free(first);
+    if (connection->pending)
+        return;
+    connection->pending_tail = &connection->pending;
+    count_add(&connection->worker->slow_readers, -(uint64_t)1);
+}
+
 void connection_drop_pending(struct connection *connection) {
     uncount_answer(connection, connection->counted_answer);
-    while (connection->pending) {
-        struct pending *first = connection->pending;
-        connection->pending = first->next;
-        if (first->large)
-            cache_large_drop(first->large);
-        free(first);
-    }
-    connection->pending_tail = &connection->pending;
+    while (connection->pending)
+        drop_first(connection);
 }
 
 /* What is queued of it may still be waiting to be sent. It is not served again, whatever is told of it now. */
@@ -418,7 +426,9 @@ bool connection_read(struct connection *connection) {
 }
 
 bool connection_could_read_ahead(const struct connection *connection) {
-    return connection->parser.in_run && !connection->ahead_is_full && !(connection->stops & ~STOP_DEFERRED);
+    bool is_open =
+        connection->parser.in_run && connection->parser.run.left == 0; /* of another, all has come */
+    return is_open && !connection->ahead_is_full && !(connection->stops & ~STOP_DEFERRED);
 }
 
 bool connection_reads_ahead(const struct connection *connection) {
@@ -478,6 +488,9 @@ static void keep_piece(struct connection *connection, const char *data, size_t s
     if (!large)
         memcpy(pending->bytes, data, size);
     pending->data = large ? data : pending->bytes;
+    if (!connection->pending)
+        count(&connection->worker->slow_readers);
+    count_add(&connection->worker->unsent_bytes, size);
     *connection->pending_tail = pending;
     connection->pending_tail = &pending->next;
 }
@@ -572,17 +585,14 @@ bool connection_send_pending(struct connection *connection) {
         }
         note_sent(connection, (size_t)sent);
         first->sent += (size_t)sent;
+        count_add(&connection->worker->unsent_bytes, -(uint64_t)sent);
         if (first->sent < first->size) {
             connection_set_sends(connection, true);
             connection->writable = sent > 0; /* once it takes nothing, an edge tells when it does */
             return false;
         }
-        connection->pending = first->next;
-        if (first->large)
-            cache_large_drop(first->large);
-        free(first);
+        drop_first(connection);
     }
-    connection->pending_tail = &connection->pending;
     uncount_answer(connection, connection->counted_answer);
     connection_set_sends(connection, false);
     return true;

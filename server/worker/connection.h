@@ -54,6 +54,7 @@ enum {
     STOP_PARKED = 2,       /* its ticket is with the tier */
     STOP_DEFERRED = 4,     /* the rest of its requests waits until its replies could be sent */
     STOP_AWAITS_CHECK = 8, /* its credential waits to be checked */
+    STOP_SHARE = 16,       /* it has had its share of this turn (share.h) */
 };
 
 struct connection {
@@ -80,7 +81,7 @@ struct connection {
     size_t line_key;  /* number of the key last parsed in the line at line_start */
     const char *line_start;
     bool run_failed; /* a key of the line at hand, which gets no more answers; of packets: untold.h */
-    bool in_ready;   /* is on worker->ready */
+    bool in_ready;   /* is on worker->ready or worker->behind */
     bool readable;   /* the socket may hold bytes: edges are reported once, so this remembers them */
     bool hung_up;    /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
     bool writable;   /* of a connection that sends: the socket may take bytes */
@@ -88,6 +89,7 @@ struct connection {
     bool held;       /* its replies wait for the journal */
     bool ahead_is_full; /* nothing more of an open line is read before replies are sent */
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
+    bool behind;   /* these are more than its share of the last turn: share.h */
     uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     uint8_t protocol;   /* enum connection_protocol */
     uint8_t untold;     /* run_failed, of packets: the enum binary_status that is still to be told */
@@ -113,7 +115,7 @@ struct connection {
  * place to watch it: the socket is then still the caller's. */
 struct connection *connection_open(struct worker *worker, int fd, enum address_tls tls);
 
-/* Frees the connection; it must be neither parked nor on worker->ready. */
+/* Frees the connection; it must be neither parked nor on worker->ready or worker->behind. */
 void connection_close(struct connection *connection);
 
 /* Puts it on worker->ready, to be served in the next turn. */

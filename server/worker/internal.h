@@ -3,7 +3,7 @@
  * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn), protocol.c (which protocol
  * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
  * tls.c (what encrypted connections do beside), held.c (replies that wait for the journal), reply_limit.c (how many may
- * wait), login.c and sasl.c (who a client is),
+ * wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who a client is),
  * connection.c (its bytes in and out), io_epoll.c and io_ring.c (how the kernel
  * is asked for them), ring_buffers.c (what io_uring brought), output.c (a turn's replies), worker_stats.c (what is told of it).
  */
@@ -69,7 +69,8 @@ struct worker {
     uint64_t wall_second; /* of now */
     uint32_t second;      /* monotonic */
     struct connection *ready, **ready_tail;
-    char *input; /* TURN_INPUT bytes */
+    struct connection *behind, **behind_tail; /* by next_ready, too: share.h */
+    char *input;                              /* TURN_INPUT bytes */
     size_t input_used;
     struct output output;
     /* Where the replies of the get line at hand begin, and how many came before; under a limit alone. Its connection,
@@ -115,7 +116,8 @@ struct worker {
     counter replies_refused;  /* for want of room: response_obj_oom */
     counter requests_starved; /* found no room to wait in: read_buf_oom */
     counter idle_kicks, auth_commands, auth_errors;
-    counter aside_bytes; /* now: ring_buffers.h */
+    counter aside_bytes;                /* now: ring_buffers.h */
+    counter unsent_bytes, slow_readers; /* now: replies that are kept, and connections that have some */
     counter aside_strains;
     counter tls_handshakes;       /* that were done */
     counter tls_resumed;          /* of these, those that went on with an earlier session */

@@ -3,6 +3,7 @@
 #include "cache/cache.h"
 #include "server/worker/connection.h"
 #include "server/worker/io.h"
+#include "server/worker/share.h"
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -23,6 +24,7 @@ bool output_init(struct output *output) {
     output->pieces = malloc(PIECES_FIRST * sizeof *output->pieces);
     output->capacity = OUTPUT_FIRST;
     output->piece_capacity = PIECES_FIRST;
+    output->mark = SHARE_OUTPUT;
     return output->data && output->pieces;
 }
 
@@ -84,6 +86,7 @@ bool output_large(struct output *output, struct connection *connection, const st
     piece->large = view->large;
     piece->data = view->value.data;
     piece->size = view->value.size;
+    output->mark -= piece->size < output->mark ? piece->size : output->mark;
     return true;
 }
 
@@ -158,6 +161,7 @@ void output_hand_over(struct output *output, const struct io_type *type) {
 
 void output_clear(struct output *output) {
     output->size = output->piece_count = 0;
+    output->mark = SHARE_OUTPUT;
     if (output->capacity > OUTPUT_KEEP) {
         char *data = realloc(output->data, OUTPUT_FIRST);
         if (data) {

@@ -16,7 +16,8 @@
  * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
  * then. A line of any length ("open", server/protocol/parser.h) goes on with the key that parked, as what was
  * before it is not kept. The same keeping serves a connection whose replies are held, and a client that does not read its
- * replies (deferred): the requests wait until the replies are sent.
+ * replies (deferred): the requests wait until the replies are sent. So do those of a client that has had its share of
+ * the turn (share.h): they wait until others were served.
  *
  * Invariant: slices of the batch point into the worker's input or into a connection's own buffer; neither
  * moves before the batch was executed.
@@ -32,6 +33,7 @@
 #include "server/worker/login.h"
 #include "server/worker/protocol.h"
 #include "server/worker/reply_limit.h"
+#include "server/worker/share.h"
 #include "server/worker/talk.h"
 #include "server/worker/untold.h"
 #include <assert.h>
@@ -52,15 +54,37 @@ static bool goes_on(const struct connection *connection) {
 
 /* ---- Execute ---- */
 
+/* Whether parser.run is still that of the key's line, so that this can go on with the key. Else it is parsed again from its
+ * beginning, as its other keys of the batch are. */
+static bool is_kept_by_key(const struct connection *connection, const struct slot *slot) {
+    return slot->line_key == LINE_KEY_OPEN ||
+           (slot->line_key > 0 && connection->parser.in_run && slot->start == connection->line_start);
+}
+
 bool turn_hold_from(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
     struct connection *connection = slot->connection;
-    bool is_open = slot->line_key == LINE_KEY_OPEN; /* parser.run is still that of its line */
-    connection->skip_keys = is_open ? 0 : slot->line_key;
+    bool by_key = is_kept_by_key(connection, slot);
+    connection->skip_keys = by_key ? 0 : slot->line_key;
     connection->wanted = 0;
-    connection->parser.in_run = is_open;
     connection->parser.swallow = 0;
-    return connection_keep(connection, slot->start);
+    connection->parser.in_run = by_key;
+    if (by_key)
+        parser_open_run(&connection->parser);
+    bool is_behind_first = by_key && slot->line_key != LINE_KEY_OPEN;
+    return connection_keep(connection, is_behind_first ? slot->request.key.data : slot->start);
+}
+
+/* This request and all that follow are executed when its replies have gone, or it has a share again. */
+static __attribute__((noinline)) void defer(struct worker *worker, size_t i) {
+    struct connection *connection = worker->slots[i].connection;
+    if (connection->stops == STOP_SHARE) {
+        connection->behind = true;
+        count(&worker->yields);
+    }
+    connection->stops |= STOP_DEFERRED;
+    connection->resumed = true;
+    turn_hold_from(worker, i);
 }
 
 /* Not on the path of a key that is answered at once: noinline keeps that short, here and below. */
@@ -255,23 +279,32 @@ static void prefetch_edges(struct worker *worker) {
         cache_prefetch_value(worker->slots[i].near);
 }
 
+/* Much has been said in this turn, the last of it to this connection. */
+static __attribute__((noinline)) void weigh_output(struct worker *worker, struct connection *connection) {
+    if (share_is_used(&worker->output, connection))
+        connection->stops |= STOP_SHARE;
+    if (worker->output.size > TURN_OUTPUT)
+        send_output(worker);
+}
+
 static void execute_batch(struct worker *worker) {
     prefetch_edges(worker);
     for (size_t i = 0; i < worker->slot_count; i++) {
         struct connection *connection = worker->slots[i].connection;
         if (i + TURN_AHEAD_VALUE < worker->slot_count)
             cache_prefetch_value(worker->slots[i + TURN_AHEAD_VALUE].near);
-        if (!goes_on(connection))
+        if (!goes_on(connection)) {
+            if (connection->stops == STOP_SHARE)
+                defer(worker, i);
             continue;
+        }
         if (connection->pending || waits_for_disk(connection)) {
-            connection->stops |= STOP_DEFERRED;
-            connection->resumed = true;
-            turn_hold_from(worker, i);
+            defer(worker, i);
             continue;
         }
         execute_slot(worker, i);
-        if (worker->output.size > TURN_OUTPUT)
-            send_output(worker);
+        if (__builtin_expect(worker->output.size > worker->output.mark, false))
+            weigh_output(worker, connection);
     }
     count_add(&worker->requests, worker->slot_count);
     worker->slot_count = 0;
@@ -346,20 +379,21 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     return true;
 }
 
-/* Up to the end of what was read, or, where -R was given, until the connection had its requests of this turn:
- * the rest waits in its own buffer until the others have been served. True: there is such a rest. */
+/* Up to the end of what was read, or until the connection had its keys of this turn (with -R: its requests, lines of any
+ * length). True: there is a rest, which waits in its own buffer until the others have been served. Keys that were answered
+ * before are not left in the middle, as an open line does not skip them. */
 static bool parse_requests(struct worker *worker, struct connection *connection) {
     const struct settings *settings = worker->server->settings;
-    uint64_t requests = 0, limit = settings->limits_requests ? settings->requests_per_event : UINT64_MAX;
+    bool counts_keys = !settings->limits_requests;
+    uint64_t served = 0, limit = counts_keys ? SHARE_KEYS : settings->requests_per_event;
     while (goes_on(connection) && connection->region_at < connection->region_size) {
-        bool continues = connection->parser.in_run;
-        if (!continues && requests == limit)
+        if (served >= limit && connection->skip_keys == 0)
             return true;
         if (!parse_one(worker, connection))
             break;
-        requests += !continues;
+        served += counts_keys || !connection->parser.in_run;
     }
-    return false;
+    return connection->stops == STOP_SHARE && connection->region_at < connection->region_size;
 }
 
 static void parse_region(struct worker *worker, struct connection *connection) {
@@ -374,11 +408,15 @@ static void parse_region(struct worker *worker, struct connection *connection) {
         connection_note_active(connection);
     if (connection->region_is_own)
         execute_batch(worker); /* keeping may free the bytes that the batch points into */
-    if (!goes_on(connection) || !connection_keep(connection, connection->region + connection->region_at))
+    if ((connection->stops & ~STOP_SHARE) ||
+        !connection_keep(connection, connection->region + connection->region_at))
         return;
-    connection->resumed = yields;
-    if (yields)
-        count(&worker->yields);
+    connection->resumed = connection->behind = yields;
+    if (!yields)
+        return;
+    count(&worker->yields);
+    if (connection->parser.in_run)
+        parser_open_run(&connection->parser);
 }
 
 /* Whether its replies have gone, so that it may go on. */
@@ -408,7 +446,7 @@ static bool reads_on(struct worker *worker, const struct connection *connection,
 static void serve(struct worker *worker, struct connection *connection) {
     if (!sends_all(connection))
         return;
-    connection->ahead_is_full = false;
+    connection->ahead_is_full = connection->behind = false;
     if (connection_is_parked(connection)) /* it sends while it waits: look again when its ticket is back */
         return;
     if (connection_state(connection) != CONNECTION_OPEN)
@@ -460,6 +498,11 @@ static bool has_unsent(const struct connection *connection) {
     return connection->pending && !connection->sends;
 }
 
+/* What is there of it to be served waits behind others: a turn has taken of it what it takes of one. */
+static bool has_more_than_its_share(const struct connection *connection, bool is_due) {
+    return has_rest(connection) ? connection->behind : is_due && !connection->sends;
+}
+
 static bool is_over(const struct connection *connection) {
     enum connection_state state = connection_state(connection);
     if (connection_is_parked(connection) || connection->held)
@@ -470,12 +513,15 @@ static bool is_over(const struct connection *connection) {
 
 static void settle(struct connection *connection) {
     const struct io_type *io_type = connection->worker->io_type;
+    connection->stops &= (uint8_t)~STOP_SHARE;
     if (io_type->settle)
         io_type->settle(connection);
     if (connection_is_parked(connection) || connection->held || connection->awaits_check)
         return;
-    if (has_rest(connection) || has_unsent(connection) ||
-        (connection_is_due(connection) && !connection->worker->stopping))
+    bool is_due = connection_is_due(connection) && !connection->worker->stopping;
+    if (has_more_than_its_share(connection, is_due))
+        share_let_wait(connection);
+    else if (has_rest(connection) || has_unsent(connection) || is_due)
         connection_set_ready(connection);
 }
 
@@ -509,6 +555,7 @@ void turn_run(struct worker *worker) {
     collect_tickets(worker);
     if (worker->held)
         held_collect(worker);
+    share_admit(worker);
     struct connection *first = worker->ready;
     /* Some wait for a turn that is written to the journal, or the journal does: nobody else may come and make one, where
      * what sends requests here has seen that changes are refused. */

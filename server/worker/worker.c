@@ -65,7 +65,7 @@ static void try_to_finish(struct worker *worker) {
         worker->io_type->flush(worker->io);
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
     if (waited > STOP_SECONDS || (worker->parked == 0 && !worker->held && !worker->undated &&
-                                  !worker->ready && sent && !has_newcomers(worker)))
+                                  !worker->ready && !worker->behind && sent && !has_newcomers(worker)))
         worker->finished = true;
 }
 
@@ -165,7 +165,8 @@ static bool read_clocks(struct worker *worker) {
 
 /* Waits until there is something to do, and puts the connections concerned on worker->ready. */
 static void gather(struct worker *worker) {
-    bool woken = worker->io_type->wait(worker->io, worker->ready ? 0 : rest_of_second(&worker->now));
+    bool waits = !worker->ready && !worker->behind;
+    bool woken = worker->io_type->wait(worker->io, waits ? rest_of_second(&worker->now) : 0);
     bool is_new_second = read_clocks(worker);
     if (woken)
         on_wake(worker);
@@ -249,6 +250,7 @@ struct worker *worker_create(struct server *server, const struct io_type *io_typ
     worker->tier = tier_get_worker(server->tier, index);
     worker->cache = tier_cache(server->tier);
     worker->ready_tail = &worker->ready;
+    worker->behind_tail = &worker->behind;
     worker->held_tail = &worker->held;
     worker->io_type = io_type;
     worker->wake = -1;

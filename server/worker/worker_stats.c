@@ -16,6 +16,8 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     sum->idle_kicks += counted(&worker->idle_kicks);
     sum->auth_commands += counted(&worker->auth_commands);
     sum->auth_errors += counted(&worker->auth_errors);
+    sum->unsent_bytes += counted(&worker->unsent_bytes);
+    sum->slow_readers += counted(&worker->slow_readers);
     sum->aside_bytes += counted(&worker->aside_bytes);
     sum->aside_strains += counted(&worker->aside_strains);
     sum->tls_handshakes += counted(&worker->tls_handshakes);

@@ -2,6 +2,7 @@
 """The binary protocol where a turn is more than a question and its answer: pipelines that wait for a store in their middle, held
 replies, limits, outages, clients that are slow or vanish. What holds for text has to hold here."""
 
+import contextlib
 import select
 
 import pytest
@@ -233,10 +234,11 @@ def test_what_was_done_is_told_however_little_room_others_leave(serve):
     """A change that comes back to a turn whose replies have their limit is not refused: it would be the next request's answer."""
     spaces = namespace("through", "wt:", "write-through"), namespace("plain", "plain:", "cache-aside")
     server = serve(Config(*spaces, threads=1), options=["-o", "read_buf_mem_limit=1"])
-    with server.client() as text, server.binary_client() as client, server.client() as crowd:
+    with server.client() as text, server.binary_client() as client, contextlib.ExitStack() as asking:
+        crowds = [asking.enter_context(server.client()) for _ in range(4)]  # each has a share of a turn
         text.set_many([("wt:k", b"another's"), ("plain:k", b"mine")])
 
-        def ask_much(end):
+        def ask_much(end, crowd):
             while not end.is_set():
                 crowd.send(b"get absent\r\n" * 10000 + b"mn\r\n")
                 while crowd.line() != b"MN":
@@ -246,7 +248,9 @@ def test_what_was_done_is_told_however_little_room_others_leave(serve):
             text.send(b"gat 0 wt:k\r\n")
             client.send(packet("gat", "wt:k"))
             eventually(lambda: int(server.client().stats("forebay")["parked"]) >= 3)
-            with Background(ask_much):
+            with contextlib.ExitStack() as background:
+                for crowd in crowds:
+                    background.enter_context(Background(ask_much, crowd))
                 eventually(lambda: int(server.client().stats()["response_obj_oom"]) > 1000)
                 lock.rollback()
                 assert [value for _, _, value, _ in text.values()] == [b"another's"]

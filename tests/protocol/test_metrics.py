@@ -284,6 +284,7 @@ TOLD_AS = {
         "loads": "forebay_loads_total", "load_errors": "forebay_load_errors_total", "parked": "forebay_requests_parked_total",
         "closed_reads": "forebay_closed_reads_total", "turns": "forebay_turn_seconds", "requests": "forebay_operations_total",
         "turn_p99_us": DERIVED, "turn_p9999_us": DERIVED, "turn_max_us": DERIVED,
+        "unsent_bytes": "forebay_unsent_bytes", "slow_readers": "forebay_slow_readers",
         "aside_bytes": "forebay_aside_bytes", "aside_strains": "forebay_aside_strains_total",
         "io": TEXT, "reloads": "forebay_reloads_total", "reload_failures": "forebay_reload_failures_total",
         "last_reload_time": "forebay_last_reload_time_seconds", "handover": "forebay_handover",

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/worker/share.h"
+#include "server/worker/connection.h"
+#include "server/worker/internal.h"
+
+/* Bytes that the last pieces, those of this connection, hold. */
+static size_t size_of_last(const struct output *output, const struct connection *connection) {
+    size_t size = 0;
+    for (size_t i = output->piece_count; i > 0 && output->pieces[i - 1].connection == connection; i--) {
+        const struct piece *piece = &output->pieces[i - 1];
+        bool grows =
+            output->owner && i == output->piece_count; /* its size is not known before it is closed */
+        size += grows ? output->size - piece->offset : piece->size;
+    }
+    return size;
+}
+
+bool share_is_used(struct output *output, const struct connection *connection) {
+    size_t size = size_of_last(output, connection);
+    bool is_used = size >= SHARE_OUTPUT;
+    output->mark = output->size + (is_used ? SHARE_OUTPUT : SHARE_OUTPUT - size);
+    return is_used;
+}
+
+void share_let_wait(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    if (connection->in_ready)
+        return;
+    connection->in_ready = true;
+    connection->next_ready = NULL;
+    *worker->behind_tail = connection;
+    worker->behind_tail = &connection->next_ready;
+}
+
+void share_admit(struct worker *worker) {
+    for (int i = 0; i < SHARE_BEHIND && worker->behind; i++) {
+        struct connection *first = worker->behind;
+        worker->behind = first->next_ready;
+        first->in_ready = false;
+        connection_set_ready(first);
+    }
+    if (!worker->behind)
+        worker->behind_tail = &worker->behind;
+}

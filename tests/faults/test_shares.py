@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+"""What one connection can take of a worker's turns and of the memory for replies: others are served in between, and who does not
+read holds little. Told by what is answered before what, and by counters: never by a time."""
+
+import contextlib
+import glob
+import socket
+import threading
+
+import pytest
+from forebay import GIVES_BACK, Background, Client, Config, eventually, namespace
+
+MIB = 1 << 20
+WAYS = ["epoll", "auto"]
+SHARE, KEYS = 96 << 10, 512  # bytes of replies and keys of one turn: server/worker/share.h
+TURNS = 2  # that may pass before the other is served: the one at hand, and a whole one
+MARK = b"mark"
+SLOW = 16  # connections that do not read
+
+
+def stat(client, name):
+    return int(client.stats("forebay")[name])
+
+
+@pytest.fixture(params=WAYS)
+def server(serve, request):
+    """With one worker, which all share."""
+    started = serve(options=["-t", "1", "-m", "256", "--io", request.param])
+    with started.client() as client:
+        for name, size in (("small", 1), ("kilo", 1000), ("medium", 30000), ("large", 100000)):
+            assert client.set(name, b"x" * size) == b"STORED"
+    return started
+
+
+def send_all(client, requests):
+    with contextlib.suppress(OSError):  # who knows enough ends the connection
+        client.send(requests)
+
+
+def states(server):
+    found = []
+    for path in glob.glob(f"/proc/{server.pid}/task/*/stat"):
+        with open(path, encoding="ascii") as stat_of_thread:
+            found.append(stat_of_thread.read().rsplit(")", 1)[1].split()[0])
+    return found
+
+
+def stand_still(server):
+    """Until it is resumed, all that comes waits in its sockets."""
+    server.pause()
+    eventually(lambda: set(states(server)) == {"T"})
+
+
+def served_before(server, requests, answers):
+    """How many of the answers a client gets before another one is served, whose request comes when those of the first are all
+    there. answers: takes the next answer of the client, and is true once the other was served."""
+    with server.client() as greedy, server.client() as other:
+        greedy.command("version")
+        other.command("version")
+        stand_still(server)
+        sent = greedy.socket.send(requests)
+        other.send(Client.storage("set", MARK, b"v"))
+        server.resume()
+        with Background(lambda _: send_all(greedy, requests[sent:])):
+            count = 0
+            while not answers(greedy):
+                count += 1
+            assert other.line() == b"STORED"
+            greedy.socket.shutdown(socket.SHUT_RDWR)
+        return count
+
+
+def finds_mark(client):
+    return any(key == MARK for key, *_ in client.values())
+
+
+def test_a_pipeline_of_small_requests_lets_others_in_between(server):
+    assert served_before(server, b"get mark\r\n" * 50000, finds_mark) <= TURNS * KEYS
+
+
+@pytest.mark.parametrize("name, size", [("kilo", 1000), ("medium", 30000), ("large", 100000)])
+def test_long_replies_let_others_in_between(server, name, size):
+    """Also those of large values, which are not copied."""
+    count = served_before(server, b"get %b mark\r\n" % name.encode() * 2000, finds_mark)
+    assert count <= TURNS * (SHARE // size + 1)
+
+
+@pytest.mark.parametrize("name, size, keys", [("small", 1, 5000), ("small", 1, 40000), ("kilo", 1000, 600), ("kilo", 1000, 20000),
+                                              ("large", 100000, 300)])
+def test_one_line_of_many_keys_lets_others_in_between(server, name, size, keys):
+    """Its values come in order, and each once, though others are served in its middle. Of 40,000 keys it is open."""
+    line = b"get" + b" " * 3 + b" ".join([name.encode(), MARK] * (keys // 2)) + b"  \r\nversion\r\n"
+    found = []
+
+    def finds_mark_in_it(client):
+        found.extend(key for key, *_ in client.values())
+        assert client.line().startswith(b"VERSION")
+        return True
+
+    served_before(server, line, finds_mark_in_it)
+    marked = keys // 2 - found.count(MARK)  # those before it was there
+    assert found == [name.encode()] * marked + [name.encode(), MARK] * (keys // 2 - marked)
+    assert marked <= TURNS * min(KEYS, SHARE // size + 1)
+
+
+def test_a_line_of_keys_that_are_not_there_lets_others_in_between(server):
+    """-R counts a line as one request; what is asked here is how long it is."""
+    requests = (b"get" + b" none" * 20000 + b"\r\nget mark\r\n") * 3
+    yields = int(server.client().stats()["conn_yields"])
+    served_before(server, requests, finds_mark)
+    assert int(server.client().stats()["conn_yields"]) - yields >= 20000 // KEYS
+
+
+def test_many_greedy_clients_are_all_served_to_their_end(server):
+    """Each has more than its share, and more than a turn takes of such; nobody is forgotten while others come and go."""
+    with contextlib.ExitStack() as stack:
+        greedy = [stack.enter_context(server.client(timeout=60)) for _ in range(40)]
+        stand_still(server)
+        for number, client in enumerate(greedy):
+            client.send(b"get kilo\r\n" * 300 + b"set own%d 0 0 2\r\n%02d\r\nget" % (number, number) + b" small" * 900 + b"\r\n")
+        server.resume()
+        with server.client() as other:
+            for number, client in enumerate(greedy):
+                assert other.get("small") == b"x"
+                assert [client.values()[0][2] for _ in range(300)] == [b"x" * 1000] * 300
+                assert client.line() == b"STORED"
+                assert len(client.values()) == 900
+                assert other.get(f"own{number}") == b"%02d" % number
+
+
+def await_standstill(client):
+    """Nothing goes out any more but the answers to this question."""
+    told = []
+
+    def stands_still():
+        told.append(int(client.stats()["bytes_written"]))
+        return len(told) > 1 and told[-1] - told[-2] < 64 << 10
+
+    eventually(stands_still, pause=0.2)
+
+
+def ask_without_reading(server, stack, pipeline):
+    """SLOW connections, which send all of it unless they are held back."""
+    clients = [stack.enter_context(server.client(timeout=60)) for _ in range(SLOW)]
+    for client in clients:
+        threading.Thread(target=send_all, args=(client, pipeline), daemon=True).start()
+    return clients
+
+
+def end_all(clients):
+    for client in clients:
+        client.socket.shutdown(socket.SHUT_RDWR)  # whose sender may wait
+        client.close()
+
+
+@pytest.mark.parametrize("name, size", [("kilo", 1000), ("medium", 30000), ("large", 100000)])
+def test_replies_that_nobody_reads_are_little_more_than_a_share(server, name, size):
+    """It is told while it lasts; afterwards nothing of it is left, and who reads on is served."""
+    with server.client() as other, contextlib.ExitStack() as stack:
+        clients = ask_without_reading(server, stack, b"get %b\r\n" % name.encode() * (20 * MIB // size))
+        eventually(lambda: stat(other, "slow_readers") == SLOW)
+        await_standstill(other)
+        assert 0 < stat(other, "unsent_bytes") <= SLOW * (SHARE + size + 100)
+        clients[0].file.read(15 * MIB)
+        end_all(clients)
+        eventually(lambda: stat(other, "slow_readers") == 0)
+        assert stat(other, "unsent_bytes") == 0
+        assert other.get(name) == b"x" * size
+
+
+def test_memory_of_replies_that_nobody_reads_is_bounded(serve):
+    server = serve(options=["-t", "1", "-m", "64"], env=GIVES_BACK)
+    with server.client() as other, contextlib.ExitStack() as stack:
+        assert other.set("kilo", b"x" * 1000) == b"STORED"
+        before = server.resident()
+        ask_without_reading(server, stack, b"get kilo\r\n" * 20000)
+        eventually(lambda: stat(other, "slow_readers") == SLOW)
+        await_standstill(other)
+        assert server.resident() - before < SLOW * 2 * SHARE + 8 * MIB
+
+
+def test_values_that_nobody_reads_hold_few_of_those_that_were_replaced(serve):
+    """A reply holds the value that it shows, whatever becomes of the key: memory would be full of what clients do not read."""
+    server = serve(options=["-t", "1", "-m", "64"])
+    value = b"x" * MIB
+    with server.client() as other, contextlib.ExitStack() as stack:
+        keys = [f"large{number}" for number in range(20)]
+        for key in keys:
+            assert other.set(key, value[:-1000]) == b"STORED"
+        ask_without_reading(server, stack, ("get " + " ".join(keys) + "\r\n").encode())
+        eventually(lambda: stat(other, "slow_readers") == SLOW)
+        await_standstill(other)
+        assert stat(other, "unsent_bytes") <= SLOW * (MIB + SHARE)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_line_that_waits_for_the_store_in_its_middle_is_whole(serve, way):
+    """More keys than a turn looks at, of which some are in memory and the others are loaded."""
+    keys = [b"key-%05d" % number for number in range(3000)]
+    server = serve(Config(namespace("through", "", "write-through"), memory="64mb", threads=1, io=way))
+    with server.client() as client:
+        assert set(client.set_many((key, b"v" * 300) for key in keys)) == {b"STORED"}
+    server.stop()
+    server.start()
+    with server.client() as client:
+        for key in keys[::7]:
+            assert client.get(key.decode()) == b"v" * 300
+        client.send((b"get " + b" ".join(keys) + b" none\r\n") * 2 + b"version\r\n")
+        for _ in range(2):
+            assert [key for key, *_ in client.values()] == keys
+        assert client.line().startswith(b"VERSION")
