@@ -35,7 +35,9 @@ static const uint64_t WRITE =
 /* All that there is to close. */
 static uint64_t all_access(int version) {
     uint64_t first = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
-    return first | LANDLOCK_ACCESS_FS_REFER | TRUNCATE | (version >= LANDLOCK_WITH_DEVICES ? IOCTL : 0);
+    return first | (version >= LANDLOCK_WITH_RENAMES ? LANDLOCK_ACCESS_FS_REFER : 0) |
+           (version >= LANDLOCK_WITH_TRUNCATION ? TRUNCATE : 0) |
+           (version >= LANDLOCK_WITH_DEVICES ? IOCTL : 0);
 }
 
 static uint64_t access_of(enum landlock_use use) {
@@ -68,8 +70,7 @@ int landlock_version(void) {
     return version > 0 ? (int)version : 0;
 }
 
-bool landlock_begin(struct landlock *self, bool any_port, bool named_sockets) {
-    int version = landlock_version();
+bool landlock_begin(struct landlock *self, int version, bool any_port, bool named_sockets) {
     *self = (struct landlock){.rules = -1, .version = version};
     self->limits_ports = version >= LANDLOCK_WITH_PORTS && !any_port;
     struct ruleset set = {.files = all_access(version)};
@@ -92,7 +93,7 @@ bool landlock_admit(struct landlock *self, const char *path, enum landlock_use u
     if (place < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == EACCES;
     bool good = fstat(place, &status) == 0;
-    uint64_t access = access_of(use);
+    uint64_t access = access_of(use) & all_access(self->version);
     struct landlock_path_beneath_attr rule = {
         .allowed_access = good && S_ISDIR(status.st_mode) ? access : for_file(access), .parent_fd = place};
     if (good && rule.allowed_access)

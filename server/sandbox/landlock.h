@@ -13,11 +13,13 @@
 
 #include <stdbool.h>
 
+/* What each version brought, with the kernel that did. */
 enum {
-    LANDLOCK_NEEDED = 3,       /* Linux 6.2; before, files could be truncated, whatever the rules */
-    LANDLOCK_WITH_PORTS = 4,   /* 6.7 */
-    LANDLOCK_WITH_DEVICES = 5, /* 6.10: ioctl */
-    LANDLOCK_WITH_SCOPES = 6   /* 6.12: signals and abstract Unix sockets of other processes */
+    LANDLOCK_WITH_RENAMES = 2,    /* from folder to folder, 5.19; refused before */
+    LANDLOCK_WITH_TRUNCATION = 3, /* 6.2; before, what may be read could be cut off by whoever opens it so */
+    LANDLOCK_WITH_PORTS = 4,      /* 6.7 */
+    LANDLOCK_WITH_DEVICES = 5,    /* 6.10: ioctl */
+    LANDLOCK_WITH_SCOPES = 6      /* 6.12: signals and abstract Unix sockets of other processes */
 };
 
 enum landlock_use {
@@ -36,9 +38,9 @@ struct landlock {
 /* That of the kernel; 0: it has none, or does not let it be used. */
 int landlock_version(void);
 
-/* From now on rules are collected. any_port: TCP ports are not limited. named_sockets: abstract Unix sockets of other processes may
+/* From now on rules are collected, of this version: landlock_version(), or one before. any_port: TCP ports are not limited. named_sockets: abstract Unix sockets of other processes may
  * be reached. False: errno. */
-bool landlock_begin(struct landlock *self, bool any_port, bool named_sockets);
+bool landlock_begin(struct landlock *self, int version, bool any_port, bool named_sockets);
 
 /* A path that is not there is none to be reached, then or later. False: errno. */
 bool landlock_admit(struct landlock *self, const char *path, enum landlock_use use);

@@ -117,11 +117,9 @@ static void add_backends(struct reach *reach, const struct tier_options *tier) {
         reach->ports[reach->port_count++] = PORT_OF_NAMES;
 }
 
-/* SQLite's own choice would be /var/tmp. Whoever has named a folder means that. */
+/* SQLite's own choice would be TMPDIR or /var/tmp, which are everybody's. Whoever has named one for it alone means that. */
 static void add_temporary(struct reach *reach) {
     const char *folder = getenv("SQLITE_TMPDIR");
-    if (!folder)
-        folder = getenv("TMPDIR");
     if (folder) {
         add(reach, folder, LANDLOCK_CHANGE, false);
         return;

@@ -35,7 +35,7 @@ static bool needs_named_sockets(void) {
 }
 
 static bool close_files(const struct reach *reach, struct landlock *ret_landlock) {
-    bool good = landlock_begin(ret_landlock, reach->any_port, needs_named_sockets()) &&
+    bool good = landlock_begin(ret_landlock, landlock_version(), reach->any_port, needs_named_sockets()) &&
                 admit_all(ret_landlock, reach) && landlock_enter(ret_landlock);
     int failure = errno;
     landlock_end(ret_landlock);
@@ -57,10 +57,10 @@ static void describe_ports(const struct reach *reach, const struct landlock *lan
 }
 
 static void describe(const struct reach *reach, const struct landlock *landlock, struct buffer *text) {
-    if (landlock->version < LANDLOCK_NEEDED) {
+    if (landlock->version == 0) {
         buffer_print(
             text,
-            "sandbox: system calls are limited, but files and ports are as open as before: that takes Landlock of Linux 6.2 or newer, with landlock in the kernel's list (lsm=)");
+            "sandbox: system calls are limited, but files and ports are as open as before: that takes Landlock, which this kernel has not, or not in its list (lsm=), or another filter keeps from the server");
         return;
     }
     struct buffer files = {0};
@@ -95,7 +95,7 @@ bool sandbox_enter(struct sandbox *self, const struct settings *settings, const 
     self->threads = open("/proc/self/task", O_PATH | O_CLOEXEC);
     self->makes_rings = settings->io != IO_EPOLL;
     bool good = true;
-    if (landlock.version >= LANDLOCK_NEEDED && !close_files(&reach, &landlock))
+    if (landlock.version > 0 && !close_files(&reach, &landlock))
         good = fail("files cannot be closed (Landlock)", errno, ret_error, error_size);
     if (good && !calls_filter(self->makes_rings))
         good = fail("system calls cannot be limited (seccomp)", errno, ret_error, error_size);
