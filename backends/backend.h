@@ -143,6 +143,13 @@ struct backend_descriptors {
     unsigned most;
 };
 
+/* What the connections to a store take of the machine, for whoever closes all else (server/sandbox). */
+struct backend_needs {
+    char *folders[2]; /* files are made, changed and removed in them; the caller frees both. NULL: in none */
+    int port;         /* that is connected to over TCP; 0: none, -1: only the store knows which */
+    bool looks_up;    /* names of hosts */
+};
+
 enum mutation_kind {
     MUTATION_PUT, /* all of entry */
     /* All but value and flags changed; they are given in case the row is gone, or older. entry.client_cas: the CAS of the
@@ -349,6 +356,9 @@ struct backend_type {
     /* Says in a sentence how every user of the machine can get at the store beside the server, or false: by no way that
      * modes of files show. Cut at size. */
     bool (*exposed)(const struct backend_options *options, char *ret_text, size_t size);
+
+    /* What all connections to such a store need. */
+    void (*needs)(const struct backend_options *options, struct backend_needs *ret_needs);
 
     /* How many descriptors a connection with this role has open. */
     struct backend_descriptors (*descriptors)(const struct backend_options *options, enum backend_role role);

@@ -8,6 +8,7 @@
 #include "server/listener.h"
 #include "server/log_line.h"
 #include "server/neighbour.h"
+#include "server/privileges.h"
 #include "server/process.h"
 #include "server/risks.h"
 #include "server/server.h"
@@ -105,7 +106,7 @@ static void check_memory_lock(const struct check *check) {
 
 static void check_user(struct check *check) {
     char error[ERROR_MAX];
-    if (!process_become(check->options->user, error, sizeof error))
+    if (!privileges_become(check->options->user, error, sizeof error))
         fail(check, error);
 }
 

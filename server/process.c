@@ -7,9 +7,7 @@
 #include "server/http/admin_http.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <libgen.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,21 +101,6 @@ bool process_raise_core_limit(char *ret_error, size_t error_size) {
             return true;
     }
     snprintf(ret_error, error_size, "-r: core files are not allowed here: raise ulimit -Hc or leave -r out");
-    return false;
-}
-
-bool process_become(const char *user, char *ret_error, size_t error_size) {
-    if (!user || geteuid() != 0)
-        return true;
-    const struct passwd *entry = getpwnam(user);
-    if (!entry) {
-        snprintf(ret_error, error_size, "-u %s: there is no such user; create it or name another", user);
-        return false;
-    }
-    if ((setgroups(0, NULL) == 0 || errno == EPERM) && setgid(entry->pw_gid) == 0 &&
-        setuid(entry->pw_uid) == 0)
-        return true;
-    snprintf(ret_error, error_size, "-u %s: cannot become this user: %s", user, strerror(errno));
     return false;
 }
 

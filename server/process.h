@@ -26,9 +26,6 @@ bool process_raise_descriptors(struct process_descriptors own, unsigned *connect
 /* -r. */
 bool process_raise_core_limit(char *ret_error, size_t error_size);
 
-/* -u, when started as root; otherwise nothing. */
-bool process_become(const char *user, char *ret_error, size_t error_size);
-
 /* Makes the data folder if it is missing (its parent has to exist), for this user alone. False: it cannot be written
  * into, or it is no place for data. */
 bool process_check_folder(const char *path, char *ret_error, size_t error_size);

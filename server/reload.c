@@ -11,6 +11,7 @@
 #include "server/http/token.h"
 #include "server/process.h"
 #include "server/reload_thread.h"
+#include "server/sandbox/sandbox.h"
 #include "server/server.h"
 #include "server/tls/context.h"
 #include "server/worker/auth.h"
@@ -94,6 +95,30 @@ static bool read_again(struct reading *reading) {
     return is_file(reading) &&
            config_read(reload->argc, reload->argv, &reading->wanted, &reading->options, &reading->config,
                        reading->error, sizeof reading->error) == CONFIG_READ;
+}
+
+/* What a reload names anew may be where nobody looked before. */
+static bool reaches_files(struct reading *reading) {
+    const struct settings *wanted = &reading->wanted;
+    const struct {
+        const char *name, *path;
+    } files[] = {{"auth_file", wanted->auth_file},
+                 {"admin_token_file", wanted->admin_token_file},
+                 {"tls_certificate", wanted->tls_certificate},
+                 {"tls_key", wanted->tls_key},
+                 {"tls_ca", wanted->tls_ca}};
+    if (reading->reload->known.sandbox == SANDBOX_OFF)
+        return true;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (!files[i].path || !sandbox_hides(files[i].path))
+            continue;
+        snprintf(
+            reading->error, sizeof reading->error,
+            "%s: %s is in a folder that the sandbox of this server does not reach, as its settings named none there at the start: restart it, or put the file beside the former one",
+            files[i].name, files[i].path);
+        return false;
+    }
+    return true;
 }
 
 static bool read_auth(struct reading *reading) {
@@ -317,8 +342,9 @@ static void log_warnings(struct reading *reading) {
 
 static bool reload_all(struct reading *reading) {
     struct tier *tier = reading->reload->server->tier;
-    if (!read_again(reading) || !read_auth(reading) || !read_token(reading) || !read_certificate(reading) ||
-        !compare(reading) || !refuse_fixed(reading) || !make_room(reading) || !raise_descriptors(reading))
+    if (!read_again(reading) || !reaches_files(reading) || !read_auth(reading) || !read_token(reading) ||
+        !read_certificate(reading) || !compare(reading) || !refuse_fixed(reading) || !make_room(reading) ||
+        !raise_descriptors(reading))
         return false;
     size_t places = tier_space_count(tier);
     bool taken = tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error);

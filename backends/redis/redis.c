@@ -27,6 +27,7 @@
  */
 #include "backends/redis/internal.h"
 #include "backends/redis/slots.h"
+#include <arpa/inet.h>
 
 /* ---- Settings ---- */
 
@@ -116,6 +117,23 @@ static struct backend_descriptors descriptors(const struct backend_options *opti
                                         links * REDIS_MASTERS_MAX + 1};
 }
 
+static bool is_number(const char *host) {
+    unsigned char address[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+}
+
+/* Sentinels and nodes of a cluster say where others are, by names or numbers, and at which ports. */
+static void needs(const struct backend_options *options, struct backend_needs *ret_needs) {
+    struct redis_address address;
+    const char *problem;
+    *ret_needs = (struct backend_needs){0};
+    if (!redis_address_parse(options->uri, &address, &problem) || *address.path)
+        return;
+    bool is_told = address.sentinel_count > 0 || address.seed_count > 0;
+    ret_needs->port = is_told ? -1 : address.place.port;
+    ret_needs->looks_up = is_told || !is_number(address.place.host);
+}
+
 /* Redis expires and forgets by itself. */
 static enum backend_status redis_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,
                                           struct backend_error *ret_error) {
@@ -140,6 +158,7 @@ const struct backend_type redis_backend = {
     .overlap = redis_overlap,
     .place = redis_place,
     .exposed = redis_exposed,
+    .needs = needs,
     .descriptors = descriptors,
     .open = redis_open,
     .probe = redis_probe,

@@ -133,6 +133,22 @@ bool sqlite_exposed(const struct backend_options *options, char *ret_text, size_
     return exposed;
 }
 
+/* ---- Where they are ---- */
+
+/* Takes the path. NULL: there is none. */
+static char *folder_of(char *path) {
+    char *slash = path ? strrchr(path, '/') : NULL;
+    char *folder = slash ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : NULL;
+    free(path);
+    return folder;
+}
+
+/* Of a link, the log and its index are beside what it leads to. */
+void sqlite_needs(const struct backend_options *options, struct backend_needs *ret_needs) {
+    char *path = sqlite_path_of(options), *target = path ? realpath(path, NULL) : NULL;
+    *ret_needs = (struct backend_needs){.folders = {folder_of(path), folder_of(target)}};
+}
+
 /* ---- Written over in place ---- */
 
 /* The high version in the file, without what is in the log. SQLITE_OK, or why it is not to be had. */

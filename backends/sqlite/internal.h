@@ -187,6 +187,7 @@ void sqlite_limit_waiting(struct sqlite_connection *connection);
 /* ---- files.c ---- */
 
 bool sqlite_exposed(const struct backend_options *options, char *ret_text, size_t size);
+void sqlite_needs(const struct backend_options *options, struct backend_needs *ret_needs);
 
 /* At the end of opening: notes which files are open. BACKEND_TRANSIENT: they have changed meanwhile. */
 enum backend_status sqlite_files_note(struct sqlite_connection *connection, struct backend_error *ret_error);

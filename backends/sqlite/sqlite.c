@@ -207,6 +207,7 @@ const struct backend_type sqlite_backend = {
     .overlap = sqlite_overlap,
     .place = sqlite_place,
     .exposed = sqlite_exposed,
+    .needs = sqlite_needs,
     .descriptors = descriptors,
     .open = sqlite_open,
     .probe = sqlite_probe,

@@ -15,6 +15,7 @@ enum {
     OPTION_ADMIN,
     OPTION_LOG_FORMAT,
     OPTION_IO,
+    OPTION_SANDBOX,
 };
 
 #define IN_SETTINGS(member) offsetof(struct settings, member)
@@ -126,6 +127,10 @@ const struct option_kind option_kinds[] = {
      .standard = "auto", .setting = "io",
      .about =
          "how the worker threads [talk with the kernel](design.md#io_uring-and-epoll): `io_uring`, `epoll`, or `auto`, which takes io_uring where it may be used"},
+    {OPTION_SANDBOX, "sandbox", required_argument, options_take_sandbox, .group = OPTIONS_PROCESS,
+     .placeholder = "NAME", .standard = "off", .setting = "sandbox",
+     .about =
+         "`strict`: once its addresses are bound, the server [closes what it has no use for](#the-sandbox); or `off`"},
     {'d', "daemon", no_argument, options_take_launch, .offset = IN_OPTIONS(daemonize),
      .group = OPTIONS_PROCESS,
      .about =

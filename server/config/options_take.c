@@ -347,6 +347,16 @@ bool options_take_io(struct reading *reading, const struct option_kind *kind, co
     return found >= 0;
 }
 
+bool options_take_sandbox(struct reading *reading, const struct option_kind *kind, const char *argument) {
+    int found = find_word(sandbox_kind_names, argument);
+    if (found >= 0)
+        reading->settings->sandbox = (enum sandbox_kind)found;
+    else
+        snprintf(reading->error, reading->error_size, "--%s takes strict or off, not \"%.100s\"", kind->name,
+                 argument);
+    return found >= 0;
+}
+
 bool options_take_log_format(struct reading *reading, const struct option_kind *kind, const char *argument) {
     int found = find_word(log_format_names, argument);
     if (found >= 0)

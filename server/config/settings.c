@@ -18,6 +18,8 @@ enum { REQUEST_LINE = 4096 }; /* bytes; more than the longest line of a storage 
 
 const char *const io_kind_names[] = {[IO_AUTO] = "auto", [IO_EPOLL] = "epoll", [IO_RING] = "io_uring", NULL};
 
+const char *const sandbox_kind_names[] = {[SANDBOX_OFF] = "off", [SANDBOX_STRICT] = "strict", NULL};
+
 const struct setting root_settings[] = {
     {"listen", SETTING_LIST, .standard_text = SETTINGS_LISTEN_DEFAULT, .change = SETTING_FIXED,
      .about = "addresses, as for `-l`; the port is 11211 where none is given"},
@@ -27,6 +29,10 @@ const struct setting root_settings[] = {
      .about = "worker threads, as `-t`"},
     {"io", SETTING_WORD, IN(io), .words = io_kind_names, .standard = IO_AUTO, .change = SETTING_FIXED,
      .about = "how the worker threads [talk with the kernel](design.md#io_uring-and-epoll), as `--io`"},
+    {"sandbox", SETTING_WORD, IN(sandbox), .words = sandbox_kind_names, .standard = SANDBOX_OFF,
+     .change = SETTING_FIXED,
+     .about =
+         "`strict`: the running server [closes what it has no use for](#the-sandbox), as `--sandbox`; the packaged configuration says so"},
     {"data", SETTING_TEXT, IN(data), .minimum = 1, .change = SETTING_FIXED,
      .about =
          "folder of the journals and quarantines, and of `places`, by which a start knows [what a changed configuration hides](#a-configuration-that-changes); relative SQLite paths start here. Created if missing, with mode 0700. Only one server may use it at a time, whatever it keeps there: a second one is refused, with the pid of the first"},

@@ -20,6 +20,10 @@ enum protocols { PROTOCOLS_AUTO, PROTOCOLS_ASCII, PROTOCOLS_BINARY };
 enum io_kind { IO_AUTO, IO_EPOLL, IO_RING };
 extern const char *const io_kind_names[];
 
+/* Whether the running server closes what it has no use for (sandbox, --sandbox). */
+enum sandbox_kind { SANDBOX_OFF, SANDBOX_STRICT };
+extern const char *const sandbox_kind_names[];
+
 /* Whether clients of an encrypted address show who they are (tls_client_certificates). One that is shown has to be good. */
 enum client_certificates { CERTIFICATES_OFF, CERTIFICATES_OPTIONAL, CERTIFICATES_REQUIRED };
 extern const char *const client_certificates_names[];
@@ -34,6 +38,7 @@ struct settings {
     size_t item_max;                  /* -I, bytes */
     unsigned threads;                 /* -t */
     enum io_kind io;                  /* --io */
+    enum sandbox_kind sandbox;        /* --sandbox */
     _Atomic unsigned max_connections; /* -c */
     _Atomic unsigned idle_timeout;    /* seconds, 0: none */
     /* bytes of unfinished requests of all connections; 0: settings_request_memory */

@@ -28,6 +28,7 @@
 #include "server/log.h"
 #include "server/maintenance.h"
 #include "server/manager.h"
+#include "server/privileges.h"
 #include "server/process.h"
 #include "server/program/program.h"
 #include "server/reload.h"
@@ -120,6 +121,18 @@ static bool start_http(struct program *program, char *error, size_t error_size) 
     return true;
 }
 
+/* All that is left needs no rights, and runs inside. */
+static bool enter_sandbox(struct program *program, char *error, size_t error_size) {
+    struct buffer text = {0};
+    bool good =
+        privileges_seal(program->options.core_dumps, error, error_size) &&
+        sandbox_enter(&program->sandbox, &program->settings, &program->options, &text, error, error_size);
+    if (good && text.size && !text.failed)
+        server_log(&program->server, LOG_LEVEL_NOTICE, "%.*s", (int)text.size, text.data);
+    buffer_free(&text);
+    return good;
+}
+
 static int run(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
@@ -129,6 +142,8 @@ static int run(struct program *program) {
         server_log(server, LOG_LEVEL_WARNING, "-k: the memory cannot be locked: %s; raise ulimit -l",
                    strerror(errno));
     if (program->settings.data && !process_check_folder(program->settings.data, error, sizeof error))
+        return complain(program, error, EXIT_FAILURE);
+    if (!enter_sandbox(program, error, sizeof error))
         return complain(program, error, EXIT_FAILURE);
     server->started_us = monotonic_us();
     server->started_wall_us = wall_us();
@@ -213,7 +228,7 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
         return false;
     settings->max_connections = connections;
     return create_sockets(program, error, error_size) && load_certificate(program, error, error_size) &&
-           process_become(program->options.user, error, error_size) &&
+           privileges_become(program->options.user, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
 }
 
@@ -305,6 +320,7 @@ static void free_program(struct program *program) {
         program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
     manager_free(program->manager);
+    sandbox_free(&program->sandbox);
     if (program->loop)
         ev_loop_destroy(program->loop);
     options_free(&program->options);
@@ -312,7 +328,7 @@ static void free_program(struct program *program) {
 }
 
 int main(int argc, char **argv) {
-    struct program program = {.ready_fd = -1};
+    struct program program = {.ready_fd = -1, .sandbox.threads = -1};
     standard_files_hold();
     umask(S_IRWXG |
           S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */

@@ -10,6 +10,7 @@
 #include "server/activation.h"
 #include "server/config/options.h"
 #include "server/config/settings.h"
+#include "server/sandbox/sandbox.h"
 #include "server/server.h"
 #include <ev.h>
 #include <pthread.h>
@@ -33,6 +34,7 @@ struct program {
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
     struct manager *manager;        /* of services; NULL: none wants to be told */
+    struct sandbox sandbox;         /* of the whole process */
     struct activation activation;   /* its sockets are the listener's */
     unsigned connections_wanted;    /* before the limit of open files was looked at */
     atomic_uint_fast64_t recovered; /* records of the journal, as the helper thread reads them */

@@ -168,7 +168,8 @@ static void tell_reload_done(void *context) {
 static void serve(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
-    if (!listener_start(server->listener, program->loop, server, worker_hand, error, sizeof error) ||
+    if (!sandbox_complete(&program->sandbox, error, sizeof error) ||
+        !listener_start(server->listener, program->loop, server, worker_hand, error, sizeof error) ||
         (program->options.pid_file && !process_write_pid(program->options.pid_file, error, sizeof error))) {
         fail_start(program, error);
         return;

@@ -36,6 +36,7 @@
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include "server/worker/ring_buffers.h"
+#include "server/worker/ring_limits.h"
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
@@ -380,6 +381,8 @@ static struct io *open_ring(struct worker *worker) {
     io->worker = worker;
     io->messages = malloc(MESSAGES * sizeof *io->messages);
     result = ring_buffers_open(&io->buffers, &io->ring, &worker->aside_bytes, &worker->aside_strains);
+    if (result >= 0 && worker->server->settings->sandbox != SANDBOX_OFF)
+        result = ring_limits_set(&io->ring);
     if (result < 0 || !io->messages) {
         close_ring(io);
         errno = result < 0 ? -result : ENOMEM;

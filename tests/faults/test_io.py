@@ -20,8 +20,8 @@ class Filtered(Server):
     """A server that may not use io_uring."""
 
     def command(self):
-        wrapper = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "without_io_uring.py")
-        return ["/usr/bin/python3", "-B", wrapper, *super().command()]
+        wrapper = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "without_call.py")
+        return ["/usr/bin/python3", "-B", wrapper, "io_uring_setup", *super().command()]
 
 
 def way(server):

@@ -493,13 +493,14 @@ def test_paths_and_rules_change_with_a_reload(serve_tls, certificates):
     server = serve_tls()
     config = server.config
     assert lets_in(server, None)
-    config.top.update(tls_client_certificates="required", tls_ca=certificates.path("ca.pem"), tls_version="1.3")
+    ca = shutil.copy(certificates.path("ca.pem"), server.folder)  # where a sandbox reaches
+    config.top.update(tls_client_certificates="required", tls_ca=ca, tls_version="1.3")
     server.write_config()
     assert "tls_client_certificates from off to required" in reload(server).group(2)
     assert not lets_in(server, None) and lets_in(server, certificates.context("client"))
     assert not lets_in(server, certificates.context("client", TLS12))
     told = server.client().stats("settings")
-    assert (told["ssl_ca_cert"], told["ssl_verify_mode"], told["ssl_min_version"]) == (certificates.path("ca.pem"), "2", "tlsv1.3")
+    assert (told["ssl_ca_cert"], told["ssl_verify_mode"], told["ssl_min_version"]) == (ca, "2", "tlsv1.3")
     for name in ("tls_client_certificates", "tls_ca", "tls_version"):
         del config.top[name]
     server.write_config()

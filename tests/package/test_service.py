@@ -69,6 +69,7 @@ def test_an_installation_serves_as_a_user_without_privileges(machine):
     assert status["Uid"].split() == [machine.run("id", "-u", "forebay").strip()] * 4
     assert (int(status["CapEff"], 16), int(status["CapBnd"], 16), status["NoNewPrivs"], status["Seccomp"]) == (0, 0, "1", "2")
     assert "admin HTTP: http://127.0.0.1:11280/" in machine.log()
+    assert f"sandbox: system calls are limited; files are changed in {DATA}; read in /etc/forebay; no TCP" in machine.log()
 
 
 def test_nothing_that_a_server_does_is_kept_from_it(serving):

@@ -251,8 +251,8 @@ class Server(Process):
 
     def command(self):
         if self.config is None:
-            return [binary(), "-l", "127.0.0.1", "-p", str(self.port), *self.root_options(), *self.io_options(), *self.options]
-        return [binary(), "--config", self.write_config(), *self.io_options(), *self.options]
+            return [binary(), "-l", "127.0.0.1", "-p", str(self.port), *self.root_options(), *self.way_options(), *self.options]
+        return [binary(), "--config", self.write_config(), *self.way_options(), *self.options]
 
     @staticmethod
     def root_options():
@@ -260,9 +260,10 @@ class Server(Process):
         return ["-u", "root"] if os.geteuid() == 0 else []
 
     @staticmethod
-    def io_options():
-        """Tests that are run in both ways of talking with the kernel (BOTH_WAYS in tests/CMakeLists.txt)."""
-        return ["--io", os.environ["FOREBAY_TEST_IO"]] if os.environ.get("FOREBAY_TEST_IO") else []
+    def way_options():
+        """Tests that are run in several ways (BOTH_WAYS and SANDBOXED in tests/CMakeLists.txt)."""
+        ways = {"--io": os.environ.get("FOREBAY_TEST_IO"), "--sandbox": os.environ.get("FOREBAY_TEST_SANDBOX")}
+        return [word for option, value in ways.items() if value for word in (option, value)]
 
     def write_config(self):
         path = os.path.join(self.config_folder, f"forebay-{self.port}.conf")

@@ -346,6 +346,11 @@ static struct backend_descriptors descriptors(const struct backend_options *opti
     return (struct backend_descriptors){0, 0};
 }
 
+static void needs(const struct backend_options *options, struct backend_needs *ret_needs) {
+    (void)options;
+    *ret_needs = (struct backend_needs){0};
+}
+
 const struct backend_type memory_store_type = {
     .scheme = "memory",
     .title = "memory",
@@ -361,6 +366,7 @@ const struct backend_type memory_store_type = {
     .overlap = overlap,
     .place = place,
     .exposed = exposed,
+    .needs = needs,
     .descriptors = descriptors,
     .open = open_store,
     .probe = probe,

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/privileges.h"
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ---- Capabilities, by the kernel's own calls ---- */
+
+static bool drop_capabilities(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+    return syscall(SYS_capset, &header, none) == 0 &&
+           (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 || errno == EINVAL);
+}
+
+static bool has_capabilities(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &header, data) != 0)
+        return true;
+    unsigned any = 0;
+    for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+        any |= data[i].effective | data[i].permitted | data[i].inheritable;
+    return any != 0;
+}
+
+/* ---- The user ---- */
+
+/* Real, effective and saved. */
+static bool take_ids(const struct passwd *entry) {
+    return setresgid(entry->pw_gid, entry->pw_gid, entry->pw_gid) == 0 &&
+           setresuid(entry->pw_uid, entry->pw_uid, entry->pw_uid) == 0;
+}
+
+static bool has_ids(const struct passwd *entry) {
+    uid_t user[3];
+    gid_t group[3];
+    if (getresuid(&user[0], &user[1], &user[2]) != 0 || getresgid(&group[0], &group[1], &group[2]) != 0)
+        return false;
+    for (int i = 0; i < 3; i++)
+        if (user[i] != entry->pw_uid || group[i] != entry->pw_gid)
+            return false;
+    return true;
+}
+
+/* What would still make more of the process than the user is; NULL: nothing. */
+static const char *find_remains(const struct passwd *entry) {
+    if (!has_ids(entry))
+        return "the kernel keeps other ids of the process";
+    if (getgroups(0, NULL) != 0)
+        return "groups remain";
+    if (has_capabilities())
+        return "capabilities remain";
+    if (setuid(0) == 0 || seteuid(0) == 0 || setgid(0) == 0 || setegid(0) == 0)
+        return "root can be taken back";
+    return NULL;
+}
+
+/* root under another name gives nothing up, as with memcached. */
+static bool become_root(const struct passwd *entry) {
+    return (setgroups(0, NULL) == 0 || errno == EPERM) && take_ids(entry);
+}
+
+static bool become_other(const struct passwd *entry) {
+    return setgroups(0, NULL) == 0 && take_ids(entry) && drop_capabilities();
+}
+
+bool privileges_become(const char *user, char *ret_error, size_t error_size) {
+    if (!user || geteuid() != 0)
+        return true;
+    const struct passwd *entry = getpwnam(user);
+    if (!entry) {
+        snprintf(ret_error, error_size, "-u %s: there is no such user; create it or name another", user);
+        return false;
+    }
+    bool is_root = entry->pw_uid == 0;
+    if (!(is_root ? become_root(entry) : become_other(entry))) {
+        snprintf(ret_error, error_size,
+                 "-u %s: cannot become this user: %s; start as one who may, or as this user without -u", user,
+                 strerror(errno));
+        return false;
+    }
+    const char *remains = is_root && entry->pw_gid == 0 ? NULL : find_remains(entry);
+    if (remains)
+        snprintf(ret_error, error_size,
+                 "-u %s: the rights of root are not given up for good: %s; start as this user without -u",
+                 user, remains);
+    return remains == NULL;
+}
+
+/* ---- For good ---- */
+
+bool privileges_seal(bool core_dumps, char *ret_error, size_t error_size) {
+    if (geteuid() != 0 && has_capabilities() && !drop_capabilities()) {
+        snprintf(ret_error, error_size,
+                 "capabilities cannot be given up: %s; let the service manager give none", strerror(errno));
+        return false;
+    }
+    if (core_dumps)
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* another user's process is not, at first */
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+        return true;
+    snprintf(ret_error, error_size,
+             "no_new_privs cannot be set: %s; a filter of system calls around the server has to allow prctl",
+             strerror(errno));
+    return false;
+}
