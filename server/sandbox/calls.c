@@ -65,8 +65,9 @@ static const int ring_calls[] = {SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_ent
                                  SCMP_SYS(io_uring_register)};
 
 /* LeakSanitizer stops all threads from a process of its own, and traces them. */
-static const int sanitizer_calls[] = {SCMP_SYS(clone), SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(tgkill),
-                                      SCMP_SYS(kill),  SCMP_SYS(prctl),  SCMP_SYS(mmap),  SCMP_SYS(mprotect)};
+static const int sanitizer_calls[] = {SCMP_SYS(getdents), SCMP_SYS(clone),  SCMP_SYS(ptrace),
+                                      SCMP_SYS(wait4),    SCMP_SYS(tgkill), SCMP_SYS(kill),
+                                      SCMP_SYS(prctl),    SCMP_SYS(mmap),   SCMP_SYS(mprotect)};
 
 /* ---- Rules ---- */
 

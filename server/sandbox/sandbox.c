@@ -75,10 +75,11 @@ static void describe(const struct reach *reach, const struct landlock *landlock,
 /* ---- The whole ---- */
 
 static bool fail(const char *what, int failure, char *error, size_t error_size) {
-    snprintf(
-        error, error_size,
-        "sandbox = \"strict\": %s: %s; allow that, where the server runs in a container or under another filter, or say sandbox = \"off\"",
-        what, strerror(failure));
+    const char *remedy = failure == ENOMEM
+                             ? "give the start more memory"
+                             : "allow that, where the server runs in a container or under another filter";
+    snprintf(error, error_size, "sandbox = \"strict\": %s: %s; %s, or say sandbox = \"off\"", what,
+             strerror(failure), remedy);
     return false;
 }
 
