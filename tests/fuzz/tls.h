@@ -216,7 +216,7 @@ static inline void tls_client_begin(struct tls_talk *talk, struct choices *choic
 /* A session that a good client got at an address for anybody. */
 static inline SSL_SESSION *tls_session(struct tls_bench *bench, struct choices *choices) {
     static struct tls_talk talk;
-    struct choices none = choices_of(NULL, 0);
+    struct choices none = {NULL, NULL};
     tls_talk_begin(&talk, bench, ADDRESS_TLS_ANYBODY);
     tls_client_begin(&talk, choices, false, NULL);
     talk.said = 1;

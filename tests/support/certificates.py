@@ -83,11 +83,11 @@ class TlsClient(Client):
 
 
 class TlsServer(Server):
-    """A server that speaks TLS alone, at its port: as options say."""
+    """A server that speaks TLS alone, at its port: as options say. client: the certificate that its clients show."""
 
-    def __init__(self, folder, certificates, options=(), **more):
+    def __init__(self, folder, certificates, options=(), client=None, **more):
         super().__init__(folder, options=options, **more)
-        self.certificates = certificates
+        self.certificates, self.shown = certificates, client
 
     def answers(self):
         try:
@@ -97,4 +97,4 @@ class TlsServer(Server):
             return False
 
     def client(self, timeout=PATIENCE):
-        return TlsClient(self.port, self.certificates.context(), timeout)
+        return TlsClient(self.port, self.certificates.context(self.shown), timeout)

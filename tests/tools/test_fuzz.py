@@ -15,6 +15,15 @@ LOADER.exec_module(fuzz)
 
 SAYS = 'echo "#7 NEW cov: 41 ft: 3"; echo "#9 NEW cov: 42 ft: 3"; echo "stat::number_of_executed_units: {executions}"\n'
 WAITS = "trap 'kill $child' INT\nsleep 1000 & child=$!\necho waits\nwait $child\nwait $child\n"  # until it is interrupted
+AFL = """#!/bin/sh
+while [ "$1" != -- ]; do
+    case $1 in -V) seconds=$2 ;; -o) out=$2 ;; esac
+    shift
+done
+mkdir -p "$out/default/crashes"
+echo "execs_done        : $seconds" >"$out/default/fuzzer_stats"
+echo x >"$out/default/crashes/id:000000"
+"""
 FINDS = 'for word; do case $word in -artifact_prefix=*) echo x >"${word#*=}crash-1";; esac; done\n'
 
 
@@ -59,6 +68,17 @@ def test_a_run_that_is_interrupted_counts(fuzzer):
     row = fuzzer.state.record()["parser"]
     assert (row["executions"], row["crashes"]) == (8, 0)
     assert fuzzer.turn("parser", 1) is None
+
+
+def test_what_afl_counts_and_finds_over_all_turns_is_added_once(tmp_path, monkeypatch):
+    with open(tmp_path / "afl-fuzz", "w", encoding="ascii") as file:
+        file.write(AFL)
+    os.chmod(tmp_path / "afl-fuzz", 0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    fuzzer = fuzz.Afl(fuzz.State(tmp_path / "state"), str(tmp_path))
+    assert [len(fuzzer.turn("parser", seconds).findings) for seconds in (10, 25)] == [1, 0]
+    row = fuzzer.state.record()["parser"]
+    assert (row["executions"], row["crashes"]) == (25, 1)
 
 
 def test_the_table_has_every_target_and_their_sum(capsys):
