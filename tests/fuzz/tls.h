@@ -29,6 +29,7 @@ struct tls_bench {
     struct io_type io_type;
     struct worker worker;
     SSL_CTX *client;
+    char text[TLS_SAID_MAX]; /* what clients say, as much of it as they do */
 };
 
 /* One connection of an input. */
@@ -37,11 +38,10 @@ struct tls_talk {
     struct connection connection;
     SSL *client; /* NULL: nobody who knows TLS */
     struct tls_way way;
-    int socket; /* the client's end */
-    size_t said, written, heard, told,
-        answered; /* bytes: to say, said, that the server read, that it sent back, read */
-    bool over;    /* the server reads no more */
-    char text[TLS_SAID_MAX];
+    int socket;                   /* the client's end */
+    size_t said, written;         /* bytes that it is to say, and has said */
+    size_t heard, told, answered; /* that the server read and sent back, and the client read of these */
+    bool over;                    /* the server reads no more */
 };
 
 static inline bool tls_bench_watch(struct connection *connection, bool waits) {
@@ -69,6 +69,8 @@ static inline struct tls_bench *tls_bench(void) {
     bench.worker.server = &bench.server;
     bench.worker.io_type = &bench.io_type;
     SSL_CTX_set_verify(bench.client, SSL_VERIFY_NONE, NULL);
+    for (size_t i = 0; i < sizeof bench.text; i++)
+        bench.text[i] = (char)(i * 7 + i / 256);
     return &bench;
 }
 
@@ -82,7 +84,7 @@ static inline void tls_bench_end(struct tls_bench *bench) {
 
 /* What it does with what it has read: it says the same back. */
 static inline void tls_echo(struct tls_talk *talk, size_t size) {
-    ssize_t sent = tls_send(&talk->connection, talk->text + talk->told, size);
+    ssize_t sent = tls_send(&talk->connection, talk->bench->text + talk->told, size);
     if (sent > 0)
         talk->told += (size_t)sent;
 }
@@ -102,7 +104,7 @@ static inline void tls_serve(struct tls_talk *talk) {
         if (got <= 0)
             return;
         FUZZ_CHECK(talk->heard + (size_t)got <= talk->written);
-        FUZZ_CHECK(memcmp(data, talk->text + talk->heard, (size_t)got) == 0);
+        FUZZ_CHECK(memcmp(data, talk->bench->text + talk->heard, (size_t)got) == 0);
         talk->heard += (size_t)got;
         tls_echo(talk, talk->heard - talk->told);
     }
@@ -115,8 +117,6 @@ static inline void tls_talk_begin(struct tls_talk *talk, struct tls_bench *bench
     FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sockets) == 0);
     *talk = (struct tls_talk){
         .bench = bench, .connection = {.fd = sockets[0], .worker = &bench->worker}, .socket = sockets[1]};
-    for (size_t i = 0; i < sizeof talk->text; i++)
-        talk->text[i] = (char)(i * 7 + i / 256);
     FUZZ_CHECK(tls_enter(&talk->connection, kind) && bench->worker.handshakes == 1);
 }
 
@@ -157,7 +157,7 @@ static inline void tls_hear(struct tls_talk *talk) {
     char data[2048];
     for (int got; (got = SSL_read(talk->client, data, sizeof data)) > 0;) {
         FUZZ_CHECK(talk->answered + (size_t)got <= talk->told &&
-                   memcmp(data, talk->text + talk->answered, (size_t)got) == 0);
+                   memcmp(data, talk->bench->text + talk->answered, (size_t)got) == 0);
         talk->answered += (size_t)got;
     }
 }
@@ -172,7 +172,7 @@ static inline bool tls_say(struct tls_talk *talk, struct choices *choices) {
         SSL_key_update(talk->client,
                        choose(choices, 2) ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
     size = size < left ? size : left;
-    if (size == 0 || SSL_write(talk->client, talk->text + talk->written, (int)size) != (int)size)
+    if (size == 0 || SSL_write(talk->client, talk->bench->text + talk->written, (int)size) != (int)size)
         return false;
     talk->written += size;
     return true;
