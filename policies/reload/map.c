@@ -5,6 +5,7 @@
  */
 #include "policies/policy.h"
 #include "policies/reload/internal.h"
+#include "policies/store.h"
 #include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/writer.h"
@@ -71,6 +72,12 @@ static bool is_busy(const struct space *space) {
            (space->options.policy->holds_back && writer_has_touches(space->backend->writer));
 }
 
+/* What memory and journal alone have of it would go with it. */
+static bool is_owed(const struct space *space) {
+    return policy_writes_rows(space->policy) &&
+           (store_is_lost(space->backend->store) || writer_rewrites(space->backend->writer));
+}
+
 /* In a halt, so nothing can become dirty, and no further change goes to the writer. */
 static enum readiness look_at_removed(struct reloading *self, const struct space *space) {
     const char *name = space->options.name;
@@ -83,6 +90,13 @@ static enum readiness look_at_removed(struct reloading *self, const struct space
             self,
             "namespace \"%s\" cannot be removed while changes of it are in no store: %zu entries wait to be written, %zu are in quarantine. Give `sync %s`, or look at `quarantine list %s`, then reload again",
             name, dirty, refused, name, name);
+        return REFUSED;
+    }
+    if (is_owed(space)) {
+        reloading_refuse(
+            self,
+            "namespace \"%s\" cannot be removed while what its store has lost is written to it again: give `sync %s`, then reload again",
+            name, name);
         return REFUSED;
     }
     if (!is_busy(space))

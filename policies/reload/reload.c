@@ -10,7 +10,7 @@
  * turns that are under way. Namespaces that are added take a place behind the others, and those that are removed keep
  * theirs, so no pointer to one ever dangles, whoever has it: a ticket, a flight, a queue, the writer.
  *
- * Removed, in one halt: nothing of it may be dirty, in quarantine or with its writer. It leaves the map, what it holds
+ * Removed, in one halt: nothing of it may be dirty, in quarantine, with its writer or owed to its store (rewrite.h). It leaves the map, what it holds
  * in memory is voided, and its place in the cache is closed, so that a row that is being loaded does not come in late.
  * Then its low-water version passes all of it, and is noted: a start that does not know it any more finds nothing left.
  *

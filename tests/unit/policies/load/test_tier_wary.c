@@ -182,6 +182,24 @@ RIG_TEST(a_reader_that_finds_it_out_has_the_writer_look, write_behind) {
     assert_int_equal(rig_stat(rig, "store:read_failures"), 0);
 }
 
+/* Nobody would have what the store has lost. */
+RIG_TEST(a_namespace_is_not_removed_while_its_store_lacks_something, write_behind) {
+    rig_add_space(rig, "other", "o:", &policy_write_behind);
+    start(rig);
+    rig_store(rig, "set o:key new");
+    rig_do(rig, "sync");
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_TRANSIENT);
+    find_out(rig);
+    eventually(rig_stat(rig, "store:write_failures") > 0);
+    rig->space_count = 1;
+    const char *why = rig_reload(rig);
+    assert_non_null(why);
+    assert_non_null(strstr(why, "what its store has lost is written to it again"));
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_OK);
+    rig_do(rig, "sync");
+    assert_null(rig_reload(rig));
+}
+
 /* Else all loads would wait for a part that may be away for good. */
 RIG_TEST(a_look_at_what_there_is_of_the_store_will_do, write_behind) {
     atomic_store(&lacks_part, true);
@@ -201,6 +219,7 @@ int main(void) {
         RIG_CASE(a_load_alone_that_was_under_way_is_made_again),
         RIG_CASE(a_touch_waits_until_the_row_is_written_again),
         RIG_CASE(a_reader_that_finds_it_out_has_the_writer_look),
+        RIG_CASE(a_namespace_is_not_removed_while_its_store_lacks_something),
         RIG_CASE(a_look_at_what_there_is_of_the_store_will_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
