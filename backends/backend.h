@@ -104,7 +104,7 @@ struct backend_options {
     /* Where a store of several nodes tells of them; NULL: nobody wants to know. */
     struct backend_nodes *nodes;
     /* Of a reader: backend_connection.applied of the writer's connection, as that goes on. A store that has less has lost something
-     * that the writer may not have noticed yet: BACKEND_REPLACED. NULL: no matter. */
+     * that the writer may not have noticed yet, or is not where the writer is: BACKEND_REPLACED. NULL: no matter. */
     const atomic_uint_fast64_t *acknowledged;
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };

@@ -162,18 +162,45 @@ static uint64_t expected(const struct redis_connection *connection) {
     return connection->acknowledged ? atomic_load(connection->acknowledged) : 0;
 }
 
+static enum redis_step judge_number(struct redis_connection *connection, uint64_t number, uint64_t least,
+                                    enum backend_status *ret_status, struct backend_error *ret_error) {
+    if (number >= least)
+        return REDIS_DONE;
+    if (number == 0 && connection->role == BACKEND_WRITER) /* the mark says whether that alone is missing */
+        return redis_compare(connection, ret_status, ret_error);
+    return tell_less(connection, ret_status, ret_error);
+}
+
 enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,
                                       struct backend_error *ret_error) {
     uint64_t number = 0, least = expected(connection);
     if (least == 0)
         return REDIS_DONE;
     enum redis_step step = read_number(connection, false, &number, ret_status, ret_error);
-    if (step != REDIS_DONE || number >= least)
-        return step;
-    if (number == 0 && connection->role == BACKEND_WRITER) /* the mark says whether that alone is missing */
-        return redis_compare(connection, ret_status, ret_error);
-    return tell_less(connection, ret_status, ret_error);
+    return step == REDIS_DONE ? judge_number(connection, number, least, ret_status, ret_error) : step;
 }
+
+/* ---- The end of a load ---- */
+
+uint64_t redis_load_proves(const struct redis_connection *connection) {
+    return connection->address.sentinel_count > 0 ? expected(connection) : 0;
+}
+
+bool redis_end_load(struct redis_connection *connection, uint64_t least) {
+    const struct slice get[] = {SLICE("GET"), least ? key_of(connection) : slice_of("", 0)};
+    return least == 0 || redis_append_slices(connection, 2, get);
+}
+
+enum redis_step redis_hear_end_of_load(struct redis_connection *connection, uint64_t least,
+                                       enum backend_status *ret_status, struct backend_error *ret_error) {
+    uint64_t number = 0;
+    if (least == 0)
+        return REDIS_DONE;
+    enum redis_step step = hear_number(connection, &number, ret_status, ret_error);
+    return step == REDIS_DONE ? judge_number(connection, number, least, ret_status, ret_error) : step;
+}
+
+/* ---- A look ---- */
 
 enum redis_step redis_look_for_applied(struct redis_connection *connection, enum backend_status *ret_status,
                                        struct backend_error *ret_error) {

@@ -29,8 +29,9 @@ struct redis_node {
     unsigned seal_slot, seal_misses;
     uint64_t seal_number;
     bool seal_waits, seal_is_set;
-    /* A reader's: over this link, and by the map of that moment, it has shown what it has to have (redis_prove). */
-    uint64_t proven_link, proven_us;
+    /* A reader's: over this link, by the map of that moment, and with the writer where it was then, which is here, it has shown
+     * what it has to have (redis_prove). */
+    uint64_t proven_link, proven_us, proven_moves;
     uint64_t replica_waits, replica_short; /* not told yet */
 };
 

@@ -429,7 +429,7 @@ enum backend_status redis_cluster_look(struct redis_connection *connection, stru
     connection->base.call_until_us = until_us;
     if (status == BACKEND_REPLACED)
         redis_cluster_mark_anew(connection);
-    else if (status == BACKEND_OK)
+    else
         redis_proofs_show(connection);
     return status;
 }

@@ -19,7 +19,7 @@
  *     script.c      the scripts
  *     load.c        loading
  *     apply.c       batches
- *     acknowledged.c  what a batch ends with: its number, and replicas that have it
+ *     acknowledged.c  what a batch ends with: its number, and replicas that have it; and a load
  *     scan.c        the newest entries, with picks.c
  *     pages.c       all keys, page by page
  *     watch.c       what others change; of a cluster with watch_cluster.c
@@ -297,7 +297,15 @@ enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_
 enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,
                                       struct backend_error *ret_error);
 
-/* The same, with each look. Where somebody has removed the number alone, none is expected any more. */
+/* The end of a load, over Sentinel alone: the number that the store has to have behind it, taken before anything is sent (0: it
+ * proves nothing). Then it is asked for behind the last question (false: out of memory, the connection is closed), and its
+ * answer judged as above. */
+uint64_t redis_load_proves(const struct redis_connection *connection);
+bool redis_end_load(struct redis_connection *connection, uint64_t least);
+enum redis_step redis_hear_end_of_load(struct redis_connection *connection, uint64_t least,
+                                       enum backend_status *ret_status, struct backend_error *ret_error);
+
+/* As over a new link, with each look. Where somebody has removed the number alone, none is expected any more. */
 enum redis_step redis_look_for_applied(struct redis_connection *connection, enum backend_status *ret_status,
                                        struct backend_error *ret_error);
 

@@ -15,6 +15,7 @@ struct load_task {
     size_t count;
     uint32_t now;
     struct load_result *results;
+    uint64_t proves; /* what the store has to have behind it (acknowledged.c); 0: nothing */
 };
 
 void redis_forget_loaded(struct redis_connection *connection) {
@@ -118,11 +119,16 @@ static enum redis_step load_some(struct redis_connection *connection, const stru
                                  size_t from, size_t to, enum backend_status *ret_status,
                                  struct backend_error *ret_error) {
     enum redis_step step = REDIS_DONE;
+    uint64_t proves = to == task->count ? task->proves : 0;
     for (size_t i = from; i < to; i++)
         if (!ask_entry(connection, task, i))
             return redis_out_of_memory(connection, ret_status, ret_error);
+    if (!redis_end_load(connection, proves))
+        return redis_out_of_memory(connection, ret_status, ret_error);
     for (size_t i = from; i < to && step == REDIS_DONE; i++)
         step = hear_entry(connection, task, i, ret_status, ret_error);
+    if (step == REDIS_DONE)
+        step = redis_hear_end_of_load(connection, proves, ret_status, ret_error);
     arena_reset(&connection->words);
     return step;
 }
@@ -132,6 +138,7 @@ static enum redis_step load_work(struct redis_connection *connection, void *cont
     struct load_task *task = context;
     enum redis_step step = REDIS_DONE;
     redis_forget_loaded(connection);
+    task->proves = redis_load_proves(connection);
     for (size_t from = 0; from < task->count && step == REDIS_DONE; from += LOAD_COMMANDS) {
         size_t to = task->count - from < LOAD_COMMANDS ? task->count : from + LOAD_COMMANDS;
         step = load_some(connection, task, from, to, ret_status, ret_error);
@@ -193,7 +200,7 @@ enum backend_status redis_load(struct backend_connection *base, const struct bac
                                const struct slice *keys, size_t count, uint32_t now,
                                struct load_result *results, struct backend_error *ret_error) {
     struct redis_connection *connection = redis_connection_of(base);
-    struct load_task task = {redis_table_of(connection, table), keys, count, now, results};
+    struct load_task task = {redis_table_of(connection, table), keys, count, now, results, 0};
     if (connection->cluster)
         return count ? load_from_cluster(connection, &task, ret_error) : BACKEND_OK;
     return count ? redis_do(connection, load_work, &task, ret_error) : BACKEND_OK;

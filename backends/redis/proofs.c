@@ -31,7 +31,10 @@
  * They outlive the connection: one that is opened anew would not know what to expect.
  *
  * Readers have copies of them, and ask each master over a new link, or by a new map, before they believe what it has: a reader
- * may be there before the writer. A number alone that was evicted proves nothing to them.
+ * may be there before the writer. A number alone that was evicted proves nothing to them. Two servers may answer for a slot for
+ * a while, as one that was stopped goes on before it hears that another one was promoted. Then what the writer has acknowledged
+ * by one of them is missing at the other one, over links that stay. So a reader asks whoever is not the server where the writer
+ * has seen that slot last (run) with each deal, until it is; else that costs it a look at a number (moves).
  */
 #include "backends/redis/proofs.h"
 #include "backends/failure.h"
@@ -58,8 +61,10 @@ void redis_proofs_leave(struct redis_connection *connection) {
 }
 
 void redis_proofs_forget(struct redis_proofs *proofs) {
-    if (proofs)
-        proofs->count = 0;
+    if (!proofs)
+        return;
+    proofs->count = 0;
+    proofs->moves++;
 }
 
 struct redis_proof *redis_proof_of(struct redis_proofs *proofs, unsigned slot) {
@@ -89,8 +94,17 @@ unsigned redis_proofs_slot(const struct redis_cluster *cluster, size_t node) {
     return newest ? newest->slot : REDIS_SLOTS;
 }
 
+/* 16 of 40 hexadecimal digits. Where it is not told, all are the same: 0. */
+static uint64_t run_of(const struct redis_node *node) {
+    char start[17];
+    snprintf(start, sizeof start, "%.16s", node->link.run);
+    return strtoull(start, NULL, 16);
+}
+
 /* It is as it has to be over this link. */
-static void see(struct redis_proof *proof, const struct redis_node *node) {
+static void see(struct redis_proofs *proofs, struct redis_proof *proof, const struct redis_node *node) {
+    proofs->moves += proof->run != run_of(node);
+    proof->run = run_of(node);
     proof->link = node->link.serial;
     snprintf(proof->replicates, sizeof proof->replicates, "%s", node->link.replicates);
     snprintf(proof->place, sizeof proof->place, "%.95s", node->address.shown);
@@ -103,33 +117,49 @@ void redis_proofs_note_high(struct redis_connection *connection, struct redis_no
         return;
     proof->high = version;
     if (proof->applied == 0)
-        see(proof, node);
+        see(connection->cluster->proofs, proof, node);
 }
 
 /* ---- Shown to readers ---- */
 
 struct shown_proof {
     unsigned slot;
-    uint64_t high, applied;
+    uint64_t high, applied, run;
 };
 
-enum { SHOWN_MAX = 2 * REDIS_MASTERS_MAX };
+struct shown_proofs {
+    uint64_t moves; /* first, as it is asked for alone */
+    struct shown_proof list[2 * REDIS_MASTERS_MAX];
+};
 
 void redis_proofs_show(struct redis_connection *connection) {
     const struct redis_proofs *proofs = connection->cluster->proofs;
-    struct shown_proof list[SHOWN_MAX] = {{0}};
-    for (size_t i = 0; i < proofs->count; i++)
-        list[i] = (struct shown_proof){proofs->list[i].slot, proofs->list[i].high, proofs->list[i].applied};
-    backend_nodes_show(connection->nodes, list, proofs->count * sizeof *list);
+    struct shown_proofs shown = {.moves = proofs->moves};
+    for (size_t i = 0; i < proofs->count; i++) {
+        const struct redis_proof *proof = &proofs->list[i];
+        shown.list[i] = (struct shown_proof){proof->slot, proof->high, proof->applied, proof->run};
+    }
+    backend_nodes_show(connection->nodes, &shown,
+                       offsetof(struct shown_proofs, list) + proofs->count * sizeof *shown.list);
+}
+
+static uint64_t shown_moves(const struct redis_connection *connection) {
+    uint64_t moves = 0;
+    backend_nodes_see(connection->nodes, &moves, sizeof moves);
+    return moves;
 }
 
 static void see_shown(struct redis_connection *connection) {
     struct redis_proofs *proofs = connection->cluster->shown;
-    struct shown_proof list[SHOWN_MAX];
-    proofs->count = backend_nodes_see(connection->nodes, list, sizeof list) / sizeof *list;
-    for (size_t i = 0; i < proofs->count; i++)
-        proofs->list[i] =
-            (struct redis_proof){.slot = list[i].slot, .high = list[i].high, .applied = list[i].applied};
+    struct shown_proofs shown = {.moves = 0};
+    size_t size = backend_nodes_see(connection->nodes, &shown, sizeof shown);
+    proofs->moves = shown.moves;
+    proofs->count = size ? (size - offsetof(struct shown_proofs, list)) / sizeof *shown.list : 0;
+    for (size_t i = 0; i < proofs->count; i++) {
+        const struct shown_proof *one = &shown.list[i];
+        proofs->list[i] = (struct redis_proof){
+            .slot = one->slot, .high = one->high, .applied = one->applied, .run = one->run};
+    }
 }
 
 /* ---- Asked for ---- */
@@ -195,7 +225,8 @@ static enum redis_step judge(struct redis_connection *connection, struct redis_n
     if (redis_number_in(high, ENTRY_VERSION_HIGHEST) < proof->high ||
         (redis_number_in(applied, UINT64_MAX) < proof->applied && !evicted))
         return tell_less(connection, ret_status, ret_error);
-    see(proof, node);
+    if (connection->role == BACKEND_WRITER)
+        see(connection->cluster->proofs, proof, node);
     return REDIS_DONE;
 }
 
@@ -215,27 +246,33 @@ static enum redis_step hear(struct redis_connection *connection, struct redis_no
     return step;
 }
 
-static bool is_proven(const struct redis_cluster *cluster, const struct redis_node *node) {
-    return node->proven_link == node->link.serial && node->proven_us == cluster->asked_us;
+static bool is_proven(const struct redis_connection *connection, const struct redis_node *node) {
+    return node->proven_link == node->link.serial && node->proven_us == connection->cluster->asked_us &&
+           node->proven_moves == shown_moves(connection);
 }
 
-/* NULL: nothing. */
-static struct redis_proofs *to_prove(struct redis_connection *connection, const struct redis_node *node) {
-    struct redis_cluster *cluster = connection->cluster;
-    if (!cluster->shown)
-        return cluster->proofs;
-    if (is_proven(cluster, node))
-        return NULL;
-    see_shown(connection);
-    return cluster->shown;
+/* Whether the writer has seen all that this node has to prove here. Else what it has acknowledged since may be elsewhere. */
+static bool is_with_writer(const struct redis_cluster *cluster, const struct redis_node *node) {
+    size_t index = redis_cluster_find(cluster, node);
+    for (size_t i = 0; i < cluster->shown->count; i++)
+        if (cluster->map.owner[cluster->shown->list[i].slot] == index &&
+            cluster->shown->list[i].run != run_of(node))
+            return false;
+    return true;
+}
+
+static void note_proven(struct redis_cluster *cluster, struct redis_node *node) {
+    node->proven_link = is_with_writer(cluster, node) ? node->link.serial : 0;
+    node->proven_us = cluster->asked_us;
+    node->proven_moves = cluster->shown->moves;
 }
 
 /* One after the other: there is mostly one, and only after another link or another map. */
-enum redis_step redis_prove(struct redis_connection *connection, struct redis_node *node,
-                            enum backend_status *ret_status, struct backend_error *ret_error) {
-    struct redis_proofs *proofs = to_prove(connection, node);
+static enum redis_step prove(struct redis_connection *connection, struct redis_node *node,
+                             struct redis_proofs *proofs, enum backend_status *ret_status,
+                             struct backend_error *ret_error) {
     enum redis_step step = REDIS_DONE;
-    for (size_t i = 0; proofs && i < proofs->count && step == REDIS_DONE; i++) {
+    for (size_t i = 0; i < proofs->count && step == REDIS_DONE; i++) {
         struct redis_proof *proof = &proofs->list[i];
         if (!is_to_be_asked_for(connection->cluster, node, proof))
             continue;
@@ -244,10 +281,20 @@ enum redis_step redis_prove(struct redis_connection *connection, struct redis_no
         redisSetTimeout(connection->link->context, redis_time_left(connection, PATIENCE_MS));
         step = hear(connection, node, proof, ret_status, ret_error);
     }
-    if (step == REDIS_DONE) {
-        node->proven_link = node->link.serial;
-        node->proven_us = connection->cluster->asked_us;
-    }
+    return step;
+}
+
+enum redis_step redis_prove(struct redis_connection *connection, struct redis_node *node,
+                            enum backend_status *ret_status, struct backend_error *ret_error) {
+    struct redis_cluster *cluster = connection->cluster;
+    if (cluster->proofs)
+        return prove(connection, node, cluster->proofs, ret_status, ret_error);
+    if (!cluster->shown || is_proven(connection, node))
+        return REDIS_DONE;
+    see_shown(connection);
+    enum redis_step step = prove(connection, node, cluster->shown, ret_status, ret_error);
+    if (step == REDIS_DONE)
+        note_proven(cluster, node);
     return step;
 }
 
@@ -311,7 +358,7 @@ static void keep_proof(struct redis_connection *connection, struct redis_node *n
         return;
     proof->applied = node->seal_number;
     proof->high = node->raised_version > proof->high ? node->raised_version : proof->high;
-    see(proof, node);
+    see(connection->cluster->proofs, proof, node);
     drop_others(connection->cluster, node);
     node->wants_seal = false;
     node->seal_misses = 0;

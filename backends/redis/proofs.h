@@ -12,6 +12,7 @@ struct redis_proof {
     uint64_t high;    /* the high version in this slot; 0: not known */
     uint64_t applied; /* the number of a batch there, behind all that was acknowledged before; 0: not known */
     uint64_t link;    /* over which it was seen last (redis_link.serial); 0: over none of this connection */
+    uint64_t run;     /* of the server where it was seen last, a part of what it calls that; 0: not known */
     char replicates[REDIS_RUN_MAX + 1], place[BACKEND_NODE_NAME]; /* of the master, as it was then */
 };
 
@@ -19,6 +20,7 @@ struct redis_proof {
 struct redis_proofs {
     size_t count;
     uint64_t last_number;
+    uint64_t moves; /* how often one was seen at another server than before */
     struct redis_proof list[2 * REDIS_MASTERS_MAX];
 };
 

@@ -29,7 +29,7 @@ struct fixture {
     const struct backend_table *list[1];
     struct redis_options own;
     struct backend_options options;
-    struct backend_connection *writer, *other; /* other: of a second node */
+    struct backend_connection *writer, *other, *third; /* other: of a second node */
     struct backend_error error;
     uint32_t now;
 };
@@ -57,6 +57,7 @@ static int tear_down(void **state) {
     struct fixture *fixture = *state;
     redis_backend.close(fixture->writer);
     redis_backend.close(fixture->other);
+    redis_backend.close(fixture->third);
     backend_nodes_destroy(fixture->options.nodes);
     free(fixture);
     return 0;
@@ -155,15 +156,20 @@ TEST(a_master_that_lost_what_it_had_is_noticed_by_a_look) {
     assert_int_equal(look(fixture, fixture->writer), BACKEND_REPLACED);
 }
 
-static enum backend_status read_rows(struct fixture *fixture, struct backend_connection *reader) {
+static enum backend_status read_into(struct fixture *fixture, struct backend_connection *reader,
+                                     struct load_result results[ROWS]) {
     struct slice keys[ROWS];
-    struct load_result results[ROWS];
     char names[ROWS][16];
     for (unsigned i = 0; i < ROWS; i++) {
         snprintf(names[i], sizeof names[i], "sess:%u", i);
         keys[i] = slice_string(names[i]);
     }
     return redis_backend.load(reader, &fixture->table, keys, ROWS, fixture->now, results, &fixture->error);
+}
+
+static enum backend_status read_rows(struct fixture *fixture, struct backend_connection *reader) {
+    struct load_result results[ROWS];
+    return read_into(fixture, reader, results);
 }
 
 /* Over a new link it asks what each has to have, as the writer has shown it; and so does the writer before it reads. */
@@ -367,6 +373,73 @@ TEST(what_a_connection_has_seen_is_known_to_the_next_one) {
     eventually(put_rows(fixture, 3000) == BACKEND_OK); /* once all have the new map */
     open_writer(fixture, &fixture->writer);
     assert_false(fixture->writer->went_back);
+}
+
+/* The first master hears of nobody any more, and goes on with its slots; for all others the replica has them. */
+static void make_two_masters(void) {
+    const struct redis_server *others[] = {&masters[1], &masters[2], &replica, &fresh};
+    assert_string_equal(redis_server_ask(&masters[0], "CONFIG SET cluster-require-full-coverage no"), "OK");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s", redis_server_ask(others[i], "CLUSTER MYID"));
+        assert_string_equal(redis_server_ask(&masters[0], "CLUSTER FORGET %s", name), "OK");
+    }
+    assert_string_equal(redis_server_ask(&replica, "CLUSTER FAILOVER TAKEOVER"), "OK");
+    struct redis_server promoted = replica;
+    replica = masters[0];
+    masters[0] = promoted;
+    for (int i = 0; i < MASTERS; i++)
+        eventually(knows_owner(&masters[i]));
+}
+
+/* It hears that it is none. */
+static void end_two_masters(void) {
+    const struct redis_server *others[] = {&masters[0], &masters[1], &masters[2], &fresh};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        redis_server_join(&replica, others[i]);
+    eventually(strncmp(redis_server_ask(&replica, "ROLE"), "slave", 5) == 0);
+    eventually(strstr(redis_server_ask(&replica, "INFO replication"), "master_link_status:up"));
+}
+
+static void open_reader_at(struct fixture *fixture, const struct redis_server *seed,
+                           struct backend_connection **connection) {
+    snprintf(fixture->uri, sizeof fixture->uri, "redis+cluster://127.0.0.1:%d", seed->port);
+    if (redis_backend.open(&fixture->options, BACKEND_READER, connection, &fixture->error) != BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+}
+
+/* Whether it gives a row that is older than those from this version on. On a busy machine it may give none. */
+static bool is_taken_in(struct fixture *fixture, struct backend_connection *reader, uint64_t version) {
+    struct load_result results[ROWS];
+    bool answered = read_into(fixture, reader, results) == BACKEND_OK, older = false;
+    for (unsigned i = 0; answered && i < ROWS; i++)
+        older |= results[i].entry.version < version;
+    return older;
+}
+
+/* One reader is where the writer is, and another one at a server that lacks what the writer has written since; over links that
+ * both have used. Then the writer is there. */
+TEST(where_two_masters_answer_that_of_the_writer_alone_is_believed) {
+    struct fixture *fixture = *state;
+    atomic_uint_fast64_t acknowledged = 0;
+    fixture->options.nodes = backend_nodes_create();
+    fixture->options.acknowledged = &acknowledged;
+    open_writer(fixture, &fixture->writer);
+    eventually(put_rows(fixture, 1000) == BACKEND_OK);
+    open_reader_at(fixture, &masters[0], &fixture->other);
+    eventually(read_rows(fixture, fixture->other) == BACKEND_OK);
+    await_replica();
+    make_two_masters();
+    open_reader_at(fixture, &masters[1], &fixture->third);
+    eventually(read_rows(fixture, fixture->third) == BACKEND_OK); /* it has all, so far */
+    eventually(put_rows(fixture, 2000) == BACKEND_OK);
+    assert_false(is_taken_in(fixture, fixture->other, 2000));
+    assert_false(is_taken_in(fixture, fixture->third, 2000));
+    open_writer(fixture, &fixture->writer);
+    eventually(put_rows(fixture, 3000) == BACKEND_OK);
+    assert_false(is_taken_in(fixture, fixture->other, 3000));
+    eventually(read_rows(fixture, fixture->third) == BACKEND_OK);
+    end_two_masters();
 }
 
 /* ---- Slots that move ---- */
@@ -846,10 +919,11 @@ int main(void) {
         CASE(what_a_replica_lacks_is_not_done_until_it_has_it),
         CASE(a_promoted_replica_that_has_all_is_nobodys_business),
         CASE(a_promoted_replica_that_lacks_a_batch_is_noticed),
-        CASE(what_a_connection_has_seen_is_known_to_the_next_one), CASE(numbers_go_with_their_slots),
-        CASE(a_master_without_slots_takes_rows_of_its_first_one), CASE(pages_go_over_all_masters),
-        CASE(pages_begin_anew_where_a_slot_has_moved), CASE(pages_have_no_end_while_a_slot_moves),
-        CASE(a_link_that_was_lost_is_made_anew_within_the_call),
+        CASE(what_a_connection_has_seen_is_known_to_the_next_one),
+        CASE(where_two_masters_answer_that_of_the_writer_alone_is_believed),
+        CASE(numbers_go_with_their_slots), CASE(a_master_without_slots_takes_rows_of_its_first_one),
+        CASE(pages_go_over_all_masters), CASE(pages_begin_anew_where_a_slot_has_moved),
+        CASE(pages_have_no_end_while_a_slot_moves), CASE(a_link_that_was_lost_is_made_anew_within_the_call),
         CASE(a_hasty_load_goes_on_without_a_master_that_is_silent), CASE(signals_lose_no_answer),
         CASE(a_master_that_is_away_is_not_waited_for_while_others_serve), /* the last: it stays away */
     };

@@ -24,7 +24,7 @@ struct fixture {
     const struct backend_table *list[1];
     struct redis_options own;
     struct backend_options options;
-    struct backend_connection *writer;
+    struct backend_connection *writer, *reader;
     struct backend_error error;
     pid_t child; /* 0: none */
 };
@@ -74,6 +74,7 @@ static int tear_down(void **state) {
     struct fixture *fixture = *state;
     end_child(fixture);
     redis_backend.close(fixture->writer);
+    redis_backend.close(fixture->reader);
     if (fixture->other_sentinel.port)
         redis_server_stop(&fixture->other_sentinel);
     redis_server_stop(&fixture->sentinel);
@@ -103,6 +104,12 @@ static enum backend_status put(struct fixture *fixture, const char *key, uint64_
 static void assert_put(struct fixture *fixture, const char *key, uint64_t version) {
     if (put(fixture, key, version) != BACKEND_OK)
         fail_msg("%s", fixture->error.message);
+}
+
+static enum backend_status read_by(struct fixture *fixture, struct backend_connection *connection) {
+    const struct slice key = SLICE("sess:a");
+    struct load_result result = {0};
+    return redis_backend.load(connection, &fixture->table, &key, 1, 0, &result, &fixture->error);
 }
 
 static void assert_has(const struct redis_server *server, const char *key) {
@@ -212,6 +219,45 @@ TEST(a_look_finds_the_master_elsewhere) {
     assert_put(fixture, "sess:a", 1);
     assert_has(&fixture->second, "sess:a");
     assert_place(fixture, &fixture->second);
+}
+
+static void await_row(const struct redis_server *server, const char *key) {
+    eventually(strcmp(redis_server_ask(server, "HGET %s value", key), "v") == 0);
+}
+
+/* Sentinel cuts off the clients of such a master in the same step; who tells it by hand does not. So it shows what it has got of
+ * the other one over links that have always led to it. */
+TEST(a_master_that_became_a_replica_is_not_believed_over_a_link_that_stays) {
+    struct fixture *fixture = *state;
+    atomic_uint_fast64_t acknowledged = 0;
+    fixture->options.acknowledged = &acknowledged;
+    open_writer(fixture);
+    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_READER, &fixture->reader, &fixture->error),
+                     BACKEND_OK);
+    assert_put(fixture, "sess:b", 1);
+    make_replica(&fixture->second, &fixture->first);
+    await_row(&fixture->second, "sess:b");
+    assert_string_equal(redis_server_ask(&fixture->second, "REPLICAOF NO ONE"), "OK");
+    assert_put(fixture, "sess:a", 2); /* the other one never has it */
+    atomic_store(&acknowledged, fixture->writer->applied);
+    assert_int_equal(read_by(fixture, fixture->reader), BACKEND_OK);
+    make_replica(&fixture->first, &fixture->second);
+    eventually(*redis_server_ask(&fixture->first, "HGET sess:a value") == '\0');
+    assert_int_equal(read_by(fixture, fixture->reader), BACKEND_REPLACED);
+    assert_says(fixture, "went back to an older state");
+    assert_int_equal(read_by(fixture, fixture->writer), BACKEND_REPLACED);
+    assert_int_equal(fixture->reader->reconnects + fixture->writer->reconnects, 0);
+}
+
+/* Somebody has removed the number, which says nothing of the rows: the next batch makes it anew. */
+TEST(a_number_that_is_missing_alone_keeps_the_writer_from_nothing) {
+    struct fixture *fixture = *state;
+    open_writer(fixture);
+    assert_put(fixture, "sess:a", 1);
+    assert_string_equal(redis_server_ask(&fixture->first, "DEL %s", "forebay: applied:0"), "1");
+    assert_int_equal(read_by(fixture, fixture->writer), BACKEND_OK);
+    assert_put(fixture, "sess:a", 2);
+    assert_int_equal(read_by(fixture, fixture->writer), BACKEND_OK);
 }
 
 /* ---- Hearing of changes ---- */
@@ -450,6 +496,8 @@ int main(void) {
         CASE(without_sentinels_the_link_that_stands_goes_on),
         CASE_WITH(its_password_and_its_user_open_a_sentinel, with_password),
         CASE(a_look_finds_the_master_elsewhere),
+        CASE(a_master_that_became_a_replica_is_not_believed_over_a_link_that_stays),
+        CASE(a_number_that_is_missing_alone_keeps_the_writer_from_nothing),
         CASE(a_watcher_leaves_a_master_that_is_none_any_more),
         CASE(a_watcher_goes_on_without_sentinels),
         CASE(a_batch_counts_when_the_replica_has_it),

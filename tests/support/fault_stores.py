@@ -273,10 +273,10 @@ class Wide(Store):
     def in_place(self):
         """All of one mind, and each replica has what its master has."""
         seen = {tuple(sorted(Cluster.slots_of(node))) for node in self.redis()}
-        replicas = [node for node in self.redis() if role(node)[0] == b"slave"]
+        roles = [role(node) for node in self.redis()]  # asked once, as they may change
+        replicas = [one for one in roles if one[0] == b"slave"]
         return (len(seen) == 1 and len(replicas) == 3 and all(node.info()["cluster_state"] == "ok" for node in self.redis())
-                and all(role(node)[3] == b"connected" for node in replicas)
-                and len({role(node)[2] for node in replicas}) == 3)
+                and all(one[3] == b"connected" for one in replicas) and len({one[2] for one in replicas}) == 3)
 
     def hand_on(self):
         for master in self.all.owners():
