@@ -288,8 +288,9 @@ class Trial:
         self.server.check_end(status, status if self.case and self.case.phase == "stop" and status > 0 else 0)
 
     def last_look(self):
-        """Without a fault, and without the library."""
+        """Without a fault, without the library, and with a log of its own."""
         self.server.env = {}
+        self.server.log_path += "-last"
         self.server.start()
         self.read_all(PATIENCE)
         self.server.stop()
