@@ -104,13 +104,16 @@ class Trial:
         with self.phase(name):
             self.server.spawn()
             eventually(lambda: not self.server.running() or " serves " in self.server.log()[said:])
-            if self.server.running() and not self.lasting():
-                self.server.await_answer()
+            if not self.lasting():
+                eventually(self.answers_or_ended)
+        eventually(self.answers_or_ended)
         if self.server.running():
-            self.server.await_answer()
             return
         self.refused(self.server.log()[said:])
         self.server.start()
+
+    def answers_or_ended(self):
+        return not self.server.running() or self.server.answers()
 
     def refused(self, said):
         status = self.server.process.returncode
