@@ -393,6 +393,7 @@ static void give_up(struct listening *socket) {
     server_log(socket->listener->server, LOG_LEVEL_ERROR,
                "%s cannot be watched any more: the system has no memory or no watches left; stopping",
                socket->text);
+    socket->listener->server->gave_up = true;
     socket->listener->server->stop(socket->listener->server);
 }
 

@@ -50,6 +50,9 @@ struct server {
     struct tls *tls;                     /* what encrypted connections begin with; NULL: there are none */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
 
+    /* Main thread: it stops because it can serve no longer, so whoever started it may do so again. */
+    bool gave_up;
+
     /* Switched by signals and commands. */
     _Atomic(struct auth *) auth; /* NULL: no authentication */
     _Atomic int verbosity;

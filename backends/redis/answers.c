@@ -269,7 +269,7 @@ static void hear_lane(struct dealing *dealing, struct lane *lane) {
     void *reply = NULL;
     redis_dealing_take_up(dealing, lane->node);
     redisContext *context = lane->node->link.context;
-    bool good = redisBufferRead(context) == REDIS_OK;
+    bool good = redis_read_in(context) == REDIS_OK;
     while (good && is_waiting(lane) && (good = redisReaderGetReply(context->reader, &reply) == REDIS_OK) &&
            reply) {
         hear_one(dealing, lane, reply);

@@ -234,6 +234,13 @@ bool redis_append_slices(struct redis_connection *connection, size_t count, cons
 /* Sends what was appended, without waiting for answers. REDIS_DONE or REDIS_LOST. */
 enum redis_step redis_send(struct redis_connection *connection);
 
+/* As redisBufferWrite until all has gone, redisBufferRead, redisGetReply and redisCommandArgv, which do not survive that there
+ * is no memory (wire.c). */
+int redis_write_out(redisContext *context);
+int redis_read_in(redisContext *context);
+int redis_get_reply(redisContext *context, void **ret_reply);
+redisReply *redis_command(redisContext *context, int count, const char **words, const size_t *sizes);
+
 /* The next answer, which is the caller's to free. Errors among the answers are answers. */
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply);
 

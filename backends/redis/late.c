@@ -59,7 +59,7 @@ static bool take_owed(struct redis_node *node) {
     bool good = true;
     while (good && node->owed > 0 && has_come(context)) {
         void *reply = NULL;
-        good = redisBufferRead(context) == REDIS_OK;
+        good = redis_read_in(context) == REDIS_OK;
         while (good && node->owed > 0 && (good = redisReaderGetReply(context->reader, &reply) == REDIS_OK) &&
                reply) {
             freeReplyObject(reply);

@@ -176,16 +176,12 @@ bool redis_append_slices(struct redis_connection *connection, size_t count, cons
 }
 
 enum redis_step redis_send(struct redis_connection *connection) {
-    int done = 0;
-    while (!done)
-        if (redisBufferWrite(connection->link->context, &done) != REDIS_OK)
-            return REDIS_LOST;
-    return REDIS_DONE;
+    return redis_write_out(connection->link->context) == REDIS_OK ? REDIS_DONE : REDIS_LOST;
 }
 
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply) {
     void *reply = NULL;
-    if (redisGetReply(connection->link->context, &reply) != REDIS_OK || !reply)
+    if (redis_get_reply(connection->link->context, &reply) != REDIS_OK || !reply)
         return REDIS_LOST; /* the link is closed by whoever gives up the work: its error is still wanted */
     *ret_reply = reply;
     return REDIS_DONE;

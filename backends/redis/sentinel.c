@@ -85,7 +85,7 @@ static redisReply *say(redisContext *link, int count, const char **words, struct
     size_t sizes[3];
     for (int i = 0; i < count; i++)
         sizes[i] = strlen(words[i]);
-    redisReply *reply = redisCommandArgv(link, count, words, sizes);
+    redisReply *reply = redis_command(link, count, words, sizes);
     if (!reply)
         snprintf(asking->words, sizeof asking->words, "%s",
                  link->err == REDIS_ERR_IO && errno == EAGAIN ? "no answer in time" : link->errstr);

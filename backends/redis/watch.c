@@ -243,7 +243,7 @@ enum backend_status redis_watch_take(struct redis_connection *connection, struct
                                      struct backend_listener *listener, struct backend_error *ret_error) {
     void *reply = NULL;
     redisContext *context = connection->link->context;
-    bool good = redisBufferRead(context) == REDIS_OK;
+    bool good = redis_read_in(context) == REDIS_OK;
     while (good && (good = redisReaderGetReply(context->reader, &reply) == REDIS_OK) && reply) {
         good = take_message(connection, watch, reply, listener);
         freeReplyObject(reply);

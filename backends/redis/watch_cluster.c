@@ -320,7 +320,7 @@ static void take_answer(struct redis_connection *connection, struct heard *heard
 static void take_answers(struct redis_connection *connection, struct heard *heard) {
     void *reply = NULL;
     redisContext *context = heard->answers.context;
-    bool good = redisBufferRead(context) == REDIS_OK;
+    bool good = redis_read_in(context) == REDIS_OK;
     while (good && heard->answers.context &&
            (good = redisReaderGetReply(context->reader, &reply) == REDIS_OK) && reply) {
         take_answer(connection, heard, reply);

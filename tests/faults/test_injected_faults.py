@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""A few of the lives of tools/fault-injection, which lets each call fail that a server makes; and that what is broken is noticed.
+What must hold is said at the head of tests/support/injected_trial.py."""
+
+import os
+
+import pytest
+from crash import Violation
+from injected import FOREVER, SHORT, Fault
+from injected_rounds import InjectedRounds
+from injected_trial import Case, Trial
+
+CASES = [
+    ("start", Fault("thread", "EAGAIN", 3)),
+    ("load", Fault("writing", "ENOSPC", 1, FOREVER)),
+    ("load", Fault("descriptor", "EMFILE", 1, FOREVER)),
+    ("flush", Fault("redis memory", "ENOMEM", 4)),
+    ("flush", Fault("writing", SHORT, 5)),
+    ("flush", Fault("syncing", "EIO", 2)),
+    ("recovery", Fault("opening", "EMFILE", 5, FOREVER)),
+    ("stop", Fault("writing", "EIO", 2, FOREVER)),
+]
+
+
+@pytest.fixture(scope="module")
+def library():
+    if not os.environ.get("INJECTED_FAULTS_LIBRARY"):
+        pytest.skip("INJECTED_FAULTS_LIBRARY does not name the library built from tests/faults/injected_faults.c")
+    return os.environ["INJECTED_FAULTS_LIBRARY"]
+
+
+def test_lives(tmp_path, library):
+    with InjectedRounds(tmp_path, library, seed=20, ways=["epoll"]) as rounds:
+        rounds.count()
+        cases = [Case(*case, "epoll") for case in CASES if rounds.redis or case[1].kind != "redis memory"]
+        violations = list(map(rounds.run, cases))
+        assert not any(violations), "\n".join(filter(None, violations))
+        assert rounds.unmet < len(cases) / 2  # how many calls there are is up to the moment
+
+
+class Careless(Trial):
+    """Without a journal, a kill loses what has not been written."""
+
+    def config(self, used):
+        config = super().config(used)
+        config.sections = [section.replace('journal = "always"', 'journal = "off"\n    flush_delay = "1h"')
+                           for section in config.sections]
+        return config
+
+
+def test_what_is_lost_is_seen(tmp_path, library):
+    trial = Careless(str(tmp_path / "trial"), library, seed=20)
+    try:
+        with pytest.raises(Violation, match="found"):
+            trial.run(Case("recovery", Fault("reading", "EINTR", 10**6), "epoll"))
+    finally:
+        trial.close()
+
+
+def test_descriptors_that_are_not_given_back_are_seen(tmp_path, library):
+    trial = Trial(str(tmp_path / "trial"), library, seed=20)
+    try:
+        trial.started("start")
+        usual = trial.descriptors()
+        usual["lock"] -= 1
+        with pytest.raises(Violation, match="not given back: {'lock': 1}"):
+            trial.gives_back(usual, seconds=0)
+    finally:
+        trial.close()

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""All the calls that can fail in the life of a server (injected_trial.py), or some of them that a seed draws."""
+
+import collections
+import os
+import random
+import subprocess
+import traceback
+
+from crash import Violation
+from forebay import Redis, ServerFailed
+from injected import FOREVER, KINDS, Fault
+from injected_trial import PHASES, Case, Trial, told
+
+WAYS = ("epoll", "auto")  # the latter is io_uring, where the kernel has it and gives memory for it
+LASTING = ("ENOMEM", "EMFILE", "ENFILE", "ENOSPC", "EIO", "ECONNREFUSED", "EAGAIN")  # what can go on for as long as it likes
+
+
+class InjectedRounds:
+    """Counts the calls of each phase once for each way to talk with the kernel, and then lets them fail."""
+
+    def __init__(self, folder, library, seed, ways=WAYS, kinds=tuple(KINDS), phases=PHASES):
+        self.folder = str(folder)
+        self.library = library
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.ways, self.kinds, self.phases = ways, kinds, phases
+        self.redis = None if Redis.missing() else Redis(os.path.join(self.folder, "redis")).start()
+        self.counted = {}  # {way: {phase: {kind: calls}}}
+        self.usual = {}  # {way: descriptors}
+        self.met = collections.Counter()
+        self.unmet = self.ended_by_libev = 0
+
+    def trial(self, name):
+        if self.redis:
+            with self.redis.connect() as client:
+                client.flushall()
+        return Trial(os.path.join(self.folder, name), self.library, self.seed, self.redis)
+
+    def count(self):
+        for way in self.ways:
+            trial = self.trial("count")
+            trial.server.options += ["--io", way]
+            try:
+                trial.run()
+            finally:
+                trial.close()
+            self.counted[way], self.usual[way] = trial.counts, trial.files
+
+    def groups(self):
+        """The calls that differ in more than their number: (way, phase, kind, error, times, how many)."""
+        for way in self.ways:
+            for phase in self.phases:
+                for kind in self.kinds:
+                    calls = self.counted[way][phase][kind]
+                    for error in KINDS[kind] if calls else ():
+                        yield way, phase, kind, error, 1, calls
+                        if error in LASTING:
+                            yield way, phase, kind, error, FOREVER, calls
+
+    def every_case(self):
+        for way, phase, kind, error, times, calls in self.groups():
+            for at in range(1, calls + 1):
+                yield Case(phase, Fault(kind, error, at, times), way)
+
+    def some_cases(self, count):
+        """Groups in turn, in a random order, and of each a call that is drawn."""
+        groups = list(self.groups())
+        drawn = []
+        while len(drawn) < count:
+            self.random.shuffle(groups)
+            drawn += groups
+        for way, phase, kind, error, times, calls in drawn[:count]:
+            yield Case(phase, Fault(kind, error, self.random.randint(1, calls), times), way)
+
+    def run(self, case):
+        """None, or what was violated, with all that helps to see why."""
+        trial = self.trial("trial")
+        try:
+            trial.run(case, self.usual[case.io])
+        except (AssertionError, ServerFailed, Violation, OSError, subprocess.SubprocessError) as violation:
+            where = "\n    ".join(trial.faults.where()[:14]) if trial.met else "it was not met"
+            short = traceback.format_exc(limit=-3) if not isinstance(violation, Violation) else str(violation)
+            return f"{told(case)}\n  failed at:\n    {where}\n  {short}\n  log:\n{trial.server.log()[-3000:]}"
+        finally:
+            trial.close()
+            self.met[case.phase, case.fault.kind] += trial.met > 0
+            self.unmet += not trial.met
+            self.ended_by_libev += trial.ended_by_libev
+        return None
+
+    def close(self):
+        if self.redis:
+            self.redis.kill()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
