@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { DIGEST_LEAST = 43 }; /* digits of 256 bits, which the methods have that are not outdated */
+
 _Static_assert(USERS_HASH_MAX == CRYPT_OUTPUT_SIZE, "a hash is libcrypt's");
 
 /* What a section says, kept, as the configuration may go. */
@@ -27,6 +29,13 @@ static const char what[] = "password file";
 
 /* ---- Reading ---- */
 
+/* Whether the line goes on to its end: libcrypt only looks at how it begins, and of one that was cut off no password is right. */
+static bool is_whole(const char *hash) {
+    static const char digits[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    size_t digest = strlen(strrchr(hash, '$') + 1);
+    return digest >= DIGEST_LEAST && strspn(strrchr(hash, '$') + 1, digits) == digest;
+}
+
 /* What is wrong with a line, or NULL. What is older than the hashes of today, or a password that nobody has hashed, is none. */
 static const char *add_hash(struct user *user, struct slice line) {
     char *hash = strndup(line.data, line.size);
@@ -35,7 +44,7 @@ static const char *add_hash(struct user *user, struct slice line) {
         user->hashes = hashes;
     const char *flaw = hash && hashes ? NULL : "cannot be kept: no memory";
     if (!flaw && (strlen(hash) != line.size || line.size >= USERS_HASH_MAX || *hash != '$' ||
-                  crypt_checksalt(hash) != CRYPT_SALT_OK))
+                  crypt_checksalt(hash) != CRYPT_SALT_OK || !is_whole(hash)))
         flaw = "is no hash of a password: forebay --hash-password makes one";
     if (!flaw)
         hashes[user->hash_count++] = hash;
