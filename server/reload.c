@@ -100,6 +100,16 @@ static bool read_again(struct reading *reading) {
                        reading->error, sizeof reading->error) == CONFIG_READ;
 }
 
+static bool reaches(struct reading *reading, const char *name, const char *path) {
+    if (!path || !sandbox_hides(path))
+        return true;
+    snprintf(
+        reading->error, sizeof reading->error,
+        "%s: %s is in a folder that the sandbox of this server does not reach, as its settings named none there at the start: restart it, or put the file beside the former one",
+        name, path);
+    return false;
+}
+
 /* What a reload names anew may be where nobody looked before. */
 static bool reaches_files(struct reading *reading) {
     const struct settings *wanted = &reading->wanted;
@@ -112,16 +122,12 @@ static bool reaches_files(struct reading *reading) {
                  {"tls_ca", wanted->tls_ca}};
     if (reading->reload->known.sandbox == SANDBOX_OFF)
         return true;
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        if (!files[i].path || !sandbox_hides(files[i].path))
-            continue;
-        snprintf(
-            reading->error, sizeof reading->error,
-            "%s: %s is in a folder that the sandbox of this server does not reach, as its settings named none there at the start: restart it, or put the file beside the former one",
-            files[i].name, files[i].path);
-        return false;
-    }
-    return true;
+    bool good = true;
+    for (size_t i = 0; i < sizeof files / sizeof *files && good; i++)
+        good = reaches(reading, files[i].name, files[i].path);
+    for (size_t i = 0; i < wanted->user_count && good; i++)
+        good = reaches(reading, "password_file", wanted->users[i].password_file);
+    return good;
 }
 
 static bool read_auth(struct reading *reading) {
