@@ -118,6 +118,8 @@ enum outcome_error {
     ERROR_ROW_UNFIT, /* row.h */
     ERROR_BACKEND_REFUSES,
     ERROR_UNCONFIRMED, /* the change is kept, but the backend has not got it in time */
+    /* no tier says this: */
+    ERROR_FORBIDDEN, /* the client may not have the key */
 };
 
 struct outcome {

@@ -14,6 +14,7 @@
 #include "server/server.h"
 #include "server/tls/context.h"
 #include "server/worker/auth.h"
+#include "server/worker/users.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -66,6 +67,23 @@ static void check_auth_file(struct check *check) {
     else if (auth && auth_is_exposed(auth, path, said, sizeof said))
         say(NULL, LOG_LEVEL_WARNING, said);
     auth_free(auth);
+}
+
+static void on_exposed(void *context, const char *message) {
+    (void)context;
+    say(NULL, LOG_LEVEL_WARNING, message);
+}
+
+static void check_users(struct check *check) {
+    char said[ERROR_MAX];
+    if (check->settings->user_count == 0)
+        return;
+    struct users *users = users_load(check->settings, said, sizeof said);
+    if (users)
+        users_tell_exposed(users, on_exposed, NULL);
+    else
+        fail(check, said);
+    users_free(users);
 }
 
 static void check_certificate(struct check *check) {
@@ -253,6 +271,7 @@ int check_start(struct settings *settings, struct config *config, struct options
     say_warnings(config_warnings(config));
     find_running(&check);
     check_auth_file(&check);
+    check_users(&check);
     check_certificate(&check);
     check_limits(&check);
     check_admin(&check);

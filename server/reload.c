@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See reload.h. Settings that may change are atomic, each for itself, so nobody waits who reads one. What can fail is done
- * first, in this order: reading, the authentication file, comparing, the limit of open files, the tier.
+ * first, in this order: reading, the authentication file, users, comparing, the limit of open files, the tier.
  */
 #include "server/reload.h"
 #include "cache/base/clock.h"
@@ -15,17 +15,19 @@
 #include "server/server.h"
 #include "server/tls/context.h"
 #include "server/worker/auth.h"
+#include "server/worker/users.h"
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { ERROR_MAX = 2048, TEXTS_MOST = 8, RETIRED_MOST = TEXTS_MOST + 1 /* by one reload */ };
+enum { ERROR_MAX = 2048, TEXTS_MOST = 8, RETIRED_MOST = TEXTS_MOST + 2 /* by one reload */ };
 
-/* What was replaced while others may still look at it; a few bytes for each file of passwords that has changed. */
+/* What was replaced while others may still look at it; a few bytes for each change of passwords or users. */
 struct retired {
     struct retired *next;
     struct auth *auth;
+    struct users *users;
     char *path;
 };
 
@@ -58,10 +60,11 @@ struct reading {
     struct settings wanted;
     struct options options;
     struct config *config;
-    struct auth *auth; /* NULL: no passwords */
+    struct auth *auth;   /* NULL: no passwords */
+    struct users *users; /* NULL: there are none */
     struct token token;
     struct tls_context *certificate; /* NULL: nothing is encrypted */
-    bool has_new_passwords, has_new_token, has_new_certificate;
+    bool has_new_passwords, has_new_users, has_new_token, has_new_certificate;
     struct config_changes changes;
     unsigned max_connections;            /* what the process can have of it */
     char *texts[TEXTS_MOST];             /* copies of those that may change, in the order of text_setting */
@@ -97,6 +100,16 @@ static bool read_again(struct reading *reading) {
                        reading->error, sizeof reading->error) == CONFIG_READ;
 }
 
+static bool reaches(struct reading *reading, const char *name, const char *path) {
+    if (!path || !sandbox_hides(path))
+        return true;
+    snprintf(
+        reading->error, sizeof reading->error,
+        "%s: %s is in a folder that the sandbox of this server does not reach, as its settings named none there at the start: restart it, or put the file beside the former one",
+        name, path);
+    return false;
+}
+
 /* What a reload names anew may be where nobody looked before. */
 static bool reaches_files(struct reading *reading) {
     const struct settings *wanted = &reading->wanted;
@@ -109,16 +122,12 @@ static bool reaches_files(struct reading *reading) {
                  {"tls_ca", wanted->tls_ca}};
     if (reading->reload->known.sandbox == SANDBOX_OFF)
         return true;
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        if (!files[i].path || !sandbox_hides(files[i].path))
-            continue;
-        snprintf(
-            reading->error, sizeof reading->error,
-            "%s: %s is in a folder that the sandbox of this server does not reach, as its settings named none there at the start: restart it, or put the file beside the former one",
-            files[i].name, files[i].path);
-        return false;
-    }
-    return true;
+    bool good = true;
+    for (size_t i = 0; i < sizeof files / sizeof *files && good; i++)
+        good = reaches(reading, files[i].name, files[i].path);
+    for (size_t i = 0; i < wanted->user_count && good; i++)
+        good = reaches(reading, "password_file", wanted->users[i].password_file);
+    return good;
 }
 
 static bool read_auth(struct reading *reading) {
@@ -127,6 +136,15 @@ static bool read_auth(struct reading *reading) {
     if (!path || (reading->auth = auth_load(path, reason, sizeof reason)))
         return true;
     snprintf(reading->error, sizeof reading->error, "%s; the passwords stay as they were", reason);
+    return false;
+}
+
+static bool read_users(struct reading *reading) {
+    char reason[ERROR_MAX / 2];
+    if (reading->wanted.user_count == 0 ||
+        (reading->users = users_load(&reading->wanted, reason, sizeof reason)))
+        return true;
+    snprintf(reading->error, sizeof reading->error, "%s; the users stay as they were", reason);
     return false;
 }
 
@@ -206,14 +224,15 @@ static bool raise_descriptors(struct reading *reading) {
     return true;
 }
 
-static void retire(struct reading *reading, struct auth *auth, char *path) {
+static void retire(struct reading *reading, struct retired out) {
     struct reload *reload = reading->reload;
     int i = 0;
     while (!reading->rooms[i])
         i++;
     struct retired *retired = reading->rooms[i];
     reading->rooms[i] = NULL;
-    *retired = (struct retired){reload->retired, auth, path};
+    *retired = out;
+    retired->next = reload->retired;
     reload->retired = retired;
 }
 
@@ -226,9 +245,28 @@ static void take_auth(struct reading *reading) {
         server_log_limited(server, LOG_KIND_RELOAD_WARNING, LOG_LEVEL_WARNING, "%s", warning);
     if (auth_is_same(reading->auth, atomic_load(&server->auth)))
         return;
-    retire(reading, atomic_exchange(&server->auth, reading->auth), NULL);
+    retire(reading, (struct retired){.auth = atomic_exchange(&server->auth, reading->auth)});
     reading->auth = NULL;
     reading->has_new_passwords = true;
+}
+
+static void on_exposed(void *context, const char *message) {
+    server_log_limited(context, LOG_KIND_RELOAD_WARNING, LOG_LEVEL_WARNING, "%s", message);
+}
+
+/* Their namespaces are those of the tier by now. */
+static void take_users(struct reading *reading) {
+    struct server *server = reading->reload->server;
+    struct users *former = atomic_load(&server->users);
+    if (!reading->users || !former)
+        return;
+    users_tell_exposed(reading->users, on_exposed, server);
+    users_resolve(reading->users, server->tier);
+    if (users_are_same(former, reading->users))
+        return;
+    retire(reading, (struct retired){.users = atomic_exchange(&server->users, reading->users)});
+    reading->users = NULL;
+    reading->has_new_users = true;
 }
 
 static void take_token(struct reading *reading) {
@@ -256,7 +294,7 @@ static const char *keep_text(struct reading *reading, const char *known, char **
     if (!*text || (known && strcmp(known, *text) == 0))
         return *text ? known : NULL;
     const char *kept = *text;
-    retire(reading, NULL, *text);
+    retire(reading, (struct retired){.path = *text});
     *text = NULL;
     return kept;
 }
@@ -321,6 +359,7 @@ static void take_over(struct reading *reading) {
     struct reload *reload = reading->reload;
     struct settings *wanted = &reading->wanted;
     take_auth(reading);
+    take_users(reading);
     take_token(reading);
     take_certificate(reading);
     keep_texts(reading);
@@ -342,9 +381,9 @@ static void log_warnings(struct reading *reading) {
 
 static bool reload_all(struct reading *reading) {
     struct tier *tier = reading->reload->server->tier;
-    if (!read_again(reading) || !reaches_files(reading) || !read_auth(reading) || !read_token(reading) ||
-        !read_certificate(reading) || !compare(reading) || !refuse_fixed(reading) || !make_room(reading) ||
-        !raise_descriptors(reading))
+    if (!read_again(reading) || !reaches_files(reading) || !read_auth(reading) || !read_users(reading) ||
+        !read_token(reading) || !read_certificate(reading) || !compare(reading) || !refuse_fixed(reading) ||
+        !make_room(reading) || !raise_descriptors(reading))
         return false;
     size_t places = tier_space_count(tier);
     bool taken = tier_reload(tier, &reading->wanted.tier, reading->error, sizeof reading->error);
@@ -364,6 +403,8 @@ static bool say_changes(const struct reading *reading, struct buffer *message) {
         buffer_print(message, "%s; ", reading->changes.list[i].text);
     if (reading->has_new_passwords)
         buffer_print(message, "the passwords of %s; ", (const char *)reading->wanted.auth_file);
+    if (reading->has_new_users)
+        buffer_print(message, "the users, or their passwords; ");
     if (reading->has_new_token)
         buffer_print(message, "the token of %s; ", (const char *)reading->wanted.admin_token_file);
     if (reading->has_new_certificate)
@@ -399,6 +440,7 @@ static void free_reading(struct reading *reading) {
     options_free(&reading->options);
     config_free(reading->config);
     auth_free(reading->auth);
+    users_free(reading->users);
     tls_context_free(reading->certificate);
     for (int i = 0; i < TEXTS_MOST; i++)
         free(reading->texts[i]);
@@ -496,6 +538,7 @@ void reload_free(struct reload *reload) {
     while (reload->retired) {
         struct retired *next = reload->retired->next;
         auth_free(reload->retired->auth);
+        users_free(reload->retired->users);
         free(reload->retired->path);
         free(reload->retired);
         reload->retired = next;

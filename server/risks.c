@@ -8,7 +8,7 @@
 /* What nobody has chosen: the addresses without a file and without -l are memcached's, all of them. */
 static bool is_open_to_all(const struct settings *settings) {
     return settings->listen_count == 0 && !settings->unix_socket && settings->port != PORT_NONE &&
-           !settings->auth_file;
+           !settings_ask_who(settings);
 }
 
 /* They were read by whoever started the process, and -u names somebody else. */
@@ -26,6 +26,8 @@ static void tell_unreadable(const char *path, risks_say *say, void *context) {
 static void tell_all_unreadable(const struct settings *settings, risks_say *say, void *context) {
     tell_unreadable(settings->config_file, say, context);
     tell_unreadable(settings->auth_file, say, context);
+    for (size_t i = 0; i < settings->user_count; i++)
+        tell_unreadable(settings->users[i].password_file, say, context);
     tell_unreadable(settings->admin_token_file, say, context);
     tell_unreadable(settings->tls_certificate, say, context);
     tell_unreadable(settings->tls_key, say, context);

@@ -20,8 +20,10 @@ struct maintenance;  /* server/maintenance.h */
 struct reload;       /* server/reload.h */
 struct settings;     /* server/config/settings.h */
 struct stats_detail; /* server/admin/stats_detail.h */
+struct prover;       /* server/worker/prover.h */
 struct tier;         /* policies/tier.h */
 struct tls;          /* server/tls/context.h */
+struct users;        /* server/worker/users.h */
 struct watch;        /* server/admin/watch.h */
 struct worker;       /* server/worker/worker.h */
 
@@ -47,6 +49,7 @@ struct server {
     uint64_t started_us;                 /* monotonic */
     uint64_t started_wall_us;            /* the same moment by the wall clock */
     struct reload *reload;               /* reads the configuration again */
+    struct prover *prover;               /* of users' passwords; NULL: there are no users */
     struct tls *tls;                     /* what encrypted connections begin with; NULL: there are none */
     void (*stop)(struct server *server); /* asks main to stop, from any thread (shutdown command) */
 
@@ -54,7 +57,8 @@ struct server {
     bool gave_up;
 
     /* Switched by signals and commands. */
-    _Atomic(struct auth *) auth; /* NULL: no authentication */
+    _Atomic(struct auth *) auth;   /* of auth_file; NULL: there is none */
+    _Atomic(struct users *) users; /* NULL: there are none */
     _Atomic int verbosity;
     atomic_bool crawler; /* lru_crawler enable: metadump and its kin are answered. Expired entries are swept
                             away in either case */

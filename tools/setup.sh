@@ -13,7 +13,7 @@ PATH=$PATH:/usr/sbin:/sbin # where Debian has servers (haproxy), and where not e
 # What the server needs to be built: commands first (whoever brought them), then Debian's development packages.
 BUILD_COMMANDS=(cc:gcc cmake:cmake ninja:ninja-build pkg-config:pkg-config)
 BUILD_PACKAGES=(libc6-dev libev-dev libsqlite3-dev libhiredis-dev libconfuse-dev libxxhash-dev libmicrohttpd-dev
-    zlib1g-dev libncurses-dev liburing-dev libssl-dev libseccomp-dev)
+    zlib1g-dev libncurses-dev liburing-dev libssl-dev libseccomp-dev libcrypt-dev)
 
 NODE_CLIENTS=tests/clients/node # Express, and what keeps its sessions
 

@@ -103,6 +103,7 @@ static bool may_befall(const struct space_measures *space, enum outcome_error er
     case ERROR_NOT_A_NUMBER:
     case ERROR_KEY_UNFIT:
     case ERROR_NO_NAMESPACE:
+    case ERROR_FORBIDDEN:
         break;
     }
     return false;
@@ -317,6 +318,8 @@ static const struct metric metrics[] = {
     {"forebay_idle_closes_total", METRIC_COUNTER, "", "Client connections that were closed for want of progress", SERVER(workers.idle_kicks)},
     {"forebay_authentications_total", METRIC_COUNTER, "", "Attempts of clients to authenticate", SERVER(workers.auth_commands)},
     {"forebay_authentication_failures_total", METRIC_COUNTER, "", "Attempts of clients to authenticate that failed", SERVER(workers.auth_errors)},
+    {"forebay_authentication_timeouts_total", METRIC_COUNTER, "", "Connections closed as their client had not authenticated in time", SERVER(workers.auth_timeouts)},
+    {"forebay_requests_forbidden_total", METRIC_COUNTER, "", "Requests refused as their user may not make them", SERVER(workers.forbidden)},
     {"forebay_tls_handshakes_total", METRIC_COUNTER, "", "TLS handshakes that were done", SERVER(workers.tls_handshakes)},
     {"forebay_tls_resumed_total", METRIC_COUNTER, "", "TLS handshakes that went on with an earlier session", SERVER(workers.tls_resumed)},
     {"forebay_tls_handshake_failures_total", METRIC_COUNTER, "", "TLS handshakes that failed, or took too long", SERVER(workers.tls_handshake_errors)},

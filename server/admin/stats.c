@@ -185,7 +185,8 @@ static void add_own(struct report *report, const struct worker_stats *workers,
                 {"turn_p9999_us", histogram_rank_us(&workers->turn_times, 9999)},
                 {"turn_max_us", histogram_rank_us(&workers->turn_times, 10000)},
                 {"unsent_bytes", workers->unsent_bytes}, {"slow_readers", workers->slow_readers},
-                {"aside_bytes", workers->aside_bytes}, {"aside_strains", workers->aside_strains});
+                {"aside_bytes", workers->aside_bytes}, {"aside_strains", workers->aside_strains},
+                {"auth_timeouts", workers->auth_timeouts}, {"requests_forbidden", workers->forbidden});
 }
 
 static void sum_workers(const struct server *server, struct worker_stats *ret_sum) {
@@ -254,8 +255,12 @@ static void add_permissions(struct report *report, const struct server *server) 
     add_switch(report, "cas_enabled", settings->cas_enabled);
     add_switch(report, "maxconns_fast", settings->maxconns_fast);
     add_switch(report, "detail_enabled", stats_detail_is_on(server));
-    add_switch(report, "auth_enabled_sasl", settings->auth_file && settings->protocols != PROTOCOLS_ASCII);
-    add_text(report, "auth_enabled_ascii", settings->auth_file ? settings->auth_file : "no");
+    add_switch(report, "auth_enabled_sasl",
+               settings_ask_who(settings) && settings->protocols != PROTOCOLS_ASCII);
+    add_text(report, "auth_enabled_ascii",
+             settings->user_count  ? settings->config_file
+             : settings->auth_file ? settings->auth_file
+                                   : "no");
     add_text(report, "binding_protocol", protocol_names[settings->protocols]);
 }
 

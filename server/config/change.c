@@ -87,6 +87,9 @@ static void compare_lists(struct comparing *comparing, const struct settings *ru
     settings_list_restrictions(wanted, ", ", to, sizeof to);
     if (strcmp(from, to) != 0)
         add(comparing, CONFIG_SETTING_LIVE, "restrict", "restrict from {%s} to {%s}", from, to);
+    if (!running->user_count !=
+        !wanted->user_count) /* as for auth_file, below; who they are, reload.c finds */
+        add(comparing, CONFIG_SETTING_FIXED, "user", "user (whether there are any)");
 }
 
 /* Whether passwords are asked for decides what connections are from their first byte on; and whether there is a token, which

@@ -122,6 +122,7 @@ static bool read_sections(struct config_loading *loading) {
             good = read_section(loading, section, loading->settings, NULL) &&
                    read_restrictions(loading, section);
             break;
+        case SECTION_USER: /* config_read_users */
         case SECTION_KINDS:
             break;
         }
@@ -180,7 +181,7 @@ static bool read_config(struct config *config, struct config_loading *loading) {
         config_fail(&loading->report, 1, "no memory");
     good = good && read_sections(loading) && take_listen(config, loading) && config_check_admin(loading) &&
            config_check_backends(loading) && config_check_spaces(loading) && config_check_copies(loading) &&
-           config_check_overlaps(loading) && take_drafts(config, loading);
+           config_check_overlaps(loading) && config_read_users(loading) && take_drafts(config, loading);
     if (good)
         config_tell_idle_backends(loading);
     free(loading->spaces);
@@ -188,8 +189,9 @@ static bool read_config(struct config *config, struct config_loading *loading) {
     return good;
 }
 
-static bool takes_list(const char *name) {
-    return setting_find(root_settings, name)->type == SETTING_LIST;
+static bool takes_list(enum section_kind kind, const char *name) {
+    const struct setting *setting = config_common_setting(kind, name);
+    return setting && setting->type == SETTING_LIST;
 }
 
 struct config *config_load(const char *path, struct settings *settings, char *ret_error, size_t error_size) {

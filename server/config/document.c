@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 enum {
-    OPTIONS_MAX = CONFIG_NAMES_MAX + 3, /* the carrier and the two kinds of sections come to the names */
+    OPTIONS_MAX = CONFIG_NAMES_MAX + 4, /* the carrier and the kinds of sections come to the names */
     FILE_MAX_BYTES = 1 << 20
 };
 
@@ -148,7 +148,7 @@ static void on_error(cfg_t *section, const char *format, va_list arguments) {
     else if (named && begins(message, "unexpected token"))
         config_fail(
             reader->report, section->line,
-            "'%s' is not expected here: write name = value; a list, which listen and restrict are, is {\"one\", \"two\"}",
+            "'%s' is not expected here: write name = value; a list, which listen, restrict, namespaces and reads are, is {\"one\", \"two\"}",
             word);
     else if (begins(message, "premature end of file"))
         config_fail(reader->report, section->line,
@@ -234,7 +234,7 @@ static size_t fill_options(struct reader *reader, enum section_kind kind) {
                                    .simple_value = {.ptr = (void **)reader},
                                    .parsecb = refuse_carrier};
     for (const char *const *name = reader->grammar->names[kind]; *name; name++) {
-        bool list = kind == SECTION_ROOT && reader->grammar->takes_list(*name);
+        bool list = reader->grammar->takes_list(kind, *name);
         options[count++] = (cfg_opt_t){.name = *name,
                                        .type = CFGT_PTR,
                                        .flags = CFGF_NODEFAULT | (list ? CFGF_LIST : 0),
@@ -249,10 +249,12 @@ static void fill_tables(struct reader *reader) {
     const int flags = CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES | CFGF_NODEFAULT;
     reader->options[SECTION_BACKEND][fill_options(reader, SECTION_BACKEND)] = end;
     reader->options[SECTION_NAMESPACE][fill_options(reader, SECTION_NAMESPACE)] = end;
+    reader->options[SECTION_USER][fill_options(reader, SECTION_USER)] = end;
     cfg_opt_t *root = reader->options[SECTION_ROOT];
     size_t count = fill_options(reader, SECTION_ROOT);
     root[count++] = (cfg_opt_t)CFG_SEC("backend", reader->options[SECTION_BACKEND], flags);
     root[count++] = (cfg_opt_t)CFG_SEC("namespace", reader->options[SECTION_NAMESPACE], flags);
+    root[count++] = (cfg_opt_t)CFG_SEC("user", reader->options[SECTION_USER], flags);
     root[count] = end;
 }
 
@@ -282,7 +284,7 @@ static bool fill_section(struct reader *reader, const cfg_t *from, struct config
 
 static bool fill_sections(struct reader *reader, cfg_t *root, const struct config_scan *scan,
                           struct config_document *document) {
-    static const char *const kinds[SECTION_KINDS] = {"", "backend", "namespace"};
+    static const char *const kinds[SECTION_KINDS] = {"", "backend", "namespace", "user"};
     document->sections = calloc(1 + CONFIG_SECTIONS_MAX, sizeof *document->sections);
     if (!document->sections || !fill_section(reader, root, &document->sections[document->count++]))
         return false;

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum section_kind { SECTION_ROOT, SECTION_BACKEND, SECTION_NAMESPACE, SECTION_KINDS };
+enum section_kind { SECTION_ROOT, SECTION_BACKEND, SECTION_NAMESPACE, SECTION_USER, SECTION_KINDS };
 
 struct config_value {
     const char *name; /* one of the grammar's */
@@ -26,15 +26,16 @@ struct config_section {
 };
 
 struct config_document {
-    struct config_section *sections; /* the root, then backends, namespaces, each in the file's order */
+    /* the root, then backends, namespaces, users, each in the file's order */
+    struct config_section *sections;
     size_t count;
 };
 
 /* The settings that each kind of section may have: names, ended by NULL. takes_list: whether
- * this one of the root does. */
+ * this one does. */
 struct config_grammar {
     const char *const *names[SECTION_KINDS];
-    bool (*takes_list)(const char *name);
+    bool (*takes_list)(enum section_kind kind, const char *name);
 };
 
 enum { CONFIG_NAMES_MAX = 48 }; /* of one kind of section, with the NULL */

@@ -8,6 +8,7 @@
  *     config.c            reads all sections into drafts, has them checked, and hands them over
  *     check.c             what has to hold between settings
  *     copies.c            what a namespace is copied to
+ *     users.c             who may do what
  *     overlap.c           that no two namespaces keep entries in one place
  *     print.c             from values back to a file
  */
@@ -104,6 +105,11 @@ bool config_has_need(const struct space_options *options, enum space_need need);
 
 /* Finds each namespace's policy and backend, checks it, and fills in what depends on other settings. */
 bool config_check_spaces(struct config_loading *loading);
+
+/* ---- users.c ---- */
+
+/* Reads the sections of users. Once the namespaces are good. */
+bool config_read_users(struct config_loading *loading);
 
 /* ---- copies.c ---- */
 

@@ -112,6 +112,10 @@ static void print_namespace(struct manual_writer *writer) {
     print_kinds(writer, SECTION_NAMESPACE);
 }
 
+static void print_user(struct manual_writer *writer) {
+    print_needing(writer, SECTION_USER, 0, NULL);
+}
+
 /* ---- What is no setting ---- */
 
 struct fact {
@@ -121,7 +125,7 @@ struct fact {
 static const struct fact exits[] = {
     {"0", "stopped as asked; `--help`, `--version`, `--print-config`; `--check`, if a start would succeed"},
     {"1",
-     "the start failed, or would fail (`--check`): address, folder, user, limits, backend, journal, what earlier runs left, authentication file, token file. `--journal-dump`: a file is damaged. What is asked for cannot be written to standard output"},
+     "the start failed, or would fail (`--check`): address, folder, user, limits, backend, journal, what earlier runs left, authentication file, password file, token file. `--journal-dump`: a file is damaged. What is asked for cannot be written to standard output"},
     {"64", "an option on the command line is wrong"},
     {"78", "the configuration file is wrong"},
     {0},
@@ -132,7 +136,7 @@ static const struct fact signals[] = {
      "stop accepting, finish requests, drain write-behind namespaces for at most `drain_timeout`, exit 0"},
     {"the same again", "end the drain now; what is left stays in the journal"},
     {"SIGHUP",
-     "read the configuration, the authentication file, the admin token file and certificates again ([reload](#reload)); if one of them is bad, nothing is changed"},
+     "read the configuration, the authentication file or the password files, the admin token file and certificates again ([reload](#reload)); if one of them is bad, nothing is changed"},
     {"SIGUSR1, SIGPIPE", "ignored"},
     {0},
 };
@@ -164,6 +168,7 @@ static const struct table {
     {"top", "setting", true, true, print_top},
     {"backend", "setting", true, true, print_backend},
     {"namespace", "setting", true, true, print_namespace},
+    {"user", "setting", true, true, print_user},
     {"exit-status", "exit status", false, false, print_exits},
     {"signals", "signal", false, false, print_signals},
 };
@@ -211,6 +216,8 @@ static void print_settings(FILE *out) {
     print_table(&manual_text, "backend", out);
     fputs("\nnamespace \"name\" { ... }\n", out);
     print_table(&manual_text, "namespace", out);
+    fputs("\nuser \"name\" { ... }\n", out);
+    print_table(&manual_text, "user", out);
 }
 
 bool manual_has(const char *topic) {

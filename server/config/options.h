@@ -20,9 +20,11 @@ enum options_action {
     OPTIONS_HELP,         /* -h */
     OPTIONS_VERSION,      /* -V */
     OPTIONS_LICENSE,      /* -i */
+    OPTIONS_HASH,         /* --hash-password */
     OPTIONS_JOURNAL_DUMP, /* --journal-dump DIR */
 };
 
+enum { HASH_COST_MAX = 11 }; /* of yescrypt in libcrypt */
 enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_ORIGINS_MAX = 24, OPTIONS_TEXTS_MAX = 32 };
 
 /* A setting of the configuration that options have replaced, or added to. */
@@ -37,6 +39,7 @@ struct options {
     bool secrets;           /* --print-config=secrets: passwords are shown */
     const char *help_topic; /* server/config/manual.h */
     const char *journal_folder;
+    unsigned hash_cost;    /* --hash-password=COST; 0: not given */
     bool daemonize;        /* -d */
     bool core_dumps;       /* -r */
     bool lock_memory;      /* -k */

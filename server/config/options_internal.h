@@ -39,12 +39,13 @@ extern const struct option_kind option_kinds[];
 extern const size_t option_kind_count;
 
 option_take options_take_text, options_take_check, options_take_print_config, options_take_recover,
-    options_take_journal_dump, options_take_listen, options_take_port, options_take_mask, options_take_admin,
-    options_take_number, options_take_requests, options_take_protocol, options_take_udp, options_take_memory,
-    options_take_on, options_take_item_size, options_take_launch, options_take_off, options_take_restrict,
-    options_take_delimiter, options_take_threads, options_take_launch_text, options_take_verbose,
-    options_take_log_format, options_take_io, options_take_sandbox, options_take_extended, options_take_help,
-    options_take_action, options_take_factor, options_take_ignored, options_take_refused;
+    options_take_journal_dump, options_take_hash, options_take_listen, options_take_port, options_take_mask,
+    options_take_admin, options_take_number, options_take_requests, options_take_protocol, options_take_udp,
+    options_take_memory, options_take_on, options_take_item_size, options_take_launch, options_take_off,
+    options_take_restrict, options_take_delimiter, options_take_threads, options_take_launch_text,
+    options_take_verbose, options_take_log_format, options_take_io, options_take_sandbox,
+    options_take_extended, options_take_help, options_take_action, options_take_factor, options_take_ignored,
+    options_take_refused;
 
 /* Notes that an option was given, for whoever wants to know where a value comes from. setting NULL: it has none. */
 void options_note(struct reading *reading, const char *setting, const char *option);

@@ -8,6 +8,7 @@
 enum {
     OPTION_CONFIG = OPTIONS_FIRST_WITHOUT_LETTER,
     OPTION_CHECK,
+    OPTION_HASH,
     OPTION_JOURNAL_DUMP,
     OPTION_PRINT_CONFIG,
     OPTION_RECOVER,
@@ -40,6 +41,9 @@ const struct option_kind option_kinds[] = {
     {OPTION_JOURNAL_DUMP, "journal-dump", required_argument, options_take_journal_dump, OPTIONS_JOURNAL_DUMP,
      .group = OPTIONS_CONFIGURATION, .placeholder = "DIR",
      .about = "print the journals in DIR, one record a line; the server need not be stopped"},
+    {OPTION_HASH, "hash-password", optional_argument, options_take_hash, OPTIONS_HASH,
+     .group = OPTIONS_CONFIGURATION, .placeholder = "COST",
+     .about = "ask for a password, and print the line of it for the `password_file` of a [user](#users)"},
 
     {'l', "listen", required_argument, options_take_listen, .group = OPTIONS_NETWORK, .placeholder = "LIST",
      .setting = "listen",

@@ -118,6 +118,19 @@ bool options_take_journal_dump(struct reading *reading, const struct option_kind
     return options_take_action(reading, kind, argument);
 }
 
+bool options_take_hash(struct reading *reading, const struct option_kind *kind, const char *argument) {
+    uint64_t cost = 0;
+    if (argument && (!measure_number(argument, &cost) || cost < 1 || cost > HASH_COST_MAX)) {
+        snprintf(
+            reading->error, reading->error_size,
+            "--hash-password=%s: --hash-password or --hash-password=COST with a number from 1 to %d is expected; the password itself is asked for",
+            argument, HASH_COST_MAX);
+        return false;
+    }
+    reading->options->hash_cost = (unsigned)cost;
+    return options_take_action(reading, kind, argument);
+}
+
 /* False: the argument does not begin so, or names nothing, or it is one too many. */
 static bool take_namespace(const char *argument, const char *before, const char **list, size_t *count) {
     size_t size = strlen(before);

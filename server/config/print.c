@@ -280,6 +280,41 @@ static void put_space(const struct printing *printing, const struct space_option
     fputs("}\n", printing->out);
 }
 
+/* ---- Users ---- */
+
+static void put_names(const struct printing *printing, const struct config_section *section, const char *name,
+                      const char *const *names) {
+    char origin[ORIGIN_SHOWN];
+    struct buffer list = {0}, line = {0};
+    for (; *names; names++)
+        add_text(&list, *names);
+    name_origin(printing, section, name, origin);
+    if (list.size)
+        buffer_print(&line, "    %s = {%.*s}", name, (int)list.size, list.data);
+    else
+        buffer_print(&line, "    # %s = none", name);
+    put_line(printing, &line, origin);
+    buffer_free(&list);
+    buffer_free(&line);
+}
+
+static void put_user(const struct printing *printing, const struct user_options *user) {
+    const struct config_section *section = find_section(printing, SECTION_USER, user->name);
+    const struct setting *setting;
+    struct buffer name = {0};
+    put_quoted(&name, user->name);
+    fprintf(printing->out, "\nuser %.*s {\n", (int)name.size, name.data);
+    buffer_free(&name);
+    for (size_t i = 0; (setting = config_common_at(SECTION_USER, i)); i++) {
+        if (setting->type != SETTING_LIST)
+            put_member(printing, section, setting, user);
+        else
+            put_names(printing, section, setting->name,
+                      strcmp(setting->name, "reads") == 0 ? user->reads : user->namespaces);
+    }
+    fputs("}\n", printing->out);
+}
+
 /* ---- The whole ---- */
 
 static bool has_secret(const struct backend_options *store) {
@@ -334,4 +369,6 @@ void config_print(const struct settings *settings, const struct config *config, 
         put_backend(&printing, &tier->backends[i]);
     for (size_t i = 0; i < tier->space_count; i++)
         put_space(&printing, &tier->spaces[i]);
+    for (size_t i = 0; i < settings->user_count; i++)
+        put_user(&printing, &settings->users[i]);
 }

@@ -69,6 +69,9 @@ const struct setting root_settings[] = {
      .about = "commands that no client may use, as `--restrict`: `restrict = {\"quarantine\", \"sync\"}`"},
     {"auth_file", SETTING_TEXT, IN(auth_file), .minimum = 1, .change = SETTING_LIVE,
      .about = "clients must authenticate, as `-Y`"},
+    {"auth_timeout", SETTING_SECONDS, IN(auth_timeout), 1000, 3600000, .standard = 10, .change = SETTING_LIVE,
+     .about =
+         "where clients must authenticate (`auth_file`, [users](#users)): a connection that has not by then is closed"},
     {"tls_certificate", SETTING_TEXT, IN(tls_certificate), .minimum = 1, .change = SETTING_LIVE,
      .about =
          "a PEM file with the server's certificate and, behind it, those between it and one that clients know: what addresses with `tls:` [show](#tls)"},
@@ -303,11 +306,23 @@ static bool check_sasl(const struct settings *settings, struct settings_complain
         return complain(
             ret_complaint,
             "-S asks for SASL, which the binary protocol alone has: leave -B out, or give -B binary; -Y FILE without -S asks for passwords in both protocols");
-    if (settings->auth_file)
+    if (settings_ask_who(settings))
         return true;
     return complain(
         ret_complaint,
-        "-S asks for SASL without saying who may come in: add -Y FILE (auth_file), with lines of user:password");
+        "-S asks for SASL without saying who may come in: add -Y FILE (auth_file), with lines of user:password, or sections user \"name\" to the configuration");
+}
+
+/* Who is in the one may do everything, and who is in the other may not. */
+static bool check_users(const struct settings *settings, struct settings_complaint *ret_complaint) {
+    if (!settings->auth_file || settings->user_count == 0)
+        return true;
+    *ret_complaint = (struct settings_complaint){.settings = {"auth_file"}};
+    return complain(
+        ret_complaint,
+        "auth_file (-Y) lets clients do everything, and user \"%s\" is there to say who may do what: remove auth_file, and give those who are in it sections of their own, with namespaces = {\"" USER_ALL
+        "\"} and operator = true",
+        settings->users[0].name);
 }
 
 static bool check_admin(const struct settings *settings, struct settings_complaint *ret_complaint) {
@@ -359,8 +374,9 @@ static bool check_quotas(const struct settings *settings, struct settings_compla
 
 bool settings_check(const struct settings *settings, struct settings_complaint *ret_complaint) {
     return check_item_max(settings, ret_complaint) && check_quotas(settings, ret_complaint) &&
-           check_sasl(settings, ret_complaint) && check_shutdown(settings, ret_complaint) &&
-           check_admin(settings, ret_complaint) && check_tls(settings, ret_complaint) &&
-           clash_check(settings, ret_complaint) && check_recovery(settings, ret_complaint) &&
-           check_request_memory(settings, ret_complaint) && check_dirty_limits(settings, ret_complaint);
+           check_sasl(settings, ret_complaint) && check_users(settings, ret_complaint) &&
+           check_shutdown(settings, ret_complaint) && check_admin(settings, ret_complaint) &&
+           check_tls(settings, ret_complaint) && clash_check(settings, ret_complaint) &&
+           check_recovery(settings, ret_complaint) && check_request_memory(settings, ret_complaint) &&
+           check_dirty_limits(settings, ret_complaint);
 }

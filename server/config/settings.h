@@ -32,6 +32,15 @@ extern const char *const client_certificates_names[];
 enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 extern const char *const tls_version_names[];
 
+/* A client that says who it is, as a section of the configuration has it. Namespaces by their names, or USER_ALL. */
+#define USER_ALL "*"
+struct user_options {
+    const char *name, *password_file;
+    const char *const *namespaces; /* what it reads and writes, ended by NULL */
+    const char *const *reads;      /* what it reads beside, the same */
+    bool is_operator;              /* it may use commands of operation */
+};
+
 /* Filled by settings.c (defaults), config.c and options.c. Once the server runs, a reload may change what is atomic here;
  * everything else is constant. */
 struct settings {
@@ -55,6 +64,7 @@ struct settings {
     bool cas_enabled;                       /* not -C */
     char stats_prefix_delimiter;            /* -D */
     _Atomic(const char *) auth_file;        /* -Y, or NULL */
+    _Atomic unsigned auth_timeout;          /* seconds until a client has authenticated */
     const char *admin;                      /* --admin: address_parse_admin; NULL: no admin HTTP */
     _Atomic(const char *) admin_token_file; /* NULL: it changes nothing */
     _Atomic uint32_t stall_timeout;         /* ms without progress after which a thread counts as stuck */
@@ -69,6 +79,8 @@ struct settings {
     const char *config_file;                /* --config, or NULL */
     const char *data;                       /* folder, or NULL */
     struct tier_options tier;
+    const struct user_options *users; /* none: there is auth_file, or nobody has to authenticate */
+    size_t user_count;
 
     /* What only program/main.c, listener.c and stats.c look at. */
     const char *const *listen; /* server/config/address.h; none: all interfaces, or the Unix socket alone */
@@ -96,6 +108,14 @@ enum { SETTINGS_ITEM_MIN = 1024, SETTINGS_ITEM_MAX = 128 << 20, SETTINGS_THREADS
 
 /* The settings at the top of a configuration file, with their defaults. */
 extern const struct setting root_settings[];
+
+/* Those of a section that describes a user: struct user_options. */
+extern const struct setting user_settings[];
+
+/* Whether clients have to authenticate. */
+static inline bool settings_ask_who(const struct settings *settings) {
+    return settings->auth_file || settings->user_count > 0;
+}
 
 /* memcached's defaults: port 11211 on all interfaces, 64 MB, 4 threads, 1024 connections, items up to 1 MB. */
 void settings_defaults(struct settings *ret_settings);

@@ -27,6 +27,7 @@ static const struct setting *const common[SECTION_KINDS][TABLES_MAX] = {
     [SECTION_ROOT] = {root_settings},
     [SECTION_BACKEND] = {tier_backend_settings},
     [SECTION_NAMESPACE] = {draft_settings, space_settings},
+    [SECTION_USER] = {user_settings},
 };
 
 const struct setting *config_common_setting(enum section_kind kind, const char *name) {
@@ -52,7 +53,9 @@ void config_list_values(const struct setting *setting, char *ret_text, size_t si
 }
 
 const struct setting_table *config_table_of(const struct backend_type *type, enum section_kind kind) {
-    assert(kind == SECTION_BACKEND || kind == SECTION_NAMESPACE);
+    static const struct setting_table none = {0};
+    if (kind == SECTION_ROOT || kind == SECTION_USER)
+        return &none;
     return kind == SECTION_BACKEND ? &type->options : &type->table_options;
 }
 

@@ -35,6 +35,8 @@
 #include "server/risks.h"
 #include "server/tls/context.h"
 #include "server/worker/auth.h"
+#include "server/worker/prover.h"
+#include "server/worker/users.h"
 #include "server/worker/worker.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -86,6 +88,10 @@ static void warn_of_exposure(struct program *program, const struct auth *auth) {
         server_log(&program->server, LOG_LEVEL_WARNING, "%s", warning);
 }
 
+static void on_exposed(void *context, const char *message) {
+    on_log(context, LOG_LEVEL_WARNING, NULL, message);
+}
+
 static void warn_of_certificate(struct program *program) {
     char warning[ERROR_MAX];
     if (program->server.tls && tls_warns(program->server.tls, &program->settings, warning, sizeof warning))
@@ -108,6 +114,8 @@ static void log_notices(struct program *program) {
     if (program->config)
         log_lines(program, LOG_LEVEL_WARNING, config_warnings(program->config));
     warn_of_exposure(program, atomic_load(&program->server.auth));
+    if (atomic_load(&program->server.users))
+        users_tell_exposed(atomic_load(&program->server.users), on_exposed, program);
     warn_of_certificate(program);
     risks_tell(&program->settings, program->connections_wanted, program->options.user,
                program->activation.count > 0, on_risk, program);
@@ -212,18 +220,23 @@ static bool load_certificate(struct program *program, char *error, size_t error_
     return server->tls != NULL;
 }
 
+static bool load_credentials(struct program *program, char *error, size_t error_size) {
+    const struct settings *settings = &program->settings;
+    if (settings->auth_file)
+        atomic_init(&program->server.auth, auth_load(settings->auth_file, error, error_size));
+    if (settings->user_count > 0)
+        atomic_init(&program->server.users, users_load(settings, error, error_size));
+    return settings_ask_who(settings) ==
+           (atomic_load(&program->server.auth) || atomic_load(&program->server.users));
+}
+
 /* What may need root comes first, then the privileges go. */
 static bool prepare_process(struct program *program, char *error, size_t error_size) {
     struct settings *settings = &program->settings;
     struct server *server = &program->server;
     unsigned connections = program->connections_wanted = settings->max_connections;
-    if (settings->auth_file) {
-        struct auth *auth = auth_load(settings->auth_file, error, error_size);
-        if (!auth)
-            return false;
-        atomic_init(&server->auth, auth);
-    }
-    if ((program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
+    if (!load_credentials(program, error, error_size) ||
+        (program->options.core_dumps && !process_raise_core_limit(error, error_size)) ||
         !process_raise_descriptors(process_own_descriptors(settings), &connections, error, error_size))
         return false;
     settings->max_connections = connections;
@@ -287,6 +300,8 @@ static int act(struct program *program, int argc, char **argv) {
         return EXIT_SUCCESS;
     case OPTIONS_JOURNAL_DUMP:
         return journal_dump(program->options.journal_folder, stdout);
+    case OPTIONS_HASH:
+        return program_hash_password(program->options.hash_cost);
     case OPTIONS_PRINT_CONFIG:
         config_print(&program->settings, program->config, &program->options, stdout);
         return EXIT_SUCCESS;
@@ -305,6 +320,7 @@ static void free_program(struct program *program) {
     maintenance_stop(program->server.maintenance);
     if (server->tier)
         tier_destroy(server->tier);
+    prover_free(server->prover); /* tells workers */
     for (unsigned i = 0; i < server->worker_count; i++)
         if (server->workers[i])
             worker_free(server->workers[i]);
@@ -312,6 +328,7 @@ static void free_program(struct program *program) {
     listener_free(server->listener);
     tls_free(server->tls);
     auth_free(atomic_load(&server->auth));
+    users_free(atomic_load(&server->users));
     reload_free(server->reload);
     stats_detail_free(server->detail);
     feeds_free(server->feeds);

@@ -88,6 +88,11 @@ void program_stop_workers(struct server *server);
 /* Of all backends. */
 unsigned program_longest_timeout_ms(const struct tier_options *tier);
 
+/* ---- password.c ---- */
+
+/* --hash-password. Returns the exit status. */
+int program_hash_password(unsigned cost);
+
 /* ---- told.c ---- */
 
 /* For the service manager: what is going on, and whether every thread goes on. context: the program. */

@@ -13,6 +13,8 @@
 #include "server/reload.h"
 #include "server/worker/io.h"
 #include "server/worker/io_ring.h"
+#include "server/worker/prover.h"
+#include "server/worker/users.h"
 #include "server/worker/worker.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -84,9 +86,23 @@ static bool make_workers(struct program *program) {
     return workers != NULL;
 }
 
+/* Before the first client. */
+static bool start_prover(struct program *program) {
+    struct server *server = &program->server;
+    struct users *users = atomic_load(&server->users);
+    if (!users)
+        return true;
+    users_resolve(users, server->tier);
+    server->prover = prover_create();
+    if (!server->prover)
+        snprintf(program->start.error, sizeof program->start.error,
+                 "no memory or no thread to prove passwords with");
+    return server->prover != NULL;
+}
+
 static bool start_workers(struct program *program) {
     struct server *server = &program->server;
-    if (!make_workers(program))
+    if (!start_prover(program) || !make_workers(program))
         return false;
     bool good = true;
     program_block_signals(true);

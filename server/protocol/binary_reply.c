@@ -145,6 +145,8 @@ enum binary_status binary_status_of_error(enum outcome_error kind) {
     case ERROR_BACKEND_DOWN:
     case ERROR_UNCONFIRMED:
         return BINARY_TEMPORARY_FAILURE;
+    case ERROR_FORBIDDEN:
+        return BINARY_AUTH_ERROR;
     }
     return BINARY_INTERNAL_ERROR;
 }

@@ -80,6 +80,8 @@ static void add_files_read(struct reach *reach, const struct settings *settings)
                                  settings->tls_certificate, settings->tls_key,   settings->tls_ca};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         add_around(reach, files[i], LANDLOCK_READ, false);
+    for (size_t i = 0; i < settings->user_count; i++)
+        add_around(reach, settings->users[i].password_file, LANDLOCK_READ, false);
 }
 
 /* A socket file goes when it is not served any more. */

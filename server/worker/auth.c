@@ -4,16 +4,10 @@
  * credentials, so its time says neither which user exists nor how much of a password was right.
  */
 #include "server/worker/auth.h"
-#include "cache/base/given_file.h"
-#include "cache/base/own_file.h"
 #include "cache/base/secret.h"
-#include <errno.h>
-#include <fcntl.h>
+#include "server/worker/credential_file.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-
-enum { AUTH_FILE_MAX = 1 << 20 };
 
 struct pair {
     struct slice user, password;
@@ -26,38 +20,7 @@ struct auth {
     mode_t mode; /* of the file */
 };
 
-/* Links are followed; a pipe is not waited for, as it would be at each SIGHUP. NULL and errno: ENXIO for what is no plain
- * file. */
-static FILE *open_plain(const char *path, struct stat *ret_status) {
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (file >= 0 && fstat(file, ret_status) == 0 && !S_ISREG(ret_status->st_mode) &&
-        !S_ISDIR(ret_status->st_mode))
-        file = own_file_fail(file, ENXIO);
-    return own_file_stream(file, "r");
-}
-
-static char *read_file(const char *path, size_t *ret_size, mode_t *ret_mode, char *ret_error,
-                       size_t error_size) {
-    struct stat status = {0};
-    FILE *file = open_plain(path, &status);
-    char *text = malloc(AUTH_FILE_MAX);
-    size_t size = file && text ? fread(text, 1, AUTH_FILE_MAX, file) : 0;
-    bool good = file && text && !ferror(file) && size < AUTH_FILE_MAX;
-    char why[GIVEN_FILE_REASON_MAX];
-    given_file_reason(errno, why);
-    if (!good)
-        snprintf(ret_error, error_size, "cannot read the authentication file %s: %s", path,
-                 size == AUTH_FILE_MAX ? "it is longer than a megabyte" : why);
-    if (file)
-        fclose(file);
-    if (good) {
-        *ret_size = size;
-        *ret_mode = status.st_mode;
-        return text;
-    }
-    free(text);
-    return NULL;
-}
+static const char what[] = "authentication file";
 
 /* What is wrong with a line, or NULL. Somebody has forgotten a password, rather than meant that none is needed; and a
  * client's user ends at the first space. */
@@ -90,19 +53,13 @@ static const char *add_pair(struct auth *auth, struct slice line) {
 }
 
 static bool read_lines(struct auth *auth, size_t size, const char *path, char *ret_error, size_t error_size) {
-    const char *at = auth->text, *end = at + size;
-    for (unsigned number = 1; at < end; number++) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        const char *stop = newline ? newline : end;
-        struct slice line = slice_of(at, (size_t)(stop - at));
-        while (line.size > 0 && line.data[line.size - 1] == '\r')
-            line.size--;
+    struct slice text = slice_of(auth->text, size), line;
+    for (unsigned number = 1; credential_file_line(&text, &line); number++) {
         const char *flaw = line.size > 0 ? add_pair(auth, line) : NULL;
         if (flaw) {
             snprintf(ret_error, error_size, "line %u of the authentication file %s %s", number, path, flaw);
             return false;
         }
-        at = stop + 1;
     }
     if (auth->count > 0)
         return true;
@@ -117,7 +74,7 @@ struct auth *auth_load(const char *path, char *ret_error, size_t error_size) {
         snprintf(ret_error, error_size, "no memory for the authentication file %s", path);
         return NULL;
     }
-    auth->text = read_file(path, &size, &auth->mode, ret_error, error_size);
+    auth->text = credential_file_read(what, path, &size, &auth->mode, ret_error, error_size);
     if (auth->text && read_lines(auth, size, path, ret_error, error_size))
         return auth;
     auth_free(auth);
@@ -141,17 +98,7 @@ bool auth_is_same(const struct auth *a, const struct auth *b) {
 }
 
 bool auth_is_exposed(const struct auth *auth, const char *path, char *ret_warning, size_t warning_size) {
-    const char *how = NULL;
-    if (auth->mode & S_IROTH)
-        how = "read by all users of this machine";
-    if (auth->mode & S_IWGRP)
-        how = "written by its group";
-    if (auth->mode & S_IWOTH)
-        how = "written by all users of this machine";
-    if (how)
-        snprintf(ret_warning, warning_size, "the authentication file %s can be %s: chmod 0600 (or 0640) %s",
-                 path, how, path);
-    return how != NULL;
+    return credential_file_is_exposed(what, path, auth->mode, ret_warning, warning_size);
 }
 
 bool auth_check(const struct auth *auth, struct slice user, struct slice password) {

@@ -24,16 +24,18 @@
  *
  * A third stops it while it is OPEN and its client is there: `awaits_check`, until its credential is checked.
  *
- * Before a client has authenticated, its own buffer has room for one credential and what one read brings behind
- * it, 2 * AUTH_READ bytes; no request that is longer is waited for (AUTH_ITEM_MAX, parser.short_lines).
+ * Before a client has authenticated, its own buffer has room for one credential, AUTH_KEEP bytes; no request that is longer
+ * is waited for (AUTH_ITEM_MAX, parser.short_lines, and the parser is starved where the buffer is full).
  */
 #include "server/worker/connection.h"
+#include "policies/ticket.h"
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
 #include "server/config/settings.h"
 #include "server/log.h"
 #include "server/worker/auth.h"
 #include "server/worker/internal.h"
+#include "server/worker/login.h"
 #include "server/worker/tls.h"
 #include <assert.h>
 #include <errno.h>
@@ -59,6 +61,12 @@ static ssize_t send_now(int fd, const void *data, size_t size) {
     return send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 #endif
 }
+
+/* What one costs that has not authenticated: itself, its ticket, the buffer, what io_uring brought last, and what malloc takes
+ * for each of them. Its proof is the prover's, which has few. */
+_Static_assert(sizeof(struct connection) + sizeof(struct tier_ticket) + AUTH_KEEP + AUTH_READ + 4 * 16 <=
+                   AUTH_COST,
+               "a stranger costs less than a page");
 
 /* ---- The own buffer ---- */
 
@@ -89,8 +97,10 @@ static void own_uncount(struct connection *connection, size_t capacity, size_t l
 
 /* Twice as much as before, but not more than the awaited request and one read behind it take. */
 static size_t grown_capacity(const struct connection *connection, size_t need) {
-    size_t first = connection->authenticated ? (size_t)CONNECTION_OWN : (size_t)AUTH_READ;
-    size_t capacity = connection->own_capacity ? connection->own_capacity : first;
+    if (!connection->authenticated)
+        return need <= AUTH_READ ? AUTH_READ : AUTH_KEEP;
+    size_t capacity =
+        connection->own_capacity > CONNECTION_OWN ? connection->own_capacity : (size_t)CONNECTION_OWN;
     size_t end = connection->wanted + CONNECTION_READ;
     while (capacity < need)
         capacity *= 2;
@@ -99,6 +109,7 @@ static size_t grown_capacity(const struct connection *connection, size_t need) {
 
 static bool own_grow(struct connection *connection, size_t need, bool must) {
     size_t capacity = grown_capacity(connection, need);
+    assert(capacity >= need);
     if (!own_count(connection, capacity, must))
         return false;
     char *own = realloc(connection->own, capacity);
@@ -236,8 +247,10 @@ struct connection *connection_open(struct worker *worker, int fd, enum address_t
     connection->fresh = true;
     connection->pending_tail = &connection->pending;
     atomic_store_explicit(&connection->last_active, worker->second, memory_order_relaxed);
-    bool auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire) != NULL;
+    bool auth = login_is_asked_for(worker->server);
     connection->authenticated = !auth;
+    connection->guarded = auth;
+    connection->opened = worker->second;
     parser_init(&connection->parser, auth ? AUTH_ITEM_MAX : worker->server->settings->item_max);
     connection->parser.short_lines = auth;
     connection->ticket = tier_ticket_create(worker->tier, connection);
@@ -252,6 +265,7 @@ struct connection *connection_open(struct worker *worker, int fd, enum address_t
         return NULL;
     }
     enter_list(connection);
+    worker->strangers += auth;
     observe_connection(worker->server, fd, NULL);
     return connection;
 }
@@ -302,6 +316,8 @@ void connection_close(struct connection *connection) {
     observe_connection(worker->server, connection->fd, reasons[connection->closed_by]);
     leave_list(connection);
     connection_set_awaits_check(connection, false);
+    worker->strangers -= !connection->authenticated;
+    login_drop_proof(connection);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     connection_drop_pending(connection);
     tier_ticket_destroy(connection->ticket);
@@ -343,10 +359,10 @@ static void set_region(struct connection *connection, const char *data, size_t s
     connection->region_at = 0;
 }
 
-/* Before a client has authenticated: never more than two reads are kept, and a credential needs less. */
+/* Before a client has authenticated: never more is kept than a credential needs. */
 static size_t auth_read_size(const struct connection *connection) {
-    assert(connection->own_size < 2 * AUTH_READ);
-    size_t room = 2 * AUTH_READ - connection->own_size;
+    assert(connection->own_size <= AUTH_KEEP);
+    size_t room = AUTH_KEEP - connection->own_size;
     return room < AUTH_READ ? room : AUTH_READ;
 }
 

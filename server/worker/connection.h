@@ -10,10 +10,12 @@
 #include "server/protocol/parser.h"
 #include "server/worker/auth.h"
 #include "server/worker/io.h"
+#include "server/worker/users.h"
 #include <stdatomic.h>
 
 struct feed;
 struct pending;
+struct proof; /* prover.h */
 struct tier_ticket;
 struct tls_link; /* tls.c */
 struct worker;
@@ -27,8 +29,10 @@ enum {
     CONNECTION_RATE = 1024,   /* bytes a second that an unfinished request, or replies, must bring forward */
     CONNECTION_PATIENCE = 10, /* seconds without, where there is no idle_timeout but too little memory */
     /* before a client has authenticated: */
-    AUTH_READ = 4096,                          /* what a turn reads of it, and first size of its buffer */
-    AUTH_ITEM_MAX = AUTH_CREDENTIAL_MAX + 512, /* a credential beside any key, as an item */
+    AUTH_READ = 256,                           /* what a turn reads of it, and first size of its buffer */
+    AUTH_ITEM_MAX = AUTH_CREDENTIAL_MAX + 320, /* a credential beside any key, as an item */
+    AUTH_KEEP = 2368, /* the largest size of its buffer: such a credential, as it is sent */
+    AUTH_COST = 4096, /* bytes that it may take in all, beside what encrypts it */
 };
 
 enum connection_state {
@@ -96,11 +100,15 @@ struct connection {
     bool region_is_own; /* the region is the own buffer, not the worker's input */
     bool fresh;         /* no request of it has come yet */
     bool authenticated;
-    bool awaits_check;     /* its credential is at the front of its own buffer and is checked later */
-    bool has_waited;       /* for the check of the credential at the front */
-    bool sasl_begun;       /* the client was asked for what belongs to its mechanism */
-    uint8_t auth_failures; /* credentials that were refused */
-    uint64_t check_us;     /* awaits_check: not before this, monotonic */
+    bool guarded;             /* guard.h is asked before each of its requests */
+    bool awaits_check;        /* its credential is at the front of its own buffer and is checked later */
+    bool has_waited;          /* for the check of the credential at the front */
+    bool sasl_begun;          /* the client was asked for what belongs to its mechanism */
+    uint8_t auth_failures;    /* credentials that were refused */
+    uint32_t opened;          /* in which second, monotonic */
+    uint64_t check_us;        /* awaits_check: not before this, monotonic */
+    struct proof *proof;      /* of its credential: under way, or done and to be looked at */
+    struct identity identity; /* of a user; otherwise all NULL */
     enum close_reason closed_by;
     /* Written by the worker, read by any thread for `stats conns`. */
     _Atomic bool awaits_value; /* a command line has come, its data block not yet */

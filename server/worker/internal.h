@@ -3,7 +3,7 @@
  * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn), protocol.c (which protocol
  * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
  * tls.c (what encrypted connections do beside), held.c (replies that wait for the journal), reply_limit.c (how many may
- * wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who a client is),
+ * wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who a client is), guard.c (what it may do),
  * connection.c (its bytes in and out), io_epoll.c and io_ring.c (how the kernel
  * is asked for them), ring_buffers.c (what io_uring brought), output.c (a turn's replies), worker_stats.c (what is told of it).
  */
@@ -25,6 +25,8 @@
 #include <pthread.h>
 
 struct connection;
+struct proof; /* prover.h */
+struct users; /* users.h */
 
 enum {
     TURN_BATCH = 64,        /* requests parsed before they are executed: hides a cache miss each */
@@ -85,11 +87,13 @@ struct worker {
     size_t slot_count;
     char (*key_buffers)[ENTRY_KEY_MAX + 2];
     struct observer observer;
-    bool observes;         /* the observer has something to do in this turn, or replies have a limit */
-    size_t parked;         /* connections whose ticket is with the tier */
-    size_t awaiting_check; /* connections that wait to have their credential checked */
-    size_t handshakes;     /* of connections that are to be encrypted, under way */
-    uint64_t handshake_us; /* when (now.us) the turn began that has gone on with so many of them */
+    bool observes;              /* the observer has something to do in this turn, or replies have a limit */
+    size_t parked;              /* connections whose ticket is with the tier */
+    size_t strangers;           /* connections that have not authenticated */
+    const struct users *fed_by; /* who may be fed was last looked at with these */
+    size_t awaiting_check;      /* connections that wait to have their credential checked */
+    size_t handshakes;          /* of connections that are to be encrypted, under way */
+    uint64_t handshake_us;      /* when (now.us) the turn began that has gone on with so many of them */
     unsigned handshake_steps;
     struct connection *undated;           /* held, and not known yet until when */
     struct connection *held, **held_tail; /* held, by held_number */
@@ -107,6 +111,7 @@ struct worker {
     struct handed *handed; /* under hand_lock, as the two that follow */
     size_t handed_count, handed_capacity;
     atomic_bool stop_asked;
+    struct proof *proven;     /* under hand_lock: those that are done */
     atomic_bool feed_is_over; /* of one of its connections or more */
 
     atomic_uint last_turn; /* the second (monotonic) of it; by the worker */
@@ -116,6 +121,8 @@ struct worker {
     counter replies_refused;  /* for want of room: response_obj_oom */
     counter requests_starved; /* found no room to wait in: read_buf_oom */
     counter idle_kicks, auth_commands, auth_errors;
+    counter auth_timeouts;              /* connections closed that had not authenticated in time */
+    counter forbidden;                  /* requests that their user may not make */
     counter aside_bytes;                /* now: ring_buffers.h */
     counter unsent_bytes, slow_readers; /* now: replies that are kept, and connections that have some */
     counter aside_strains;

@@ -9,6 +9,12 @@
  *
  *     a set --trusted--> checked
  *       \--distrusted--> awaits its check --login_admit_waiting, after AUTH_WAIT--> comes again (has_waited), checked
+ *
+ * Of auth_file a credential is checked there and then. The password of a user of the configuration is proven by another
+ * thread (prover.h), and the connection waits as well:
+ *
+ *     checked --prover_submit--> awaits its check --login_collect_proofs--> comes again, with its proof, and is answered
+ *       \--the queue is full--> awaits its check --login_admit_waiting, after AUTH_WAIT--> comes again
  */
 #include "server/worker/login.h"
 #include "server/config/address.h"
@@ -18,7 +24,9 @@
 #include "server/worker/auth.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
+#include "server/worker/prover.h"
 #include "server/worker/turn.h"
+#include "server/worker/worker.h"
 
 enum {
     AUTH_FAILURES = 3, /* credentials that are refused before a connection is closed */
@@ -37,13 +45,14 @@ static void note_failure(struct worker *worker, const struct connection *connect
     struct sockaddr_storage peer;
     socklen_t size;
     char address[128];
+    const char *path = worker->server->settings->auth_file;
     find_peer(connection, &peer, &size);
     gate_note_failure(&worker->gate, &peer, monotonic_us());
     address_name(&peer, size, address, sizeof address);
     server_log_about(worker->server, LOG_KIND_CREDENTIAL, LOG_LEVEL_WARNING,
                      LOG_FIELDS(log_text("address", address)),
                      "client %s failed to authenticate: no user of %s has the password that it gave", address,
-                     worker->server->settings->auth_file);
+                     path ? path : "the configuration");
 }
 
 static void refuse(struct worker *worker, struct connection *connection) {
@@ -53,15 +62,13 @@ static void refuse(struct worker *worker, struct connection *connection) {
         connection_set_state(connection, CONNECTION_CLOSING);
 }
 
-static bool has_to_wait(const struct worker *worker, const struct connection *connection) {
+static bool is_trusted(const struct worker *worker, const struct connection *connection) {
     struct sockaddr_storage peer;
     socklen_t size;
-    if (connection->has_waited)
-        return false;
     if (connection->auth_failures > 0)
-        return true;
+        return false;
     find_peer(connection, &peer, &size);
-    return !gate_trusts(&worker->gate, &peer, monotonic_us());
+    return gate_trusts(&worker->gate, &peer, monotonic_us());
 }
 
 static void let_wait(struct worker *worker, size_t i) {
@@ -72,23 +79,110 @@ static void let_wait(struct worker *worker, size_t i) {
     connection_set_awaits_check(connection, true);
 }
 
-enum login_verdict login_check(struct worker *worker, size_t i, struct slice user, struct slice password) {
-    struct connection *connection = worker->slots[i].connection;
-    const struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
-    if (has_to_wait(worker, connection)) {
-        let_wait(worker, i);
-        return LOGIN_WAITS;
-    }
-    connection->has_waited = false;
-    count(&worker->auth_commands);
-    if (auth && !auth_check(auth, user, password)) {
-        refuse(worker, connection);
-        return LOGIN_REFUSED;
-    }
+static enum login_verdict pass(struct worker *worker, struct connection *connection) {
+    worker->strangers -= !connection->authenticated;
     connection->authenticated = true;
+    connection->guarded = connection->identity.user != NULL;
     connection->parser.item_max = worker->server->settings->item_max;
     connection->parser.short_lines = false;
     return LOGIN_PASSED;
+}
+
+/* ---- Passwords that are proven by the prover ---- */
+
+/* By the prover's thread. */
+static void note_proven(struct proof *proof) {
+    struct worker *worker = proof->owner;
+    pthread_mutex_lock(&worker->hand_lock);
+    proof->next = worker->proven;
+    worker->proven = proof;
+    pthread_mutex_unlock(&worker->hand_lock);
+    worker_wake(worker);
+}
+
+void login_drop_proof(struct connection *connection) {
+    struct proof *proof = connection->proof;
+    connection->proof = NULL;
+    if (proof && proof->is_done)
+        proof_free(proof);
+    else if (proof)
+        proof->about = NULL;
+}
+
+/* NULL: not now. A password that is longer than any is nobody's, and has to take as long as the others. */
+static struct proof *submit(struct worker *worker, struct connection *connection, struct slice user,
+                            struct slice password) {
+    const struct users *users = atomic_load_explicit(&worker->server->users, memory_order_acquire);
+    bool fits = password.size <= PROOF_PASSWORD_MAX && !memchr(password.data, '\0', password.size);
+    struct proof *proof = proof_create(fits ? password : SLICE(""));
+    if (!proof)
+        return NULL;
+    proof->done = note_proven;
+    proof->owner = worker;
+    proof->about = connection;
+    proof->is_trusted = is_trusted(worker, connection);
+    proof->identity = (struct identity){users, fits ? users_find(users, user) : NULL, NULL};
+    if (prover_submit(worker->server->prover, proof))
+        return proof;
+    proof_free(proof);
+    return NULL;
+}
+
+static void begin_proof(struct worker *worker, size_t i, struct slice user, struct slice password) {
+    struct connection *connection = worker->slots[i].connection;
+    connection->proof = submit(worker, connection, user, password);
+    if (!connection->proof) {
+        let_wait(worker, i);
+        return;
+    }
+    connection->has_waited = false;
+    connection->check_us = UINT64_MAX;
+    if (turn_hold_from(worker, i))
+        connection_set_awaits_check(connection, true);
+}
+
+static enum login_verdict end_proof(struct worker *worker, struct connection *connection) {
+    struct identity identity = connection->proof->identity;
+    login_drop_proof(connection);
+    count(&worker->auth_commands);
+    if (!identity.user) {
+        refuse(worker, connection);
+        return LOGIN_REFUSED;
+    }
+    connection->identity = identity;
+    return pass(worker, connection);
+}
+
+/* ---- All passwords ---- */
+
+bool login_is_asked_for(const struct server *server) {
+    return atomic_load_explicit(&server->auth, memory_order_acquire) ||
+           atomic_load_explicit(&server->users, memory_order_acquire);
+}
+
+static enum login_verdict check_line(struct worker *worker, struct connection *connection, struct slice user,
+                                     struct slice password) {
+    const struct auth *auth = atomic_load_explicit(&worker->server->auth, memory_order_acquire);
+    connection->has_waited = false;
+    count(&worker->auth_commands);
+    if (!auth || auth_check(auth, user, password))
+        return pass(worker, connection);
+    refuse(worker, connection);
+    return LOGIN_REFUSED;
+}
+
+enum login_verdict login_check(struct worker *worker, size_t i, struct slice user, struct slice password) {
+    struct connection *connection = worker->slots[i].connection;
+    if (connection->proof)
+        return end_proof(worker, connection);
+    if (!connection->has_waited && !is_trusted(worker, connection)) {
+        let_wait(worker, i);
+        return LOGIN_WAITS;
+    }
+    if (!atomic_load_explicit(&worker->server->users, memory_order_acquire))
+        return check_line(worker, connection, user, password);
+    begin_proof(worker, i, user, password);
+    return LOGIN_WAITS;
 }
 
 /* ---- In the text protocol ---- */
@@ -161,4 +255,34 @@ void login_admit_waiting(struct worker *worker) {
          connection = connection->next)
         if (connection->awaits_check && now_us >= connection->check_us)
             admit(connection);
+}
+
+void login_collect_proofs(struct worker *worker) {
+    pthread_mutex_lock(&worker->hand_lock);
+    struct proof *proof = worker->proven, *next;
+    worker->proven = NULL;
+    pthread_mutex_unlock(&worker->hand_lock);
+    for (; proof; proof = next) {
+        struct connection *connection = proof->about;
+        next = proof->next;
+        proof->is_done = true;
+        if (connection)
+            admit(connection);
+        else
+            proof_free(proof);
+    }
+}
+
+void login_end_strangers(struct worker *worker) {
+    uint32_t timeout = worker->server->settings->auth_timeout;
+    struct connection *next;
+    for (struct connection *connection = worker->connections; connection; connection = next) {
+        next = connection->next;
+        if (connection->authenticated || connection->in_ready || connection->held ||
+            connection_is_parked(connection) || worker->second - connection->opened <= timeout)
+            continue;
+        count(&worker->auth_timeouts);
+        connection->closed_by = CLOSED_IDLE;
+        connection_close(connection);
+    }
 }

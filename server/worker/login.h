@@ -6,6 +6,9 @@
 #include "cache/base/slice.h"
 #include <stdbool.h>
 
+struct connection;
+struct proof;
+struct server;
 struct slot;
 struct worker;
 
@@ -14,6 +17,9 @@ enum login_verdict {
     LOGIN_REFUSED, /* counted and told of; after some of them the connection closes */
     LOGIN_WAITS,   /* the request comes again, and is not to be answered before */
 };
+
+/* Whether clients have to authenticate. */
+bool login_is_asked_for(const struct server *server);
 
 /* Judges who the client in slot i says that it is. Where it passes, its connection has authenticated. */
 enum login_verdict login_check(struct worker *worker, size_t i, struct slice user, struct slice password);
@@ -27,5 +33,14 @@ void login_execute(struct worker *worker, size_t i);
 
 /* Lets those come again whose credential has waited long enough. Once a second. */
 void login_admit_waiting(struct worker *worker);
+
+/* Closes those who have had auth_timeout to authenticate. Once a second, unless there are no strangers. */
+void login_end_strangers(struct worker *worker);
+
+/* Lets those come again whose password is proven, or is not. */
+void login_collect_proofs(struct worker *worker);
+
+/* The connection is closed: what becomes of its credential is nobody's business any more. */
+void login_drop_proof(struct connection *connection);
 
 #endif

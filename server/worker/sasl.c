@@ -62,7 +62,7 @@ void sasl_execute(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
     struct connection *connection = slot->connection;
     bool steps = slot->head.opcode == BINARY_SASL_STEP;
-    if (!atomic_load_explicit(&worker->server->auth, memory_order_acquire)) {
+    if (!login_is_asked_for(worker->server)) {
         answer_status(worker, slot, BINARY_UNKNOWN_COMMAND); /* as memcached without -S */
     } else if (slot->head.opcode == BINARY_SASL_LIST) {
         answer_message(worker, slot, SLICE("PLAIN"));

@@ -28,9 +28,9 @@
 #include "server/protocol/reply.h"
 #include "server/worker/answer.h"
 #include "server/worker/connection.h"
+#include "server/worker/guard.h"
 #include "server/worker/held.h"
 #include "server/worker/internal.h"
-#include "server/worker/login.h"
 #include "server/worker/protocol.h"
 #include "server/worker/reply_limit.h"
 #include "server/worker/share.h"
@@ -94,6 +94,7 @@ __attribute__((noinline)) void turn_park(struct worker *worker, size_t i) {
     for (size_t j = i + 1; j < worker->slot_count; j++) {
         struct slot *next = &worker->slots[j];
         if (next->connection != connection || !command_has_key(next->request.command) ||
+            (connection->guarded && !guard_allows(connection, &next->request)) ||
             untold_may_tell(&worker->slots[i], next) ||
             !tier_anticipate(worker->tier, connection->ticket, request, &next->request))
             break;
@@ -165,7 +166,7 @@ static __attribute__((noinline)) bool skips(struct worker *worker, const struct 
 static __attribute__((noinline)) bool tells_failure(const struct slot *slot, const struct outcome *outcome) {
     struct connection *connection = slot->connection;
     const struct request *request = &slot->request;
-    if (tier_closes_on_error(request)) {
+    if (outcome->error_kind != ERROR_FORBIDDEN && tier_closes_on_error(request)) {
         connection_set_state(connection, CONNECTION_CLOSING);
         return false;
     }
@@ -184,6 +185,15 @@ static inline void answer_key(struct worker *worker, struct connection *connecti
         write_binary(worker, slot, outcome);
     else
         write_text(worker, connection, &slot->request, outcome);
+}
+
+void turn_refuse(struct worker *worker, size_t i, const char *line) {
+    const struct slot *slot = &worker->slots[i];
+    struct outcome outcome = {0};
+    if (slot->connection->run_failed && skips(worker, slot))
+        return;
+    outcome_fail(&outcome, ERROR_FORBIDDEN, line);
+    answer_key(worker, slot->connection, slot, &outcome);
 }
 
 /* What is to be noted of a key before it is executed, where that is asked for (worker->observes). False: it is not executed. */
@@ -255,9 +265,9 @@ static void send_output(struct worker *worker) {
 static inline __attribute__((always_inline)) void execute_slot(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     const struct request *request = &worker->slots[i].request;
-    if (__builtin_expect(!connection->authenticated, false) && !login_lets(&worker->slots[i]))
-        login_execute(worker, i);
-    else if (__builtin_expect(command_has_key(request->command), true))
+    if (__builtin_expect(connection->guarded, false) && guard_stops(worker, i))
+        return;
+    if (__builtin_expect(command_has_key(request->command), true))
         execute_key(worker, i);
     else
         talk_execute(worker, i);

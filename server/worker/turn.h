@@ -22,4 +22,7 @@ bool turn_hold_from(struct worker *worker, size_t i);
  * is executed again. */
 void turn_park(struct worker *worker, size_t i);
 
+/* Answers the key in slot i by that line, of what its client may not do, as any error of the tier would be. */
+void turn_refuse(struct worker *worker, size_t i, const char *line);
+
 #endif

@@ -12,6 +12,7 @@
 #include "server/config/settings.h"
 #include "server/log.h"
 #include "server/worker/connection.h"
+#include "server/worker/guard.h"
 #include "server/worker/internal.h"
 #include "server/worker/login.h"
 #include "server/worker/talk.h"
@@ -99,6 +100,7 @@ static void on_wake(struct worker *worker) {
         worker->stop_started = worker->second;
     }
     take_handed(worker);
+    login_collect_proofs(worker);
     if (atomic_exchange_explicit(&worker->feed_is_over, false, memory_order_acquire))
         collect_feeds(worker);
 }
@@ -142,6 +144,9 @@ static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
     if (worker->handshakes > 0)
         tls_end_slow(worker);
     login_admit_waiting(worker);
+    if (worker->strangers > 0)
+        login_end_strangers(worker);
+    guard_look_after_feeds(worker);
 }
 
 /* Milliseconds until the next second begins. */
@@ -196,6 +201,7 @@ void worker_free(struct worker *worker) {
         connection_set_parked(first, false);
         connection_close(first);
     }
+    login_collect_proofs(worker); /* of connections that are gone */
     if (worker->loop)
         ev_loop_destroy(worker->loop);
     if (worker->io)

@@ -18,6 +18,8 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     sum->auth_errors += counted(&worker->auth_errors);
     sum->unsent_bytes += counted(&worker->unsent_bytes);
     sum->slow_readers += counted(&worker->slow_readers);
+    sum->auth_timeouts += counted(&worker->auth_timeouts);
+    sum->forbidden += counted(&worker->forbidden);
     sum->aside_bytes += counted(&worker->aside_bytes);
     sum->aside_strains += counted(&worker->aside_strains);
     sum->tls_handshakes += counted(&worker->tls_handshakes);
@@ -44,6 +46,8 @@ void worker_reset_stats(struct worker *worker) {
                            &worker->replies_refused,
                            &worker->auth_commands,
                            &worker->auth_errors,
+                           &worker->auth_timeouts,
+                           &worker->forbidden,
                            &worker->requests_starved,
                            &worker->aside_strains,
                            &worker->tls_handshakes,

@@ -16,7 +16,8 @@ struct worker_stats {
     uint64_t requests_starved; /* unfinished, and more than the memory that such may take */
     uint64_t idle_kicks, auth_commands, auth_errors;
     uint64_t unsent_bytes,
-        slow_readers;       /* of replies that are kept, and connections that have some; now, likewise */
+        slow_readers; /* of replies that are kept, and connections that have some; now, likewise */
+    uint64_t auth_timeouts, forbidden; /* see internal.h */
     uint64_t aside_bytes;   /* that came over io_uring and could not be read yet; now, whatever is reset */
     uint64_t aside_strains; /* how often a worker had too many of these and received one by one */
     uint64_t tls_handshakes, tls_resumed, tls_handshake_errors, tls_errors; /* see internal.h */

@@ -108,8 +108,11 @@ static inline char *config_put_settings(char *at, const char *end, struct choice
     return at;
 }
 
-/* A backend "a" or "b" that would do, and a namespace over it; and whatever settings they are given beside. */
+/* A backend "a" or "b" that would do, a namespace over it, and a user of it; and whatever settings they are given beside. */
 static inline size_t config_make(char text[CONFIG_TEXT_MAX], struct choices *choices) {
+    static const char *const users[] = {"user a { password_file = \"/p\"\noperator = true\n",
+                                        "user b { password_file = \"/p\"\nnamespaces = {\"a\"}\n",
+                                        "user \"a\" {\n", "user {\n"};
     static const char *const backends[] = {"backend a { uri = \"sqlite:a.db\"\n",
                                            "backend b { uri = redis://127.0.0.1:1\n", "backend \"a\" {\n",
                                            "backend {\n"};
@@ -117,14 +120,17 @@ static inline size_t config_make(char text[CONFIG_TEXT_MAX], struct choices *cho
         "namespace a { prefix = \"a\"\npolicy = write-behind\nbackend = a\n",
         "namespace b { prefix = \"b\"\npolicy = write-through\nbackend = b\n",
         "namespace c { prefix = \"\"\n", "namespace \"a\" {\n"};
+    static const char *const *const sections[SECTION_KINDS] = {
+        [SECTION_BACKEND] = backends, [SECTION_NAMESPACE] = spaces, [SECTION_USER] = users};
     char *at = text;
     const char *end = text + CONFIG_TEXT_MAX;
     at = config_put_settings(at, end, choices, SECTION_ROOT);
     at = config_put(at, end, choose(choices, 4) ? "data = \"/tmp\"\n" : "");
     while (choices_left(choices) && at < end) {
-        bool is_backend = choose(choices, 2);
-        at = config_put(at, end, (is_backend ? backends : spaces)[choose(choices, 4)]);
-        at = config_put_settings(at, end, choices, is_backend ? SECTION_BACKEND : SECTION_NAMESPACE);
+        enum section_kind kind =
+            (enum section_kind)(SECTION_BACKEND + choose(choices, SECTION_KINDS - SECTION_BACKEND));
+        at = config_put(at, end, sections[kind][choose(choices, 4)]);
+        at = config_put_settings(at, end, choices, kind);
         at = config_put(at, end, choose(choices, 32) ? "}\n" : "\n");
     }
     return (size_t)(at - text);

@@ -285,6 +285,7 @@ TOLD_AS = {
         "closed_reads": "forebay_closed_reads_total", "turns": "forebay_turn_seconds", "requests": "forebay_operations_total",
         "turn_p99_us": DERIVED, "turn_p9999_us": DERIVED, "turn_max_us": DERIVED,
         "unsent_bytes": "forebay_unsent_bytes", "slow_readers": "forebay_slow_readers",
+        "auth_timeouts": "forebay_authentication_timeouts_total", "requests_forbidden": "forebay_requests_forbidden_total",
         "aside_bytes": "forebay_aside_bytes", "aside_strains": "forebay_aside_strains_total",
         "io": TEXT, "reloads": "forebay_reloads_total", "reload_failures": "forebay_reload_failures_total",
         "last_reload_time": "forebay_last_reload_time_seconds", "handover": "forebay_handover",

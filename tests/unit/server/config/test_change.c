@@ -115,7 +115,7 @@ static void check_classified(const struct setting *setting, const char *where) {
 
 static void every_setting_says_whether_it_can_change(void **state) {
     (void)state;
-    static const char *const sections[] = {"top level", "backend", "namespace"};
+    static const char *const sections[] = {"top level", "backend", "namespace", "user"};
     for (enum section_kind kind = SECTION_ROOT; kind < SECTION_KINDS; kind++) {
         const char *names[CONFIG_NAMES_MAX];
         const struct backend_type *type;

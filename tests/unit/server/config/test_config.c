@@ -368,7 +368,7 @@ static const struct bad {
     {"namespace \"n\" { prefix = \"n\"\n flush_delay = 0 }\n", 2, "flush_delay", "from 1ms"},
     {"namespace \"n\" {\n prefix = \"a b\"\n}\n", 2, "prefix = \"a b\"", "spaces"},
     {"namespace \"1st\" {\n prefix = \"a\"\n}\n", 1, "namespace \"1st\"", "begins with a letter or '_'"},
-    {"threads = 2\nadmin = {\"127.0.0.1:11280\"}\n", 2, "'{' is not expected", "listen and restrict"},
+    {"threads = 2\nadmin = {\"127.0.0.1:11280\"}\n", 2, "'{' is not expected", "listen, restrict"},
     {"namespace \"a;drop\" {\n prefix = \"a\"\n}\n", 1, "a;drop", "letters"},
     {"namespace \"sqlite_x\" {\n prefix = \"a\"\n}\n", 1, "sqlite_x", "choose another"},
     {"namespace \"a\" { prefix = \"x\" }\nnamespace \"A\" { prefix = \"y\" }\n", 2, "differ in case",

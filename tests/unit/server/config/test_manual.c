@@ -51,7 +51,7 @@ TEST(every_setting_and_option_is_described) {
 
 /* Every name of the grammar is in the table of its section. */
 TEST(every_setting_is_in_its_table) {
-    static const char *const topics[] = {"mdoc:top", "mdoc:backend", "mdoc:namespace"};
+    static const char *const topics[] = {"mdoc:top", "mdoc:backend", "mdoc:namespace", "mdoc:user"};
     const char *names[CONFIG_NAMES_MAX];
     char item[80];
     for (enum section_kind kind = SECTION_ROOT; kind < SECTION_KINDS; kind++) {
