@@ -38,8 +38,8 @@ struct landlock {
 /* That of the kernel; 0: it has none, or does not let it be used. */
 int landlock_version(void);
 
-/* From now on rules are collected, of this version: landlock_version(), or one before. any_port: TCP ports are not limited. named_sockets: abstract Unix sockets of other processes may
- * be reached. False: errno. */
+/* From now on rules are collected, of this version: landlock_version(), or one before. any_port: TCP ports are not
+ * limited. named_sockets: abstract Unix sockets of other processes may be reached. False: errno. */
 bool landlock_begin(struct landlock *self, int version, bool any_port, bool named_sockets);
 
 /* A path that is not there is none to be reached, then or later. False: errno. */

@@ -191,6 +191,7 @@ static inline void tls_converse(struct tls_talk *talk, struct choices *choices) 
     if (choose(choices, 2) && SSL_is_init_finished(talk->client))
         SSL_shutdown(talk->client);
     tls_carry(talk, choices);
+    tls_hear(talk);
 }
 
 /* ---- Inputs ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What may happen to a client's bytes on their way: each change is so many bytes behind the one before; a record of anybody's
- * goes in where the client begins to speak, so between two of its own.
+ * What may happen to a client's bytes on their way: each change is so many bytes behind the one before; but a record of
+ * anybody's goes in where the client begins to speak, so between two of its own.
  */
 #ifndef FOREBAY_TESTS_FUZZ_TLS_WAY_H
 #define FOREBAY_TESTS_FUZZ_TLS_WAY_H
@@ -26,7 +26,7 @@ static inline struct tls_way tls_way_begin(struct choices *choices) {
 /* A record: of a kind that there is or is not, as long as it says or not. Returns its size. */
 static inline size_t tls_way_record(struct choices *choices, char *out) {
     static const uint8_t kinds[] = {20, 21, 22, 23, 24, 0x80}, versions[] = {3, 1, 4, 0};
-    size_t size = choose(choices, TLS_ADDED_MAX - 5 < 255 ? TLS_ADDED_MAX - 5 : 255);
+    size_t size = choose(choices, 255);
     size_t told = choose(choices, 8) ? size : (size_t)choose_bits(choices, 2);
     out[0] = (char)kinds[choose(choices, 6)];
     out[1] = choose(choices, 16) ? 3 : (char)choose(choices, 256);

@@ -30,7 +30,8 @@ import uuid
 from forebay import Client, Config, Redis, Server, ServerFailed, namespace, section, sqlite_backend
 from forebay import rows as sqlite_rows
 
-FAR = int(time.time()) // 1000 * 1000 + 60 * 86400
+DAY = 86400
+FAR = int(time.time()) // 1000 * 1000 + 60 * DAY
 SLACK = 3
 JOURNALED = ("os", "interval", "always")
 MANY = 8  # states of a key, after which only changes are sent that add one at most
@@ -151,8 +152,8 @@ class Key:
         self.states = [state]
 
     def ends(self):
-        """When the last of its lives that end soon is over; 0: it has none."""
-        return max((state[2] for state in self.states if state and state[2] < FAR), default=0)
+        """When the last of its lives that end soon is over; 0: it has none. Those of an earlier process's FAR do not."""
+        return max((state[2] for state in self.states if state and state[2] < time.time() + DAY), default=0)
 
 
 class Allowed:

@@ -158,11 +158,11 @@ class Process:
         return dict(os.environ)
 
     def spawn(self):
-        """Starts the process and does not wait for it."""
+        """Starts the process and does not wait for it. A Ctrl-C at the terminal is not for it."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(), cwd=self.folder, stdout=log, stderr=log, env=self.environment(),
-                preexec_fn=die_with_the_test)
+                preexec_fn=die_with_the_test, start_new_session=True)
         return self
 
     def start(self):

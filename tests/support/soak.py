@@ -12,8 +12,8 @@ are two that promise less:
 and a crowd of connections that come and go, with more entries in `aside` than memory holds, over text and binary.
 
 In a stretch the stores go away and come back, the clock steps, the configuration is read again (SIGHUP). Meanwhile the server's
-memory, descriptors, threads and files are looked at. What a soak has learnt is kept in its folder after each cycle, so that
-another one can go on.
+memory, descriptors, threads and files are looked at. What a soak that ends has learnt is kept in its folder, so that another
+one can go on.
 """
 
 import contextlib
@@ -45,6 +45,10 @@ class CachedKey(Key):
 
     def breadth(self):
         return len(self.states) - (None in self.states)
+
+    def unanswered(self, operation, began, why="no answer"):
+        self.may_be_gone()
+        super().unanswered(operation, began, why)
 
     def acknowledged(self, operation, reply, began):
         self.may_be_gone()
@@ -170,7 +174,7 @@ class Crowd:
                 answer = client.ask("get", name)
                 if answer is None:
                     return
-                if answer.status == 0 and not answer.value.startswith(name + b"=v"):
+                if answer.status == "SUCCESS" and not answer.value.startswith(name + b"=v"):
                     raise Violation(f"binary get {name} was answered with {answer.value[:60]}")
                 self.answered += 1
 
@@ -190,6 +194,8 @@ class Looks:
     """What the server takes while it runs on."""
 
     fields = ("resident", "descriptors", "threads", "journal")
+
+    least = 30  # of which something can be said
 
     def __init__(self, server, folder):
         self.server = server
@@ -211,7 +217,7 @@ class Looks:
         third = len(self.taken) // 3
         parts = self.taken[third:2 * third], self.taken[2 * third:]
         return {field: tuple(statistics.median(look[i] for look in part) for part in parts)
-                for i, field in enumerate(self.fields)} if third > 2 else {}
+                for i, field in enumerate(self.fields)} if len(self.taken) >= self.least else {}
 
     def judge(self):
         """Memory stays within 4 MiB and a twentieth; descriptors within the connections that come and go."""
@@ -281,7 +287,7 @@ class Soak(Rounds):
 
     def __init__(self, folder, seed, stretch=Stretch.lasts, rounds_in_cycle=8, keys=40, **options):
         super().__init__(folder, seed, store="both", keys=keys, **options)
-        self.stretch_seconds, self.rounds_in_cycle = stretch, rounds_in_cycle
+        self.seed, self.stretch_seconds, self.rounds_in_cycle = seed, stretch, rounds_in_cycle
         table = ForeignTable(self.stores[0].path)
         self.owners = [SoakOwner(number, self.spaces, keys, seed, table) for number in range(len(self.owners))]
         self.cycles = self.number = self.crowd = 0
@@ -289,7 +295,7 @@ class Soak(Rounds):
         self.stretches = []  # Looks.thirds of each
         self.ending = threading.Event()
 
-    kept = ("random", "owners", "cycles", "number", "crowd", "seconds", "stretches", "kills", "answered", "met")
+    kept = ("seed", "random", "owners", "cycles", "number", "crowd", "seconds", "stretches", "kills", "answered", "met")
 
     def save(self):
         path = os.path.join(os.path.dirname(self.folder), STATE)
@@ -298,10 +304,12 @@ class Soak(Rounds):
         os.rename(path + ".new", path)
 
     def restore(self):
-        """Goes on where another one ended in this folder."""
-        with open(os.path.join(os.path.dirname(self.folder), STATE), "rb") as file:
+        """Goes on where another one ended in this folder, once: what it had learnt is not so of what comes now."""
+        path = os.path.join(os.path.dirname(self.folder), STATE)
+        with open(path, "rb") as file:
             for name, value in pickle.load(file).items():
                 setattr(self, name, value)
+        os.unlink(path)
 
     def turn_weather(self, kinds):
         super().turn_weather(kinds)
@@ -371,7 +379,7 @@ class Soak(Rounds):
         largest = max((each["resident"][1] for each in self.stretches if each), default=0)
         weather = ", ".join(f"{name} {count}" for name, count in self.met.most_common())
         lines = {"hours": f"{self.seconds / 3600:.2f}",
-                 "rounds, of which kill -9": f"{self.number + len(self.stretches)}, {self.kills}",
+                 "rounds and stretches; kill -9": f"{self.number}, {len(self.stretches)}; {self.kills}",
                  "weather": weather or "fair",
                  "changes acknowledged and looked for": f"{self.answered:,}",
                  "requests of the crowd": f"{self.crowd:,}",

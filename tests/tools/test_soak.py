@@ -5,28 +5,30 @@ import os
 import time
 from types import SimpleNamespace
 
+import crash
 import pytest
 from crash import Violation
 from forebay import Redis, share
-from soak import ASIDE, FOREIGN, MIB, CachedKey, ForeignKey, Looks, Soak
+from soak import ASIDE, FOREIGN, MIB, STATE, CachedKey, ForeignKey, Looks, Soak
 from weather import Away, Changed, Flood
 
 
 @pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 def test_a_soak_ends_and_goes_on(tmp_path):
     kinds = (Flood, Away, Changed)
-    with Soak(tmp_path, 11, stretch=share(8), rounds_in_cycle=2, clients=2, keys=12, weather=kinds) as soak:
+    with Soak(tmp_path, 11, stretch=share(4), rounds_in_cycle=2, clients=2, keys=12, weather=kinds) as soak:
         soak.soak(0.01)
         before = soak.answered
         assert (soak.cycles, soak.number) == (1, 2) and soak.crowd > 100 and before > 100
-    with Soak(tmp_path, 11, stretch=share(8), rounds_in_cycle=2, clients=2, keys=12, weather=kinds) as again:
+    with Soak(tmp_path, 11, stretch=share(4), rounds_in_cycle=2, clients=2, keys=12, weather=kinds) as again:
         again.restore()
+        assert not os.path.exists(os.path.join(tmp_path, STATE))
         assert again.answered == before and again.seconds == soak.seconds
         again.rounds_in_cycle = 1
         again.soak(0.01)  # begins with a look at what the first one has left
         assert (again.cycles, again.number) == (2, 3) and again.answered > before
     assert f"| {again.answered:,} |" in again.summary()
-    assert all(os.path.exists(os.path.join(tmp_path, name)) for name in ("log", "soak.pickle"))
+    assert all(os.path.exists(os.path.join(tmp_path, name)) for name in ("log", STATE))
 
 
 def test_a_value_that_was_gone_from_a_cache_does_not_come_back():
@@ -36,6 +38,20 @@ def test_a_value_that_was_gone_from_a_cache_does_not_come_back():
     key.seen(None, time.time(), "evicted")
     with pytest.raises(Violation):
         key.seen((b"v", 0), time.time(), "again")
+
+
+def test_a_change_of_what_was_gone_may_be_there_without_its_answer():
+    key = CachedKey(ASIDE, b"aside:1", False)
+    key.acknowledged(("set", (b"v", 0, 0)), b"STORED", time.time())
+    key.unanswered(("add", (b"w", 0, 0)), time.time())  # v was evicted before
+    key.seen((b"w", 0), time.time(), "then")
+
+
+def test_what_ends_far_away_ends_so_for_another_process(monkeypatch):
+    key = CachedKey(ASIDE, b"aside:1", False)
+    key.acknowledged(("set", (b"v", 0, crash.FAR)), b"STORED", time.time())
+    monkeypatch.setattr(crash, "FAR", crash.FAR + 1000)
+    assert key.ends() == 0
 
 
 def test_an_older_row_is_not_shown_once_it_was_said_to_be_another():
