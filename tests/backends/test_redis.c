@@ -744,6 +744,13 @@ TEST(a_string_is_shared_with_others) {
     assert_int_equal(load(fixture, STRING, "sh:a", &result), BACKEND_OK);
     assert_int_equal(result.entry.expires_at, fixture->now + 2000);
     assert_int_equal(result.entry.flags, 5);
+    /* As a key that has moved ends, and one that ends within a second. */
+    ask(fixture, "PEXPIREAT sh:a %u250", fixture->now + 2000);
+    assert_int_equal(load(fixture, STRING, "sh:a", &result), BACKEND_OK);
+    assert_int_equal(result.entry.expires_at, fixture->now + 2000);
+    ask(fixture, "PEXPIREAT sh:a %u251", fixture->now + 2000);
+    assert_int_equal(load(fixture, STRING, "sh:a", &result), BACKEND_OK);
+    assert_int_equal(result.entry.expires_at, fixture->now + 2001);
     /* The documented cost: another's value comes with our flags and version. */
     ask(fixture, "SET sh:a theirs");
     assert_value(fixture, STRING, "sh:a", "theirs");
