@@ -46,7 +46,7 @@ class Application:
     """Counts up the keys that are its own, and reads everybody's, each at the node where its list has them."""
 
     def __init__(self, number, servers, acknowledged):
-        self.number, self.rounds = number, 0
+        self.number, self.rounds, self.error = number, 0, None
         self.acknowledged = acknowledged  # by key: when, and what; of all applications
         self.random = random.Random(number)
         self.list = servers
@@ -70,16 +70,24 @@ class Application:
         assert found >= least, f"sess:{key} was {found}, {LIMIT} s after {least} was acknowledged"
 
     def run(self, end):
-        while not end.is_set():
-            self.write(self.random.randrange(self.number, KEYS, APPLICATIONS))
-            self.read(self.random.randrange(KEYS))
-            self.rounds += 1
+        try:
+            while not end.is_set():
+                self.write(self.random.randrange(self.number, KEYS, APPLICATIONS))
+                self.read(self.random.randrange(KEYS))
+                self.rounds += 1
+        except Exception as error:  # told at once, by go_on
+            self.error = error
+
+    def has_done(self, rounds):
+        if self.error:
+            raise self.error
+        return self.rounds > rounds
 
 
 def go_on(applications):
     """Until each has done some more."""
     wanted = [application.rounds + share(100) for application in applications]
-    eventually(lambda: all(application.rounds > least for application, least in zip(applications, wanted)))
+    eventually(lambda: all([application.has_done(least) for application, least in zip(applications, wanted)]))
 
 
 @contextlib.contextmanager
@@ -111,7 +119,8 @@ def test_no_step_loses_anything_or_shows_anything_old(node, redis):
         move(every, [one, two], [two])
         one.stop()
         go_on(every)
-        move(every, [two], [two, node(1)])
+        again = node(1)
+        move(every, [two, again], [two, again])
         go_on(every)
     for server in every[0].list:
         server.client().sync("sessions")
