@@ -1260,6 +1260,8 @@ static void *read_on(void *context) {
         struct backend_error error;
         enum backend_status status =
             type(store)->load(store->reader, store->list[0], keys, 2, store->now, results, &error);
+        if (may_be_repeated(store, status))
+            continue;
         for (unsigned i = 0; i < 2; i++) {
             uint64_t version = results[i].found ? results[i].entry.version : 0;
             if (status != BACKEND_OK || version < seen[i] ||
