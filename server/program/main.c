@@ -337,7 +337,6 @@ static void free_program(struct program *program) {
         program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
     manager_free(program->manager);
-    sandbox_free(&program->sandbox);
     if (program->loop)
         ev_loop_destroy(program->loop);
     options_free(&program->options);
@@ -345,7 +344,7 @@ static void free_program(struct program *program) {
 }
 
 int main(int argc, char **argv) {
-    struct program program = {.ready_fd = -1, .sandbox.threads = -1};
+    struct program program = {.ready_fd = -1};
     standard_files_hold();
     umask(S_IRWXG |
           S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */

@@ -150,7 +150,6 @@ static void add_system(struct reach *reach) {
     for (size_t i = 0; i < sizeof systems_files / sizeof *systems_files; i++)
         add(reach, systems_files[i], LANDLOCK_READ, true);
     add(reach, "/dev/null", LANDLOCK_PUBLISH, true);
-    add(reach, "/proc/self/task", LANDLOCK_PUBLISH, true); /* names of threads */
     for (size_t i = 0; reach->looks_up && i < sizeof names_files / sizeof *names_files; i++)
         add_around(reach, names_files[i], LANDLOCK_READ, false);
 }

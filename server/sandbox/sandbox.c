@@ -93,7 +93,6 @@ bool sandbox_enter(struct sandbox *self, const struct settings *settings, const 
         reach_free(&reach);
         return fail("what is needed cannot be listed", ENOMEM, ret_error, error_size);
     }
-    self->threads = open("/proc/self/task", O_PATH | O_CLOEXEC);
     self->makes_rings = settings->io != IO_EPOLL;
     bool good = true;
     if (landlock.version > 0 && !close_files(&reach, &landlock))
@@ -112,12 +111,6 @@ bool sandbox_complete(struct sandbox *self, char *ret_error, size_t error_size) 
         fail("io_uring cannot be closed behind the workers (seccomp)", errno, ret_error, error_size);
     self->makes_rings = false;
     return good;
-}
-
-void sandbox_free(struct sandbox *self) {
-    if (self->threads >= 0)
-        close(self->threads);
-    self->threads = -1;
 }
 
 bool sandbox_hides(const char *path) {

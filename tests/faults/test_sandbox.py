@@ -129,6 +129,40 @@ def test_what_is_open_is_told(tmp_path):
     assert not socket_file.exists(), "it is removed at the end"
 
 
+def test_a_database_may_be_a_link_to_one_that_is_to_be_made(tmp_path):
+    """As with one that leads to a file: both folders count, as SQLite's log is beside the file."""
+    links, databases = tmp_path / "links", tmp_path / "databases"
+    for folder in (links, databases):
+        folder.mkdir()
+    (links / "store.db").symlink_to("../databases/made.db")
+    backend = section("backend", "local", uri=f"sqlite:{links}/store.db")
+    with Server(tmp_path / "data", Config(SESSIONS, backends=[backend]), ["--sandbox", "strict"]) as server:
+        client = server.client()
+        assert client.set("sess:1", b"v") == b"STORED"
+        client.sync()
+        assert (databases / "made.db").exists()
+
+
+def test_ports_of_stores_are_told_once(tmp_path, redis):
+    if not limits_ports():
+        pytest.skip("this kernel's Landlock has no ports")
+    backends = [section("backend", f"of{number}", uri=f"redis://127.0.0.1:{redis.port}/{number}") for number in range(2)]
+    spaces = [namespace(f"of{number}", f"of{number}:", "write-behind", backend=f"of{number}") for number in range(2)]
+    with Server(tmp_path, Config(*spaces, backends=backends), ["--sandbox", "strict"]) as server:
+        assert f"TCP connections to ports {redis.port}\n" in server.log()
+
+
+def test_threads_have_names(tmp_path):
+    """Which they give themselves: from outside it takes what the sandbox does not leave."""
+    def names(server):
+        for thread in os.listdir(f"/proc/{server.pid}/task"):
+            with open(f"/proc/{server.pid}/task/{thread}/comm", encoding="ascii") as name:
+                yield name.read().strip()
+
+    with Server(tmp_path, Config(SESSIONS), ["--sandbox", "strict"]) as server:
+        eventually(lambda: {"maintenance", "worker 0", "writer local"} <= set(names(server)))
+
+
 # ---- A reload ----
 
 def reload(server):
