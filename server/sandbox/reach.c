@@ -135,7 +135,8 @@ static void add_temporary(struct reach *reach) {
 
 /* ---- What options name ---- */
 
-/* Where the system puts a core file; into a program's hands otherwise. */
+/* Where the system puts a core file; into a program's hands otherwise. Older kernels, 6.1 among them, open it to be read as
+ * well, by the rights of the process. */
 static void add_cores(struct reach *reach) {
     char pattern[PATH_MAX] = "";
     FILE *file = fopen("/proc/sys/kernel/core_pattern", "re");
@@ -143,7 +144,7 @@ static void add_cores(struct reach *reach) {
     if (file)
         fclose(file);
     if (told && *pattern != '|')
-        add_folder_of(reach, pattern, LANDLOCK_PUBLISH, false);
+        add_folder_of(reach, pattern, LANDLOCK_CHANGE, false);
 }
 
 static void add_system(struct reach *reach) {
