@@ -133,7 +133,7 @@ static bool start_http(struct program *program, char *error, size_t error_size) 
 static bool enter_sandbox(struct program *program, char *error, size_t error_size) {
     struct buffer text = {0};
     bool good =
-        privileges_seal(program->options.core_dumps, error, error_size) &&
+        privileges_seal(program->options.core_dumps, program->options.lock_memory, error, error_size) &&
         sandbox_enter(&program->sandbox, &program->settings, &program->options, &text, error, error_size);
     if (good && text.size && !text.failed)
         server_log(&program->server, LOG_LEVEL_NOTICE, "%.*s", (int)text.size, text.data);

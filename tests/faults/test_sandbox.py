@@ -10,6 +10,7 @@ import errno
 import os
 import pwd
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -260,6 +261,37 @@ def test_a_user_has_nothing_of_root_left(tmp_path, probe):
         eventually(lambda: "done 0" in (tmp_path / "tried").read_text())
         tried = dict(map(str.split, (tmp_path / "tried").read_text().splitlines()))
         assert tried["become_root"] == tried["groups"] == str(errno.EPERM)
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_memory_stays_locked_without_root(tmp_path):
+    """By the one right that takes, and no other; else nothing could be allocated any more."""
+    if os.geteuid() != 0:
+        pytest.skip("root alone can give rights to another user")
+    right = 1 << 14  # CAP_IPC_LOCK
+    if not int(status_of(os.getpid())["CapEff"][0], 16) & right:
+        pytest.skip("root itself has not this right here")
+    nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
+    if subprocess.run([*nobody, "test", "-x", binary()], check=False).returncode != 0:
+        pytest.skip("the server is in a folder of root's alone")
+
+    def prepare():
+        die_with_the_test()
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 20, 1 << 20))
+
+    rights = "-all,+ipc_lock,+net_bind_service"
+    with open(tmp_path / "said", "wb") as said:
+        process = subprocess.Popen([*nobody, "--inh-caps", rights, "--ambient-caps", rights, binary(), "-k", "-m", "16", "-t", "1",
+                                    "-l", "127.0.0.1", "-p", "-1"], stderr=said, preexec_fn=prepare)
+    try:
+        eventually(lambda: b" serves " in (tmp_path / "said").read_bytes() or process.poll() is not None)
+        told = (tmp_path / "said").read_text()
+        assert process.poll() is None and "cannot be locked" not in told, told
+        assert int(status_of(process.pid)["CapEff"][0], 16) == int(status_of(process.pid)["CapPrm"][0], 16) == right
         process.terminate()
         assert process.wait(60) == 0
     finally:
