@@ -2,7 +2,7 @@
 /*
  * The program: from the command line to a serving process, and from SIGTERM to an empty dirty queue.
  *
- *     read options and configuration -> bind -> drop privileges -> background -> loop
+ *     read options and configuration -> bind -> drop privileges -> background -> sandbox -> loop
  *
  *     STARTING  a helper thread makes the tier (opens backends, recovers journals), so that signals are heard
  *     LOADING   the workers run; preloads that are to be waited for

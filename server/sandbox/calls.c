@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/sandbox/calls.h"
+#include "server/sandbox/sanitized.h"
 #include <asm/ioctls.h>
 #include <errno.h>
 #include <sched.h>
@@ -10,12 +11,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { IS_SANITIZED = true };
-#else
-enum { IS_SANITIZED = false };
-#endif
 
 /* Whatever their arguments are. Which files they get at is Landlock's to say. Numbers below 0 are of another processor. */
 static const int plain_calls[] = {

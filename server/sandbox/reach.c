@@ -94,6 +94,13 @@ static void add_sockets(struct reach *reach, const struct settings *settings) {
             add_folder_of(reach, address.host, LANDLOCK_REMOVE, false);
 }
 
+static void add_port(struct reach *reach, int port) {
+    for (size_t i = 0; i < reach->port_count; i++)
+        if (reach->ports[i] == port)
+            return;
+    reach->ports[reach->port_count++] = port;
+}
+
 static void add_backend(struct reach *reach, const struct backend_options *store) {
     const struct backend_type *type = backend_find(store->uri);
     struct backend_needs needs = {0};
@@ -107,7 +114,7 @@ static void add_backend(struct reach *reach, const struct backend_options *store
     reach->looks_up |= needs.looks_up;
     reach->any_port |= needs.port < 0;
     if (needs.port > 0)
-        reach->ports[reach->port_count++] = needs.port;
+        add_port(reach, needs.port);
 }
 
 static void add_backends(struct reach *reach, const struct tier_options *tier) {
@@ -116,7 +123,7 @@ static void add_backends(struct reach *reach, const struct tier_options *tier) {
     for (size_t i = 0; !reach->failed && i < tier->backend_count; i++)
         add_backend(reach, &tier->backends[i].store);
     if (!reach->failed && reach->looks_up)
-        reach->ports[reach->port_count++] = PORT_OF_NAMES;
+        add_port(reach, PORT_OF_NAMES);
 }
 
 /* SQLite's own choice would be TMPDIR or /var/tmp, which are everybody's. Whoever has named one for it alone means that. */

@@ -2,18 +2,13 @@
 #include "server/sandbox/sandbox.h"
 #include "server/sandbox/calls.h"
 #include "server/sandbox/reach.h"
+#include "server/sandbox/sanitized.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { IS_SANITIZED = true };
-#else
-enum { IS_SANITIZED = false };
-#endif
 
 /* ---- Files and ports ---- */
 
