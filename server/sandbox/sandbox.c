@@ -46,7 +46,7 @@ static void describe_ports(const struct reach *reach, const struct landlock *lan
     else if (!landlock->limits_ports)
         buffer_print(text, "; TCP connections to any port, as this kernel cannot limit them (Linux 6.7 can)");
     else if (reach->port_count == 0)
-        buffer_print(text, "; no TCP connections are made");
+        buffer_print(text, "; %s", "no TCP connections are made");
     for (size_t i = 0; landlock->limits_ports && i < reach->port_count; i++)
         buffer_print(text, "%s %d", i ? "," : "; TCP connections to ports", reach->ports[i]);
 }
