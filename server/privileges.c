@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -12,10 +13,17 @@
 
 /* ---- Capabilities, by the kernel's own calls ---- */
 
-static bool drop_capabilities(void) {
+enum { MEMORY_LOCK = 1 << CAP_IPC_LOCK };
+
+/* All but those of the mask, which stay where they are there. */
+static bool drop_capabilities(uint32_t kept) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
-    return syscall(SYS_capset, &header, none) == 0 &&
+    struct __user_cap_data_struct had[_LINUX_CAPABILITY_U32S_3], left[_LINUX_CAPABILITY_U32S_3] = {0};
+    if (syscall(SYS_capget, &header, had) != 0)
+        return false;
+    left[0].effective = had[0].effective & kept;
+    left[0].permitted = had[0].permitted & kept;
+    return syscall(SYS_capset, &header, left) == 0 &&
            (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 || errno == EINVAL);
 }
 
@@ -49,6 +57,11 @@ static bool has_ids(const struct passwd *entry) {
     return true;
 }
 
+/* root's group is no right that is left where it is the user's own. */
+static bool can_be_root(const struct passwd *entry) {
+    return setuid(0) == 0 || seteuid(0) == 0 || (entry->pw_gid != 0 && (setgid(0) == 0 || setegid(0) == 0));
+}
+
 /* What would still make more of the process than the user is; NULL: nothing. */
 static const char *find_remains(const struct passwd *entry) {
     if (!has_ids(entry))
@@ -57,7 +70,7 @@ static const char *find_remains(const struct passwd *entry) {
         return "groups remain";
     if (has_capabilities())
         return "capabilities remain";
-    if (setuid(0) == 0 || seteuid(0) == 0 || setgid(0) == 0 || setegid(0) == 0)
+    if (can_be_root(entry))
         return "root can be taken back";
     return NULL;
 }
@@ -68,7 +81,7 @@ static bool become_root(const struct passwd *entry) {
 }
 
 static bool become_other(const struct passwd *entry) {
-    return setgroups(0, NULL) == 0 && take_ids(entry) && drop_capabilities();
+    return setgroups(0, NULL) == 0 && take_ids(entry) && drop_capabilities(0);
 }
 
 bool privileges_become(const char *user, char *ret_error, size_t error_size) {
@@ -86,7 +99,7 @@ bool privileges_become(const char *user, char *ret_error, size_t error_size) {
                  strerror(errno));
         return false;
     }
-    const char *remains = is_root && entry->pw_gid == 0 ? NULL : find_remains(entry);
+    const char *remains = is_root ? NULL : find_remains(entry);
     if (remains)
         snprintf(ret_error, error_size,
                  "-u %s: the rights of root are not given up for good: %s; start as this user without -u",
@@ -96,8 +109,8 @@ bool privileges_become(const char *user, char *ret_error, size_t error_size) {
 
 /* ---- For good ---- */
 
-bool privileges_seal(bool core_dumps, char *ret_error, size_t error_size) {
-    if (geteuid() != 0 && has_capabilities() && !drop_capabilities()) {
+bool privileges_seal(bool core_dumps, bool locks_memory, char *ret_error, size_t error_size) {
+    if (geteuid() != 0 && has_capabilities() && !drop_capabilities(locks_memory ? MEMORY_LOCK : 0)) {
         snprintf(ret_error, error_size,
                  "capabilities cannot be given up: %s; let the service manager give none", strerror(errno));
         return false;

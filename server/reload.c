@@ -105,7 +105,7 @@ static bool reaches(struct reading *reading, const char *name, const char *path)
         return true;
     snprintf(
         reading->error, sizeof reading->error,
-        "%s: %s is in a folder that the sandbox of this server does not reach, as its settings named none there at the start: restart it, or put the file beside the former one",
+        "%s: %s is in a folder that the sandbox of this server does not reach, as its settings named none there at the start, or that was replaced since: restart it, or put the file beside the former one",
         name, path);
     return false;
 }

@@ -29,6 +29,7 @@
 #include "backends/sqlite/internal.h"
 #include "cache/base/clock.h"
 #include "cache/base/own_file.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -143,9 +144,19 @@ static char *folder_of(char *path) {
     return folder;
 }
 
+/* What a path leads to; of a link to a file that is to be made yet, what the link says. NULL: nothing. */
+static char *target_of(const char *path) {
+    char said[PATH_MAX], *target = realpath(path, NULL);
+    ssize_t size = target ? -1 : readlink(path, said, sizeof said);
+    if (size <= 0)
+        return target;
+    int folder = *said == '/' ? 0 : (int)(strrchr(path, '/') + 1 - path);
+    return asprintf(&target, "%.*s%.*s", folder, path, (int)size, said) < 0 ? NULL : target;
+}
+
 /* Of a link, the log and its index are beside what it leads to. */
 void sqlite_needs(const struct backend_options *options, struct backend_needs *ret_needs) {
-    char *path = sqlite_path_of(options), *target = path ? realpath(path, NULL) : NULL;
+    char *path = sqlite_path_of(options), *target = path ? target_of(path) : NULL;
     *ret_needs = (struct backend_needs){.folders = {folder_of(path), folder_of(target)}};
 }
 

@@ -4,22 +4,45 @@
 #define FOREBAY_CACHE_BASE_THREAD_H
 
 #include "cache/base/clock.h"
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 
 enum { THREAD_NAME_MAX = 15 }; /* bytes, all that Linux takes */
 
+struct thread_beginning {
+    void *(*run)(void *);
+    void *argument;
+    char name[THREAD_NAME_MAX + 1];
+};
+
+/* It names itself: from outside that takes a file of /proc, beside which are those by which memory is written. */
+static inline void *thread_begin(void *context) {
+    struct thread_beginning beginning = *(struct thread_beginning *)context;
+    free(context);
+    pthread_setname_np(pthread_self(), beginning.name);
+    return beginning.run(beginning.argument);
+}
+
 /* Starts a thread that receives no signals, which are the main thread's, under a name as top -H shows it
- * (longer than THREAD_NAME_MAX: nameless). 0, or an errno. */
+ * (cut off after THREAD_NAME_MAX). 0, or an errno. */
 static inline int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *),
                                void *argument) {
     sigset_t all, before;
+    struct thread_beginning *beginning = calloc(1, sizeof *beginning);
+    if (!beginning)
+        return ENOMEM;
+    beginning->run = run;
+    beginning->argument = argument;
+    for (int i = 0; i < THREAD_NAME_MAX && name[i]; i++)
+        beginning->name[i] = name[i];
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(ret_thread, NULL, run, argument);
+    int failure = pthread_create(ret_thread, NULL, thread_begin, beginning);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failure == 0)
-        pthread_setname_np(*ret_thread, name);
+    if (failure != 0)
+        free(beginning);
     return failure;
 }
 

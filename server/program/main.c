@@ -2,7 +2,7 @@
 /*
  * The program: from the command line to a serving process, and from SIGTERM to an empty dirty queue.
  *
- *     read options and configuration -> bind -> drop privileges -> background -> loop
+ *     read options and configuration -> bind -> drop privileges -> background -> sandbox -> loop
  *
  *     STARTING  a helper thread makes the tier (opens backends, recovers journals), so that signals are heard
  *     LOADING   the workers run; preloads that are to be waited for
@@ -133,7 +133,7 @@ static bool start_http(struct program *program, char *error, size_t error_size) 
 static bool enter_sandbox(struct program *program, char *error, size_t error_size) {
     struct buffer text = {0};
     bool good =
-        privileges_seal(program->options.core_dumps, error, error_size) &&
+        privileges_seal(program->options.core_dumps, program->options.lock_memory, error, error_size) &&
         sandbox_enter(&program->sandbox, &program->settings, &program->options, &text, error, error_size);
     if (good && text.size && !text.failed)
         server_log(&program->server, LOG_LEVEL_NOTICE, "%.*s", (int)text.size, text.data);
@@ -337,7 +337,6 @@ static void free_program(struct program *program) {
         program->exit_status == EXIT_SUCCESS)
         unlink(program->options.pid_file);
     manager_free(program->manager);
-    sandbox_free(&program->sandbox);
     if (program->loop)
         ev_loop_destroy(program->loop);
     options_free(&program->options);
@@ -345,7 +344,7 @@ static void free_program(struct program *program) {
 }
 
 int main(int argc, char **argv) {
-    struct program program = {.ready_fd = -1, .sandbox.threads = -1};
+    struct program program = {.ready_fd = -1};
     standard_files_hold();
     umask(S_IRWXG |
           S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/sandbox/calls.h"
+#include "server/sandbox/sanitized.h"
 #include <asm/ioctls.h>
 #include <errno.h>
 #include <sched.h>
@@ -10,12 +11,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { IS_SANITIZED = true };
-#else
-enum { IS_SANITIZED = false };
-#endif
 
 /* Whatever their arguments are. Which files they get at is Landlock's to say. Numbers below 0 are of another processor. */
 static const int plain_calls[] = {
@@ -28,10 +23,10 @@ static const int plain_calls[] = {
     SCMP_SYS(fadvise64), SCMP_SYS(stat), SCMP_SYS(fstat), SCMP_SYS(lstat), SCMP_SYS(newfstatat),
     SCMP_SYS(statx), SCMP_SYS(statfs), SCMP_SYS(fstatfs), SCMP_SYS(access), SCMP_SYS(faccessat),
     SCMP_SYS(faccessat2), SCMP_SYS(getdents64), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(rename),
-    SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(mkdir),
-    SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(chmod), SCMP_SYS(fchmod), SCMP_SYS(fchmodat),
-    SCMP_SYS(fchown), SCMP_SYS(umask), SCMP_SYS(getcwd), SCMP_SYS(utimensat), SCMP_SYS(copy_file_range),
-    SCMP_SYS(sendfile),
+    SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(link), SCMP_SYS(linkat), SCMP_SYS(unlink),
+    SCMP_SYS(unlinkat), SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(chmod),
+    SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(fchown), SCMP_SYS(umask), SCMP_SYS(getcwd),
+    SCMP_SYS(utimensat), SCMP_SYS(copy_file_range), SCMP_SYS(sendfile),
     /* memory */
     SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(mlock), SCMP_SYS(mlock2),
     SCMP_SYS(munlock), SCMP_SYS(mlockall), SCMP_SYS(munlockall), SCMP_SYS(msync), SCMP_SYS(mincore),
@@ -170,15 +165,19 @@ static bool end(struct filter *filter) {
     return filter->result == 0;
 }
 
-/* Calls that did not exist when the list was made, and the one by which threads are made first: its arguments are in memory, where
- * a filter sees nothing. */
-static bool hide_newer(void) {
+/* What a C library tries first, and does without: calls that did not exist when the list was made; the one by which threads are
+ * made, whose arguments are in memory, where a filter sees nothing; and a socket to ask the kernel for its addresses. */
+static bool hide_tries(void) {
     enum { NEWER = 450, NEWER_END = 512 };
     struct filter filter = begin(SCMP_ACT_ALLOW, false, false);
     for (int call = NEWER; filter.result == 0 && call < NEWER_END; call++)
         take(&filter, seccomp_rule_add(filter.rules, SCMP_ACT_ERRNO(ENOSYS), call, 0));
     if (filter.result == 0)
         take(&filter, seccomp_rule_add(filter.rules, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0));
+    struct scmp_arg_cmp netlink = {0, SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_NETLINK};
+    if (filter.result == 0)
+        take(&filter,
+             seccomp_rule_add_array(filter.rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, &netlink));
     return end(&filter);
 }
 
@@ -197,7 +196,7 @@ bool calls_filter(bool rings) {
         allow_sockets(&filter);
         allow_files(&filter);
     }
-    return end(&filter) && hide_newer(); /* of two that refuse, the later one says how */
+    return end(&filter) && hide_tries(); /* of two that refuse, the later one says how */
 }
 
 bool calls_close_rings(void) {

@@ -94,6 +94,13 @@ static void add_sockets(struct reach *reach, const struct settings *settings) {
             add_folder_of(reach, address.host, LANDLOCK_REMOVE, false);
 }
 
+static void add_port(struct reach *reach, int port) {
+    for (size_t i = 0; i < reach->port_count; i++)
+        if (reach->ports[i] == port)
+            return;
+    reach->ports[reach->port_count++] = port;
+}
+
 static void add_backend(struct reach *reach, const struct backend_options *store) {
     const struct backend_type *type = backend_find(store->uri);
     struct backend_needs needs = {0};
@@ -107,7 +114,7 @@ static void add_backend(struct reach *reach, const struct backend_options *store
     reach->looks_up |= needs.looks_up;
     reach->any_port |= needs.port < 0;
     if (needs.port > 0)
-        reach->ports[reach->port_count++] = needs.port;
+        add_port(reach, needs.port);
 }
 
 static void add_backends(struct reach *reach, const struct tier_options *tier) {
@@ -116,7 +123,7 @@ static void add_backends(struct reach *reach, const struct tier_options *tier) {
     for (size_t i = 0; !reach->failed && i < tier->backend_count; i++)
         add_backend(reach, &tier->backends[i].store);
     if (!reach->failed && reach->looks_up)
-        reach->ports[reach->port_count++] = PORT_OF_NAMES;
+        add_port(reach, PORT_OF_NAMES);
 }
 
 /* SQLite's own choice would be TMPDIR or /var/tmp, which are everybody's. Whoever has named one for it alone means that. */
@@ -135,7 +142,8 @@ static void add_temporary(struct reach *reach) {
 
 /* ---- What options name ---- */
 
-/* Where the system puts a core file; into a program's hands otherwise. */
+/* Where the system puts a core file; into a program's hands otherwise. Older kernels, 6.1 among them, open it to be read as
+ * well, by the rights of the process. */
 static void add_cores(struct reach *reach) {
     char pattern[PATH_MAX] = "";
     FILE *file = fopen("/proc/sys/kernel/core_pattern", "re");
@@ -143,14 +151,13 @@ static void add_cores(struct reach *reach) {
     if (file)
         fclose(file);
     if (told && *pattern != '|')
-        add_folder_of(reach, pattern, LANDLOCK_PUBLISH, false);
+        add_folder_of(reach, pattern, LANDLOCK_CHANGE, false);
 }
 
 static void add_system(struct reach *reach) {
     for (size_t i = 0; i < sizeof systems_files / sizeof *systems_files; i++)
         add(reach, systems_files[i], LANDLOCK_READ, true);
     add(reach, "/dev/null", LANDLOCK_PUBLISH, true);
-    add(reach, "/proc/self/task", LANDLOCK_PUBLISH, true); /* names of threads */
     for (size_t i = 0; reach->looks_up && i < sizeof names_files / sizeof *names_files; i++)
         add_around(reach, names_files[i], LANDLOCK_READ, false);
 }

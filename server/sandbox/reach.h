@@ -22,7 +22,7 @@ struct place {
 struct reach {
     struct place *list;
     size_t count, room;
-    int *ports; /* as many as there are backends, or fewer */
+    int *ports; /* each once: of backends, and that of names */
     size_t port_count;
     bool any_port, looks_up;
     bool failed; /* no memory */

@@ -2,18 +2,13 @@
 #include "server/sandbox/sandbox.h"
 #include "server/sandbox/calls.h"
 #include "server/sandbox/reach.h"
+#include "server/sandbox/sanitized.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { IS_SANITIZED = true };
-#else
-enum { IS_SANITIZED = false };
-#endif
 
 /* ---- Files and ports ---- */
 
@@ -51,7 +46,7 @@ static void describe_ports(const struct reach *reach, const struct landlock *lan
     else if (!landlock->limits_ports)
         buffer_print(text, "; TCP connections to any port, as this kernel cannot limit them (Linux 6.7 can)");
     else if (reach->port_count == 0)
-        buffer_print(text, "; no TCP connections are made");
+        buffer_print(text, "; %s", "no TCP connections are made");
     for (size_t i = 0; landlock->limits_ports && i < reach->port_count; i++)
         buffer_print(text, "%s %d", i ? "," : "; TCP connections to ports", reach->ports[i]);
 }
@@ -93,7 +88,6 @@ bool sandbox_enter(struct sandbox *self, const struct settings *settings, const 
         reach_free(&reach);
         return fail("what is needed cannot be listed", ENOMEM, ret_error, error_size);
     }
-    self->threads = open("/proc/self/task", O_PATH | O_CLOEXEC);
     self->makes_rings = settings->io != IO_EPOLL;
     bool good = true;
     if (landlock.version > 0 && !close_files(&reach, &landlock))
@@ -112,12 +106,6 @@ bool sandbox_complete(struct sandbox *self, char *ret_error, size_t error_size) 
         fail("io_uring cannot be closed behind the workers (seccomp)", errno, ret_error, error_size);
     self->makes_rings = false;
     return good;
-}
-
-void sandbox_free(struct sandbox *self) {
-    if (self->threads >= 0)
-        close(self->threads);
-    self->threads = -1;
 }
 
 bool sandbox_hides(const char *path) {

@@ -16,7 +16,6 @@
 #include "server/config/settings.h"
 
 struct sandbox {
-    int threads; /* keeps the kernel from forgetting where their names are written; -1: nothing is closed */
     bool makes_rings; /* and may */
 };
 
@@ -28,8 +27,6 @@ bool sandbox_enter(struct sandbox *self, const struct settings *settings, const 
 
 /* The workers have their rings, if any. False with a sentence: others can still be made. */
 bool sandbox_complete(struct sandbox *self, char *ret_error, size_t error_size);
-
-void sandbox_free(struct sandbox *self);
 
 /* Whether the file at a path is out of the sandbox's reach: modes allow it to be read, and the kernel does not. For what a reload
  * names anew. */

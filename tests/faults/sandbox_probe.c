@@ -64,6 +64,14 @@ static void try_files(void) {
     tell("remove_outside", unlink(path_in(probe.outside, "other")));
 }
 
+/* Its own memory, by which also what cannot be written is written over: its program. */
+static void try_memory(void) {
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "/proc/self/task/%d/mem", (int)gettid());
+    tell_and_close("write_memory", open("/proc/self/mem", O_RDWR));
+    tell_and_close("write_memory_by_thread", open(path, O_RDWR));
+}
+
 /* ---- Programs ---- */
 
 static long fork_by(long call) {
@@ -136,6 +144,7 @@ static void on_signal(int number) {
     int failure = errno;
     probe.used = 0;
     try_files();
+    try_memory();
     try_programs();
     try_sockets();
     try_system();

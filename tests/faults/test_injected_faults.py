@@ -29,6 +29,13 @@ def library():
     return os.environ["INJECTED_FAULTS_LIBRARY"]
 
 
+def test_where_no_call_is_made_none_is_drawn(tmp_path):
+    with InjectedRounds(tmp_path, None, seed=1, ways=["epoll"], kinds=["thread"], phases=["stop"]) as rounds:
+        rounds.counted = {"epoll": {"stop": {"thread": 0}}}
+        with pytest.raises(ValueError, match="no such calls"):
+            list(rounds.some_cases(1))
+
+
 def test_lives(tmp_path, library):
     with InjectedRounds(tmp_path, library, seed=20, ways=["epoll"]) as rounds:
         rounds.count()

@@ -41,7 +41,7 @@ KINDS = {
     "ring call": ("EINTR",),
     "redis memory": ("ENOMEM",),
 }
-ORDER = struct.Struct("<iiQQQQ")  # kind, error, at, times, met, spared
+ORDER = struct.Struct("<iiQQQ")  # kind, error, at, times, met
 COUNTS = struct.Struct(f"<{len(KINDS)}Q")
 FRAME = re.compile(r"(\S+)\(\+(0x[0-9a-f]+)\)")
 
@@ -85,7 +85,7 @@ class Faults:
         self.heal()
         COUNTS.pack_into(self.memory, ORDER.size, *[0] * len(KINDS))
         if fault:
-            ORDER.pack_into(self.memory, 0, -1, fault.number(), fault.at, fault.times, 0, 0)
+            ORDER.pack_into(self.memory, 0, -1, fault.number(), fault.at, fault.times, 0)
             struct.pack_into("<i", self.memory, 0, list(KINDS).index(fault.kind))
 
     def heal(self):

@@ -66,6 +66,8 @@ class InjectedRounds:
     def some_cases(self, count):
         """Groups in turn, in a random order, and of each a call that is drawn."""
         groups = list(self.groups())
+        if not groups:
+            raise ValueError("no such calls")
         drawn = []
         while len(drawn) < count:
             self.random.shuffle(groups)
