@@ -10,8 +10,9 @@
  * keeps that.
  *
  *     touches_add --> fresh --touches_take--> taken --touches_run--> done
- *                                             `-- stays while its entry has to be flushed first, or the
- *                                                 backend, or its table in it, is away
+ *                                             `-- stays while its entry has to be flushed first, or its row
+ *                                                 to be written again (rewrite.h), or the backend, or its
+ *                                                 table in it, is away
  *
  * Those that are taken stand in a line for each namespace, so that none waits for the table of another. A run
  * takes a batch off the front of each, whose rows are loaded together and written in one commit. Several touches
@@ -491,6 +492,11 @@ static bool is_unknown(const struct touched *row) {
     return !row->loaded;
 }
 
+/* The connection over which it was loaded may have been made for that, and have found a store that went back. */
+static bool is_owed(const struct touched *row) {
+    return may_touch_older(row->touch->space->backend->writer, row->touch);
+}
+
 static bool is_changed(const struct touched *row) {
     return row->changed;
 }
@@ -519,6 +525,7 @@ static enum backend_status run_batch(struct writer *writer, struct touch_list *t
                                      struct touch_batch *batch) {
     enum backend_status status = load_batch(writer, batch);
     put_back(taken, batch, is_unknown);
+    put_back(taken, batch, is_owed);
     make_mutations(batch);
     if (status == BACKEND_OK)
         status = apply_patiently(writer, batch->space, batch->mutations, batch->mutation_count);
