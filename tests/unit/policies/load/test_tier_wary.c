@@ -199,6 +199,33 @@ RIG_TEST(a_touch_that_finds_it_out_waits_as_well, write_behind) {
     assert_true(rig_row_expiry(rig, "key") > 0);
 }
 
+/* At a start, where what fills memory is written before anything else. The process before has noted that the store is owed
+ * something. */
+RIG_TEST(a_recovered_touch_waits_until_the_row_is_written_again, write_behind) {
+    enum { LARGE = 4000, LARGE_COUNT = 700, MEMORY = 4 << 20 /* they are more than half of it */ };
+    char value[LARGE + 1];
+    memset(value, 'x', LARGE);
+    value[LARGE] = '\0';
+    rig->spaces[0].existence = EXISTENCE_MEMORY;
+    start(rig);
+    rig_store(rig, "set key new");
+    go_back(rig, "key", "old");
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_REPLACED);
+    uint64_t connects = rig_stat(rig, "store:write_connects");
+    rig_expect(rig, "touch key 1000", "NOT_FOUND");
+    eventually(rig_stat(rig, "store:write_connects") > connects);
+    for (int i = 0; i < LARGE_COUNT; i++)
+        rig_store(rig, "set large%d %s", i, value);
+    rig_end_tier(rig);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    rig->options.cache.memory_limit = MEMORY;
+    rig_start(rig);
+    eventually(rig_stat(rig, "store:background_touches") > 0);
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "key", "new");
+    assert_true(rig_row_expiry(rig, "key") > 0);
+}
+
 /* A reader finds it out first: the writer is asked, and the load is made when that has looked. */
 RIG_TEST(a_reader_that_finds_it_out_has_the_writer_look, write_behind) {
     start(rig);
@@ -245,6 +272,7 @@ int main(void) {
         RIG_CASE(a_load_alone_that_was_under_way_is_made_again),
         RIG_CASE(a_touch_waits_until_the_row_is_written_again),
         RIG_CASE(a_touch_that_finds_it_out_waits_as_well),
+        RIG_CASE(a_recovered_touch_waits_until_the_row_is_written_again),
         RIG_CASE(a_reader_that_finds_it_out_has_the_writer_look),
         RIG_CASE(a_namespace_is_not_removed_while_its_store_lacks_something),
         RIG_CASE(a_look_at_what_there_is_of_the_store_will_do),
