@@ -443,7 +443,7 @@ static enum backend_status compare_seeds(struct redis_connection *connection,
     struct first_answer first = {.reply = NULL};
     for (size_t i = 0; i < address->seed_count && !first.is_contradicted; i++) {
         bool knew_one = first.reply != NULL;
-        struct backend_error error;
+        struct backend_error error = {.message = ""};
         enum backend_status one = compare_seed(connection, &address->seeds[i], &first, &error);
         if (!knew_one || first.is_contradicted) {
             status = one;

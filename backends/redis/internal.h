@@ -9,6 +9,7 @@
  *     address.c     URIs
  *     overlap.c     two backends over one database, two namespaces with one name for their entries
  *     link.c        the link: made when needed, lost, pipelines, what an error means
+ *     wire.c        bytes out and in
  *     greeting.c    what is said over a new link
  *     sentinel.c    which Redis is the master
  *     cluster.c     the masters of a cluster and their slots, with slots.c

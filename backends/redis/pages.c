@@ -167,6 +167,7 @@ static enum backend_status read_page(struct redis_connection *connection, struct
     enum backend_status status = (troubled ? redis_try : redis_do)(connection, page_work, walk, ret_error);
     if (node && status == BACKEND_TRANSIENT) {
         node->error = *ret_error;
+        node->is_short = false; /* whatever its trouble was: it does not serve */
         redis_node_fails(node);
     }
     return status;

@@ -267,7 +267,8 @@ static void note_proven(struct redis_cluster *cluster, struct redis_node *node) 
     node->proven_moves = cluster->shown->moves;
 }
 
-/* One after the other: there is mostly one, and only after another link or another map. */
+/* One after the other: there is mostly one, and only after another link or another map; or, of a reader, as long as it is not
+ * where the writer is. */
 static enum redis_step prove(struct redis_connection *connection, struct redis_node *node,
                              struct redis_proofs *proofs, enum backend_status *ret_status,
                              struct backend_error *ret_error) {

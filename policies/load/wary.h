@@ -27,7 +27,8 @@ struct wary { /* all zero but the backend: nothing is suspected */
     atomic_uint_fast64_t not_before_us; /* monotonic: and no load is made before */
 };
 
-/* Before a lookup, and before wary_holds is asked of its keys: a loss between the two would be neither waited for nor noticed. */
+/* Before a lookup, and before wary_holds is asked of its keys: a loss between the two would be neither waited for nor
+ * noticed. */
 unsigned wary_begin(const struct wary *wary);
 
 /* Behind it, with what wary_begin gave: may what it brought be what the store went back to? */

@@ -72,10 +72,21 @@ static bool is_busy(const struct space *space) {
            (space->options.policy->holds_back && writer_has_touches(space->backend->writer));
 }
 
-/* What memory and journal alone have of it would go with it. */
-static bool is_owed(const struct space *space) {
-    return policy_writes_rows(space->policy) &&
-           (store_is_lost(space->backend->store) || writer_rewrites(space->backend->writer));
+/* What memory and journal alone have of it would go with it. False: it is owed something, and the error says what. */
+static bool has_all(struct reloading *self, const struct space *space) {
+    const char *name = space->options.name;
+    if (!policy_writes_rows(space->policy))
+        return true;
+    if (store_is_lost(space->backend->store))
+        return reloading_refuse(
+            self,
+            "namespace \"%s\" cannot be removed while its store is lost, which is to have again what memory and journal hold: see that backend \"%s\" can be opened, then reload again. To give that up, restart instead",
+            name, space->backend->options.store.name);
+    return !writer_rewrites(space->backend->writer) ||
+           reloading_refuse(
+               self,
+               "namespace \"%s\" cannot be removed while what its store has lost is written to it again: give `sync %s`, then reload again",
+               name, name);
 }
 
 /* In a halt, so nothing can become dirty, and no further change goes to the writer. */
@@ -92,13 +103,8 @@ static enum readiness look_at_removed(struct reloading *self, const struct space
             name, dirty, refused, name, name);
         return REFUSED;
     }
-    if (is_owed(space)) {
-        reloading_refuse(
-            self,
-            "namespace \"%s\" cannot be removed while what its store has lost is written to it again: give `sync %s`, then reload again",
-            name, name);
+    if (!has_all(self, space))
         return REFUSED;
-    }
     if (!is_busy(space))
         return READY;
     reloading_refuse(

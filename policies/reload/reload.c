@@ -10,9 +10,10 @@
  * turns that are under way. Namespaces that are added take a place behind the others, and those that are removed keep
  * theirs, so no pointer to one ever dangles, whoever has it: a ticket, a flight, a queue, the writer.
  *
- * Removed, in one halt: nothing of it may be dirty, in quarantine, with its writer or owed to its store (rewrite.h). It leaves the map, what it holds
- * in memory is voided, and its place in the cache is closed, so that a row that is being loaded does not come in late.
- * Then its low-water version passes all of it, and is noted: a start that does not know it any more finds nothing left.
+ * Removed, in one halt: nothing of it may be dirty, in quarantine, with its writer or owed to its store (rewrite.h). It
+ * leaves the map, what it holds in memory is voided, and its place in the cache is closed, so that a row that is being
+ * loaded does not come in late. Then its low-water version passes all of it, and is noted: a start that does not know it
+ * any more finds nothing left.
  *
  * Added: its keys lay in another namespace before, which has to be one without a backend. What that has of them must not
  * be taken for rows of the new one, and looking for it takes a while. So in a first halt the new one gets its keys, and

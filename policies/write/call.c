@@ -501,29 +501,37 @@ static enum backend_status judged_by_part(struct writer *writer, struct space *s
     return status;
 }
 
+/* As mirror_apply. In part: *ret_some has room for those that are where they belong, and is to be freed. */
+static enum mirrored mirror(struct writer *writer, struct mutation *mutations, size_t count_mutations,
+                            struct mutation **ret_some) {
+    enum mirrored mirrored = mirror_apply(writer, mutations, count_mutations);
+    if (mirrored != MIRRORED_IN_PART)
+        return mirrored;
+    *ret_some = malloc(count_mutations * sizeof **ret_some);
+    if (*ret_some)
+        return mirrored;
+    backend_fail(&writer->session.error, BACKEND_TABLE_FAILED, "backend \"%s\": no memory for a batch",
+                 name_of(writer));
+    return NOT_MIRRORED;
+}
+
 /* Those alone that are with the stores that they are copied to: another one would be in its own and not in both. */
 static enum backend_status apply_mirrored(struct writer *writer, struct space *space,
-                                          struct mutation *mutations, size_t count_mutations) {
-    struct mutation *some = malloc(count_mutations * sizeof *some);
-    if (!some) {
-        backend_fail(&writer->session.error, BACKEND_TABLE_FAILED, "backend \"%s\": no memory for a batch",
-                     name_of(writer));
-        return BACKEND_TABLE_FAILED;
-    }
+                                          struct mutation *mutations, size_t count_mutations,
+                                          struct mutation *some) {
     size_t taken = mirror_take_done(mutations, count_mutations, some);
     mutations_forget_answers(some, taken);
     enum backend_status status = apply_timed(writer, space, some, taken);
     mirror_put_back(mutations, count_mutations, some, status == BACKEND_OK);
-    free(some);
     return status;
 }
 
-/* What the stores have that it is copied to. */
+/* What the stores have that it is copied to. some: for a part of them; NULL: they have all. */
 static enum backend_status apply_after_mirror(struct writer *writer, struct space *space,
                                               struct mutation *mutations, size_t count_mutations,
-                                              bool in_part) {
-    if (in_part)
-        return apply_mirrored(writer, space, mutations, count_mutations);
+                                              struct mutation *some) {
+    if (some)
+        return apply_mirrored(writer, space, mutations, count_mutations, some);
     if (writer->tier->copies)
         mutations_forget_answers(mutations, count_mutations);
     return apply_timed(writer, space, mutations, count_mutations);
@@ -533,6 +541,7 @@ static enum backend_status apply_after_mirror(struct writer *writer, struct spac
 static enum backend_status fail_mirror(struct writer *writer, struct space *space, struct mutation *mutations,
                                        size_t count_mutations, bool in_part) {
     copies_settle(writer, mutations, count_mutations, false);
+    writer->lacked_part = in_part;
     if (!in_part)
         return call_fail_copied(writer, space);
     progress_note(&writer->progress, PROGRESS_WORKS);
@@ -542,22 +551,27 @@ static enum backend_status fail_mirror(struct writer *writer, struct space *spac
 enum backend_status call_apply_parts(struct writer *writer, struct space *space, struct mutation *mutations,
                                      size_t count_mutations, bool *ret_partial) {
     enum mirrored mirrored = MIRRORED;
+    struct mutation *some = NULL;
     enum backend_status status = connect_again(writer);
     mutations_forget_answers(mutations, count_mutations);
     if (status == BACKEND_OK)
-        mirrored = mirror_apply(writer, mutations, count_mutations);
-    *ret_partial = mirrored == MIRRORED_IN_PART;
-    if (mirrored == NOT_MIRRORED || (*ret_partial && mirror_count_done(mutations, count_mutations) == 0))
-        return fail_mirror(writer, space, mutations, count_mutations, *ret_partial);
+        mirrored = mirror(writer, mutations, count_mutations, &some);
+    bool in_part = mirrored == MIRRORED_IN_PART;
+    *ret_partial = in_part;
+    if (mirrored == NOT_MIRRORED || (in_part && mirror_count_done(mutations, count_mutations) == 0)) {
+        free(some);
+        return fail_mirror(writer, space, mutations, count_mutations, in_part);
+    }
     if (status == BACKEND_OK)
-        status = apply_after_mirror(writer, space, mutations, count_mutations, mirrored == MIRRORED_IN_PART);
+        status = apply_after_mirror(writer, space, mutations, count_mutations, some);
+    free(some);
     copies_settle(writer, mutations, count_mutations, status == BACKEND_OK && mirrored == MIRRORED);
     if (status == BACKEND_OK) {
         catch_up(writer, mutations, count_mutations);
         look_for_superseded(writer, mutations, count_mutations);
     }
     status = judged_by_part(writer, space, status);
-    writer->lacked_part |= status == BACKEND_OK && mirrored == MIRRORED_IN_PART;
+    writer->lacked_part |= status == BACKEND_OK && in_part;
     *ret_partial = writer->lacked_part;
     return writer->lacked_part ? BACKEND_TRANSIENT : status;
 }

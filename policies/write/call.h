@@ -50,8 +50,8 @@ void call_succeeded_for(struct writer *writer, struct space *space);
 enum backend_status call_apply_parts(struct writer *writer, struct space *space, struct mutation *mutations,
                                      size_t count, bool *ret_partial);
 
-/* Of a table that another writer's namespace is copied to: as call_apply_parts, but what is newer there is nothing to be told, and
- * where a part of the store is away, the store is not held to be. */
+/* Of a table that another writer's namespace is copied to: the same, but what is newer there is nothing to be told.
+ * writer->lacked_part says whether a part is away. */
 enum backend_status call_apply_copied(struct writer *writer, struct mutation *mutations, size_t count);
 
 /* The store that the namespace is copied to has failed, not by a part alone, and session.error says how: as after a failure of

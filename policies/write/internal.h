@@ -74,7 +74,8 @@ struct writer {
      * recovery writes raises that. */
     bool began_older;
     uint64_t began_applied;
-    bool seen, seen_in_part; /* the last look was answered; or by parts of the store while others are away */
+    bool seen, seen_in_part; /* the last look was answered; or by parts of the store while others are away: */
+    uint64_t look_again_us;  /* monotonic: the others are not looked for earlier */
     size_t next_flusher;
     struct log_limit outage_lines; /* of the log: failures and recoveries */
     /* A store that is lost over and over has the same number of each. */

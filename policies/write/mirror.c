@@ -13,7 +13,8 @@ struct sending {
     struct mutation *mutations;
     uint64_t *numbers;
     size_t count, refused;
-    bool partial; /* some wait for a part of the store */
+    struct backend_error refusal; /* of the last of these; the errand's may be another one's */
+    bool partial;                 /* some wait for a part of the store */
 };
 
 static void mark_done(struct mutation *mutations, size_t count) {
@@ -40,7 +41,7 @@ static bool write_some(struct writer *doer, struct sending *sending, size_t from
     sending->refused += refused;
     mark_done(mutations, refused);
     if (refused > 0)
-        sending->errand.error = doer->session.error;
+        sending->refusal = doer->session.error;
     if (refused > 0)
         return write_some(doer, sending, from + refused, to);
     return write_some(doer, sending, from, middle) && write_some(doer, sending, middle, to);
@@ -56,10 +57,13 @@ static bool send(struct writer *doer, struct errand *self) {
 
 /* ---- On that of the namespace ---- */
 
-void mirror_explain(struct writer *writer, const struct space *space, const struct errand *errand) {
+static void explain(struct writer *writer, const struct space *space, const struct backend_error *error) {
     snprintf(writer->session.error.message, sizeof writer->session.error.message,
-             "namespace \"%s\" is being copied (copy_to): %.250s", space->options.name,
-             errand->error.message);
+             "namespace \"%s\" is being copied (copy_to): %.250s", space->options.name, error->message);
+}
+
+void mirror_explain(struct writer *writer, const struct space *space, const struct errand *errand) {
+    explain(writer, space, &errand->error);
 }
 
 enum mirrored mirror_send(struct writer *writer, struct space *space, struct mutation *mutations,
@@ -71,11 +75,14 @@ enum mirrored mirror_send(struct writer *writer, struct space *space, struct mut
     enum progress_state before = progress_begin_call(&writer->progress);
     bool done = errand_do(space->copy->target->writer, &sending.errand);
     progress_end_call(&writer->progress, before);
-    if (!done || sending.refused > 0)
+    enum mirrored mirrored = done ? MIRRORED : sending.errand.partial ? MIRRORED_IN_PART : NOT_MIRRORED;
+    if (mirrored != NOT_MIRRORED && sending.refused > 0)
+        explain(writer, space, &sending.refusal);
+    else if (!done)
         mirror_explain(writer, space, &sending.errand);
     space->copy->answered |= done;
     *ret_refused = sending.refused;
-    return done ? MIRRORED : sending.errand.partial ? MIRRORED_IN_PART : NOT_MIRRORED;
+    return mirrored;
 }
 
 static size_t count_own(const struct space *space, const struct mutation *mutations, size_t count) {
@@ -101,9 +108,9 @@ static void translate(const struct space *space, const struct mutation *mutation
     }
 }
 
-/* Marks those of the namespace's that the other store does not have; returns how many it has. */
-static size_t mark_undone(struct mutation *mutations, const struct mutation *translated,
-                          const uint64_t *numbers, size_t count) {
+/* Notes which of the namespace's the other store has; returns how many. */
+static size_t note_done(struct mutation *mutations, const struct mutation *translated,
+                        const uint64_t *numbers, size_t count) {
     size_t done = 0;
     for (size_t i = 0; i < count; i++) {
         mutations[numbers[i]].done = translated[i].done;
@@ -119,7 +126,7 @@ static enum mirrored mirror_own(struct writer *writer, struct space *space, stru
     space->copy->pending = true;
     enum mirrored mirrored = mirror_send(writer, space, translated, numbers, own, &refused);
     if (mirrored != NOT_MIRRORED)
-        copy_note_changes(space, mark_undone(mutations, translated, numbers, own), refused,
+        copy_note_changes(space, note_done(mutations, translated, numbers, own), refused,
                           writer->session.error.message);
     return mirrored;
 }

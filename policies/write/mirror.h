@@ -22,7 +22,7 @@ struct errand;
 struct writer;
 
 enum mirrored {
-    MIRRORED,
+    MIRRORED,         /* all are where they belong; mutation.done says nothing */
     MIRRORED_IN_PART, /* a part of another store is away: mutation.done says what is where it belongs */
     NOT_MIRRORED      /* now; nothing may be assumed of any */
 };

@@ -52,7 +52,7 @@ struct past_rewrite {
     bool no_memory;
     uint64_t written, missing;
     uint64_t touched_until; /* the highest version that was left to the writer's touches; 0: none was */
-    size_t touches_before;  /* that waited already, maybe for this to have written their rows */
+    size_t touches_before;  /* that waited when this began, maybe for it to write their rows */
     size_t space_count;
     struct past_space spaces[];
 };
@@ -78,6 +78,7 @@ struct past_rewrite *past_rewrite_create(struct writer *writer, uint64_t mark) {
     size_t most = writer->tier->options.cache.memory_limit / KEYS_SHARE / KEY_SIZE;
     self->keys_at_once = most > KEYS_LEAST ? most : KEYS_LEAST;
     self->parts = 1;
+    self->touches_before = atomic_load(&writer->touches.waiting);
     for (size_t i = 0; i < count_spaces; i++) {
         const struct flusher *flusher = &writer->flushers[i];
         if (!space_is_retired(flusher->space) && space_keeps_journal(flusher->space))
@@ -261,7 +262,7 @@ static bool next_part(struct past_rewrite *self) {
 }
 
 /* All files were read. False: that was the last time. */
-static bool next_reading(const struct writer *writer, struct past_rewrite *self) {
+static bool next_reading(struct past_rewrite *self) {
     journal_past_rewind(self->past);
     if (self->overflow) {
         self->parts = count_parts(self);
@@ -273,18 +274,19 @@ static bool next_reading(const struct writer *writer, struct past_rewrite *self)
     }
     if (self->phase == PHASE_WRITE && self->has_touches) {
         self->phase = PHASE_TOUCH;
-        self->touches_before = atomic_load(&writer->touches.waiting);
         return true;
     }
     return next_part(self);
 }
 
-/* Those that clients have made since are newer. */
+/* Those that clients have made since are newer. What has waited for the rows of the last part may be touched once this is
+ * the end. */
 static enum past_rewrite_status end(struct writer *writer, struct past_rewrite *self) {
+    bool begins = self->phase != PHASE_END;
     self->phase = PHASE_END;
     for (size_t i = 0; i < self->space_count; i++)
         if (touches_bound(writer, self->spaces[i].space) <= self->touched_until)
-            return PAST_REWRITE_NOT_NOW;
+            return begins ? PAST_REWRITE_MORE : PAST_REWRITE_NOT_NOW;
     return PAST_REWRITE_DONE;
 }
 
@@ -302,7 +304,7 @@ enum past_rewrite_status past_rewrite_run(struct writer *writer, struct past_rew
     }
     if (!write_batches(writer, self))
         return PAST_REWRITE_NOT_NOW;
-    return status != JOURNAL_PAST_END || next_reading(writer, self) ? PAST_REWRITE_MORE : end(writer, self);
+    return status != JOURNAL_PAST_END || next_reading(self) ? PAST_REWRITE_MORE : end(writer, self);
 }
 
 /* ---- How it went ---- */

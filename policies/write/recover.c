@@ -38,6 +38,7 @@
 #include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/queue.h"
+#include "policies/write/regress.h"
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
 #include <assert.h>
@@ -505,7 +506,8 @@ static bool flush_restored(const struct tier *tier) {
         struct tier_backend *backend = &tier->backends[i];
         if (holds_restored(backend))
             fine &= flush_backend(backend);
-        touches_settle(backend->writer);
+        if (touches_are_waiting(backend->writer) && !regress_may_follow(backend->writer))
+            touches_settle(backend->writer);
     }
     return fine;
 }

@@ -83,6 +83,11 @@ static uint64_t noted_mark(const struct writer *writer) {
     return noted;
 }
 
+bool regress_may_follow(struct writer *writer) {
+    call_end_first(writer);
+    return writer->backend->type->remembers_deletes && (writer->tier->journal || writer->began_older);
+}
+
 void regress_look_back(struct writer *writer) {
     if (!writer->tier->journal || !writer->backend->type->remembers_deletes)
         return;

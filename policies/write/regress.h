@@ -27,6 +27,11 @@ void regress_expect(struct writer *writer, uint64_t applied);
 /* By its number: up to which batch it has all, where it is the store that it was; 0: nobody knows. */
 uint64_t regress_mark(const struct writer *writer, bool other);
 
+/* Before the thread begins: may it find that the store went back? Then rows are not to be touched, as what is to be written again
+ * would be older than that. As long as the journal has not been read to its end, the high version alone tells. Waits for the end
+ * of the first connection. */
+bool regress_may_follow(struct writer *writer);
+
 /* The thread begins, and the journal has been read. */
 void regress_look_back(struct writer *writer);
 

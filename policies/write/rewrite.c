@@ -308,7 +308,8 @@ static bool run_journal(struct writer *writer) {
         rest(rewrite, REST_US);
     if (status == PAST_REWRITE_DONE)
         finish(writer);
-    return status == PAST_REWRITE_MORE;
+    return status == PAST_REWRITE_MORE ||
+           (status == PAST_REWRITE_DONE && touches_are_waiting(writer)); /* maybe for the last rows alone */
 }
 
 bool rewrite_run(struct writer *writer) {

@@ -10,8 +10,9 @@
  * keeps that.
  *
  *     touches_add --> fresh --touches_take--> taken --touches_run--> done
- *                                             `-- stays while its entry has to be flushed first, or the
- *                                                 backend, or its table in it, is away
+ *                                             `-- stays while its entry has to be flushed first, or its row
+ *                                                 to be written again (rewrite.h), or the backend, or its
+ *                                                 table in it, is away
  *
  * Those that are taken stand in a line for each namespace, so that none waits for the table of another. A run
  * takes a batch off the front of each, whose rows are loaded together and written in one commit. Several touches
@@ -491,6 +492,11 @@ static bool is_unknown(const struct touched *row) {
     return !row->loaded;
 }
 
+/* The connection over which it was loaded may have been made for that, and have found a store that went back. */
+static bool is_owed(const struct touched *row) {
+    return may_touch_older(row->touch->space->backend->writer, row->touch);
+}
+
 static bool is_changed(const struct touched *row) {
     return row->changed;
 }
@@ -519,6 +525,7 @@ static enum backend_status run_batch(struct writer *writer, struct touch_list *t
                                      struct touch_batch *batch) {
     enum backend_status status = load_batch(writer, batch);
     put_back(taken, batch, is_unknown);
+    put_back(taken, batch, is_owed);
     make_mutations(batch);
     if (status == BACKEND_OK)
         status = apply_patiently(writer, batch->space, batch->mutations, batch->mutation_count);
@@ -529,10 +536,10 @@ static enum backend_status run_batch(struct writer *writer, struct touch_list *t
 }
 
 /* Takes those off the line whose row is to be touched now, ends those of which nothing is left to do, and puts those
- * that wait at the end. */
-static void collect(struct writer *writer, struct touch_list *taken, struct touch_batch *batch) {
-    size_t left = taken->count < LOOKED_AT_MAX ? taken->count : LOOKED_AT_MAX;
-    for (; left > 0 && batch->count < BATCH_TOUCHES; left--) {
+ * that wait at the end. Returns at how many it has looked. */
+static size_t collect(struct writer *writer, struct touch_list *taken, struct touch_batch *batch) {
+    size_t most = taken->count < LOOKED_AT_MAX ? taken->count : LOOKED_AT_MAX, looked_at = 0;
+    for (; looked_at < most && batch->count < BATCH_TOUCHES; looked_at++) {
         struct touch *touch = pop(taken);
         switch (touch_memory(writer, touch)) {
         case TOUCH_DONE:
@@ -547,6 +554,14 @@ static void collect(struct writer *writer, struct touch_list *taken, struct touc
             break;
         }
     }
+    return looked_at;
+}
+
+/* A round goes once through all that are there as it begins. Behind one in which all wait, they are looked at again when
+ * the writer passes by. */
+static void note_looked_at(struct touch_line *line, size_t before, size_t looked_at) {
+    size_t unseen = line->unseen > 0 && line->unseen < before ? line->unseen : before;
+    line->unseen = unseen > looked_at ? unseen - looked_at : 0;
 }
 
 /* Both breakers let the namespace be asked, or one says how the attempt has failed. */
@@ -560,7 +575,7 @@ static enum backend_status run_some(struct writer *writer, struct touch_line *li
                                     struct touch_batch *batch) {
     struct touch_list *taken = &line->taken;
     size_t before = taken->count;
-    collect(writer, taken, batch);
+    note_looked_at(line, before, collect(writer, taken, batch));
     if (taken->count + batch->count == 0)
         return BACKEND_OK;
     enum backend_status status = admission(writer, batch->space);
@@ -569,7 +584,7 @@ static enum backend_status run_some(struct writer *writer, struct touch_line *li
     else if (batch->count > 0)
         status = run_batch(writer, taken, batch);
     if (status == BACKEND_OK && taken->count > 0)
-        writer->touches.more |= taken->count < before || before > LOOKED_AT_MAX;
+        writer->touches.more |= taken->count < before || line->unseen > 0;
     return status;
 }
 

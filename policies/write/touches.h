@@ -23,6 +23,7 @@ struct touch_list {
 /* Those of a namespace that are taken and not yet applied. */
 struct touch_line {
     struct touch_list taken;
+    size_t unseen;      /* of this round: so many, from the first on, were not looked at yet */
     uint64_t bound;     /* not above the first version of any of them; it grows now and then */
     size_t bound_count; /* how many there were when it was found */
 };
@@ -84,7 +85,7 @@ void touches_settle(struct writer *writer);
 void touches_take(struct writer *writer);
 
 /* Applies some of those that were taken, of each namespace in one commit, except where their entry has to be flushed
- * first, or their table fails; stops when the backend does. */
+ * first, or their row to be written again, or their table fails; stops when the backend does. */
 void touches_run(struct writer *writer);
 
 /* Is a touch of this namespace (NULL: any) taken and not done? */

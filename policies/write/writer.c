@@ -24,8 +24,9 @@
 #include <stdlib.h>
 
 enum {
-    RECONNECT_AFTER = 3, /* failures in a row */
-    POLL_US = 1000000,   /* the thread looks around at least that often */
+    RECONNECT_AFTER = 3,    /* failures in a row */
+    POLL_US = 1000000,      /* the thread looks around at least that often */
+    LOOK_AGAIN_US = 100000, /* for a part of the store that is away, while nobody asks anew */
 };
 
 /* ---- From workers ---- */
@@ -203,13 +204,16 @@ static void wake_stuck_workers(const struct tier *tier) {
 
 /* Those that were asked for by now, if the store answers; or the parts of it that are there. */
 static void answer_looks(struct writer *writer, unsigned wanted) {
-    if (wanted == atomic_load(&writer->looks_done))
+    bool done_in_part = wanted == atomic_load(&writer->looks_done_in_part);
+    if (wanted == atomic_load(&writer->looks_done) ||
+        (done_in_part && monotonic_us() < writer->look_again_us))
         return;
     bool saw_all = call_see(writer);
     if (saw_all)
         atomic_store(&writer->looks_done, wanted);
     if (saw_all || writer->seen_in_part)
         atomic_store(&writer->looks_done_in_part, wanted);
+    writer->look_again_us = monotonic_us() + LOOK_AGAIN_US;
 }
 
 static uint64_t pass(struct writer *writer) {

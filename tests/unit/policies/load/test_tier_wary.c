@@ -10,12 +10,18 @@ static const struct backend_type *store_type;
 static struct backend_type
     type; /* the same, but a delete leaves its version: the journal can say what such a store lacks */
 
+/* The writer's next connection is to a store that went back. */
+static atomic_bool went_back;
+
 static enum backend_status open_it(const struct backend_options *options, enum backend_role role,
                                    struct backend_connection **ret_connection,
                                    struct backend_error *ret_error) {
     struct backend_options own = *options;
     own.type = store_type;
-    return store_type->open(&own, role, ret_connection, ret_error);
+    enum backend_status status = store_type->open(&own, role, ret_connection, ret_error);
+    if (status == BACKEND_OK && role == BACKEND_WRITER)
+        (*ret_connection)->went_back = atomic_exchange(&went_back, false);
+    return status;
 }
 
 /* A load of this key alone, which is held behind the store's answer: once. */
@@ -173,6 +179,53 @@ RIG_TEST(a_touch_waits_until_the_row_is_written_again, write_behind) {
     assert_true(rig_row_expiry(rig, "key") > 0);
 }
 
+/* Nothing but the touch calls the store, so it is the touch that opens the connection, and finds out. */
+RIG_TEST(a_touch_that_finds_it_out_waits_as_well, write_behind) {
+    enum { CLOSED_AFTER = 3 /* failures in a row */ };
+    rig->spaces[0].existence = EXISTENCE_MEMORY;
+    start(rig);
+    rig_store(rig, "set key new");
+    go_back(rig, "key", "old");
+    faulty_fail_all(rig->faulty, FAULTY_LOAD, BACKEND_TRANSIENT);
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_TRANSIENT);
+    rig_expect(rig, "touch key 1000", "NOT_FOUND");
+    eventually(rig_stat(rig, "store:write_failures") > CLOSED_AFTER);
+    faulty_fail_all(rig->faulty, FAULTY_LOAD, BACKEND_OK);
+    atomic_store(&went_back, true);
+    faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_OK);
+    eventually(rig_stat(rig, "store:background_touches") > 0);
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "key", "new");
+    assert_true(rig_row_expiry(rig, "key") > 0);
+}
+
+/* At a start, where what fills memory is written before anything else. The process before has noted that the store is owed
+ * something. */
+RIG_TEST(a_recovered_touch_waits_until_the_row_is_written_again, write_behind) {
+    enum { LARGE = 4000, LARGE_COUNT = 700, MEMORY = 4 << 20 /* they are more than half of it */ };
+    char value[LARGE + 1];
+    memset(value, 'x', LARGE);
+    value[LARGE] = '\0';
+    rig->spaces[0].existence = EXISTENCE_MEMORY;
+    start(rig);
+    rig_store(rig, "set key new");
+    go_back(rig, "key", "old");
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_REPLACED);
+    uint64_t connects = rig_stat(rig, "store:write_connects");
+    rig_expect(rig, "touch key 1000", "NOT_FOUND");
+    eventually(rig_stat(rig, "store:write_connects") > connects);
+    for (int i = 0; i < LARGE_COUNT; i++)
+        rig_store(rig, "set large%d %s", i, value);
+    rig_end_tier(rig);
+    faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_OK);
+    rig->options.cache.memory_limit = MEMORY;
+    rig_start(rig);
+    eventually(rig_stat(rig, "store:background_touches") > 0);
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "key", "new");
+    assert_true(rig_row_expiry(rig, "key") > 0);
+}
+
 /* A reader finds it out first: the writer is asked, and the load is made when that has looked. */
 RIG_TEST(a_reader_that_finds_it_out_has_the_writer_look, write_behind) {
     start(rig);
@@ -194,7 +247,7 @@ RIG_TEST(a_namespace_is_not_removed_while_its_store_lacks_something, write_behin
     rig->space_count = 1;
     const char *why = rig_reload(rig);
     assert_non_null(why);
-    assert_non_null(strstr(why, "what its store has lost is written to it again"));
+    assert_non_null(strstr(why, "its store is lost"));
     faulty_fail_all(rig->faulty, FAULTY_OPEN, BACKEND_OK);
     rig_do(rig, "sync");
     assert_null(rig_reload(rig));
@@ -218,6 +271,8 @@ int main(void) {
         RIG_CASE(a_load_that_was_under_way_is_made_again),
         RIG_CASE(a_load_alone_that_was_under_way_is_made_again),
         RIG_CASE(a_touch_waits_until_the_row_is_written_again),
+        RIG_CASE(a_touch_that_finds_it_out_waits_as_well),
+        RIG_CASE(a_recovered_touch_waits_until_the_row_is_written_again),
         RIG_CASE(a_reader_that_finds_it_out_has_the_writer_look),
         RIG_CASE(a_namespace_is_not_removed_while_its_store_lacks_something),
         RIG_CASE(a_look_at_what_there_is_of_the_store_will_do),
