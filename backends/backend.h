@@ -401,9 +401,10 @@ struct backend_type {
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error);
 
-    /* How much a table has. It is not looked closer than that bytes are found to be no more than `room`. */
+    /* How much a table has. It is not looked closer than that rows are found to be more than `most`, of which bytes say
+     * nothing then, or bytes to be no more than `room`. */
     enum backend_status (*extent)(struct backend_connection *connection, const struct backend_table *table,
-                                  uint64_t room, struct backend_extent *ret_extent,
+                                  size_t most, uint64_t room, struct backend_extent *ret_extent,
                                   struct backend_error *ret_error);
 
     /* A bounded step of upkeep by the writer between batches: purge rows past their expiry, checkpoint. now is 0 where

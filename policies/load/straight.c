@@ -71,8 +71,9 @@ enum backend_status straight_begin(struct straight *straight, struct session *se
                                    const atomic_bool *stop) {
     struct backend_extent extent;
     uint64_t room = room_for(space);
-    enum backend_status status = session_extent(session, space, room, &extent);
-    if (status != BACKEND_OK || extent.rows > space->options.preload || !has_room(&extent, room))
+    size_t most = space->options.preload;
+    enum backend_status status = session_extent(session, space, most, room, &extent);
+    if (status != BACKEND_OK || extent.rows > most || !has_room(&extent, room))
         return status;
     *straight = (struct straight){.visitor = {.entry = visit, .place = &straight->place},
                                   .space = space,
