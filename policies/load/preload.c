@@ -296,6 +296,12 @@ static enum backend_status straight_on(struct preload *preload) {
     return scan_names(preload);
 }
 
+/* A place in one store is none in another that has taken its place. */
+static void begin_pass_anew(struct preload *preload) {
+    straight_restart(&preload->straight);
+    preload->told = 0;
+}
+
 /* Until all is done, memory is nearly full, or the backend does not answer. */
 static enum backend_status advance(struct preload *preload) {
     enum backend_status status = connect_and_look(preload);
@@ -307,7 +313,11 @@ static enum backend_status advance(struct preload *preload) {
             break;
         status = straight_has_begun(&preload->straight) ? straight_on(preload) : fill_step(preload);
     }
-    return status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status; /* the connection is closed for either */
+    if (status != BACKEND_REPLACED)
+        return status;
+    if (straight_has_begun(&preload->straight))
+        begin_pass_anew(preload);
+    return BACKEND_TRANSIENT; /* the connection is closed for either */
 }
 
 /* ---- The whole ---- */

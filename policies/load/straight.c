@@ -93,6 +93,11 @@ enum backend_status straight_step(struct straight *straight, struct session *ses
     return status == BACKEND_OK && straight->distrusted ? BACKEND_TRANSIENT : status;
 }
 
+void straight_restart(struct straight *straight) {
+    straight->place = (struct backend_place){.size = 0};
+    straight->shown = 0;
+}
+
 void straight_end(struct straight *straight) {
     cache_stamps_destroy(straight->stamps);
     *straight = (struct straight){.stamps = NULL};

@@ -41,6 +41,9 @@ static inline bool straight_is_done(const struct straight *straight) {
 /* Fills the next page. After a failure it can be called again, also over another connection. */
 enum backend_status straight_step(struct straight *straight, struct session *session);
 
+/* The next page is the first: it is another store. */
+void straight_restart(struct straight *straight);
+
 /* It is not begun any more, and all zero. */
 void straight_end(struct straight *straight);
 
