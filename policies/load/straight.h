@@ -26,7 +26,8 @@ struct straight {
     size_t shown, filled;        /* of them; entries that are in memory because of it */
 };
 
-/* Begins it over the open connection, where all rows are wanted and have room as far as the store can tell beforehand. */
+/* Begins it over the open connection, where all rows are wanted and have room as far as the store can tell beforehand.
+ * The room is not set aside: what else fills memory meanwhile, perhaps another such pass, takes of the same. */
 enum backend_status straight_begin(struct straight *straight, struct session *session, struct space *space,
                                    const atomic_bool *stop);
 
