@@ -402,8 +402,6 @@ static bool read_shared(struct connection *connection) {
                       : worker->io_type->take(connection, size, &at);
     if (!received(connection, got))
         return false;
-    if (got == CONNECTION_READ)
-        count(&worker->yields);
     set_region(connection, at, (size_t)got, false);
     return true;
 }

@@ -78,10 +78,8 @@ bool turn_hold_from(struct worker *worker, size_t i) {
 /* This request and all that follow are executed when its replies have gone, or it has a share again. */
 static __attribute__((noinline)) void defer(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
-    if (connection->stops == STOP_SHARE) {
+    if (connection->stops == STOP_SHARE)
         connection->behind = true;
-        count(&worker->yields);
-    }
     connection->stops |= STOP_DEFERRED;
     connection->resumed = true;
     turn_hold_from(worker, i);
@@ -389,30 +387,36 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     return true;
 }
 
-/* Up to the end of what was read, or until the connection had its keys of this turn (with -R: its requests, lines of any
- * length). True: there is a rest, which waits in its own buffer until the others have been served. Keys that were answered
- * before are not left in the middle, as an open line does not skip them. */
-static bool parse_requests(struct worker *worker, struct connection *connection) {
+/* What a connection has had of this turn. Requests are counted at their ends: they are no more than the keys. */
+struct served {
+    uint64_t keys, requests;
+};
+
+/* Up to the end of what was read, or until the connection had its keys of this turn, or its requests (-R). True: there
+ * is a rest, which waits in its own buffer until the others have been served. Keys that were answered before are not
+ * left in the middle, as an open line does not skip them. */
+static bool parse_requests(struct worker *worker, struct connection *connection, struct served *served) {
     const struct settings *settings = worker->server->settings;
-    bool counts_keys = !settings->limits_requests;
-    uint64_t served = 0, limit = counts_keys ? SHARE_KEYS : settings->requests_per_event;
+    uint64_t most_requests = settings->limits_requests ? settings->requests_per_event : SHARE_KEYS;
     while (goes_on(connection) && connection->region_at < connection->region_size) {
-        if (served >= limit && connection->skip_keys == 0)
+        bool is_enough = served->keys >= SHARE_KEYS || served->requests >= most_requests;
+        if (is_enough && connection->skip_keys == 0)
             return true;
         if (!parse_one(worker, connection))
             break;
-        served += counts_keys || !connection->parser.in_run;
+        served->keys++;
+        served->requests += !connection->parser.in_run;
     }
     return connection->stops == STOP_SHARE && connection->region_at < connection->region_size;
 }
 
-static void parse_region(struct worker *worker, struct connection *connection) {
+static void parse_region(struct worker *worker, struct connection *connection, struct served *served) {
     uint64_t swallow = connection->parser.swallow;
     bool is_open = connection->parser.in_run;
     connection->wanted = 0;
     if (__builtin_expect(connection->protocol == PROTOCOL_UNKNOWN, false))
         protocol_choose(worker, connection);
-    bool yields = parse_requests(worker, connection);
+    bool yields = parse_requests(worker, connection, served);
     connection->parser.starved = false;
     if (connection->region_at > swallow && !(is_open && connection->parser.in_run))
         connection_note_active(connection);
@@ -422,10 +426,7 @@ static void parse_region(struct worker *worker, struct connection *connection) {
         !connection_keep(connection, connection->region + connection->region_at))
         return;
     connection->resumed = connection->behind = yields;
-    if (!yields)
-        return;
-    count(&worker->yields);
-    if (connection->parser.in_run)
+    if (yields && connection->parser.in_run)
         parser_open_run(&connection->parser);
 }
 
@@ -472,9 +473,10 @@ static void serve(struct worker *worker, struct connection *connection) {
     }
     bool begins = connection_is_between_requests(connection);
     size_t read = 0;
+    struct served served = {0, 0};
     while (connection_read(connection)) {
         read += connection->region_size;
-        parse_region(worker, connection);
+        parse_region(worker, connection, &served);
         if (!reads_on(worker, connection, read))
             break;
     }
