@@ -35,6 +35,7 @@
 #include "server/worker/reply_limit.h"
 #include "server/worker/share.h"
 #include "server/worker/talk.h"
+#include "server/worker/tls.h"
 #include "server/worker/untold.h"
 #include <assert.h>
 
@@ -510,9 +511,17 @@ static bool has_unsent(const struct connection *connection) {
     return connection->pending && !connection->sends;
 }
 
-/* What is there of it to be served waits behind others: a turn has taken of it what it takes of one. */
+/* A turn goes on with few handshakes. Who waits for the others has had nothing yet. */
+static bool begins_encryption(const struct connection *connection) {
+    return connection->tls && tls_begins(connection);
+}
+
+/* What is there of it to be served waits behind others: a turn has taken of it what it takes of one. With replies that
+ * are still to be sent it was not served in this one. */
 static bool has_more_than_its_share(const struct connection *connection, bool is_due) {
-    return has_rest(connection) ? connection->behind : is_due && !connection->sends;
+    if (has_rest(connection))
+        return connection->behind;
+    return is_due && !connection->pending && !begins_encryption(connection);
 }
 
 static bool is_over(const struct connection *connection) {
