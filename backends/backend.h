@@ -221,6 +221,7 @@ struct backend_visitor {
 };
 
 enum { BACKEND_PLACE_SHOWN = 272 };
+
 /* How much a table has, for whoever has to know beforehand. */
 struct backend_extent {
     /* It may count those past their life. SIZE_MAX: the kind cannot tell, and shows entries in their order alone. */

@@ -11,10 +11,10 @@
  *
  * Wherever the store does not answer: pause, again.
  *
- * Where all have room their order does not matter, and the rows are filled as the store shows them (straight.h). Else the
- * newest come first: the scan only names the keys; their entries are then loaded as any miss is, with the stamp taken before.
- * A scan takes seconds, and what it shows may have been changed, written and evicted again before it could be
- * filled. What memory knows already (recovered from the journal, or written meanwhile) is left alone.
+ * Where all have room their order does not matter, and the rows are filled as the store shows them (straight.h). Else
+ * the newest come first: the scan only names the keys; their entries are then loaded as any miss is, with the stamp
+ * taken before. A scan takes seconds, and what it shows may have been changed, written and evicted again before it
+ * could be filled. What memory knows already (recovered from the journal, or written meanwhile) is left alone.
  *
  * The filling has to end before anything is evicted for it: that would be the newest.
  *

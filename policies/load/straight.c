@@ -37,8 +37,8 @@ static bool has_room(const struct backend_extent *extent, uint64_t room) {
 
 /* ---- Filling ---- */
 
-/* As what was loaded is. What is quarantined is newer than its row; what a store that went back may lack is left to the first
- * miss. */
+/* As what was loaded is. What is quarantined is newer than its row; what a store that went back may lack is left to the
+ * first miss. */
 static void take_row(struct straight *straight, const struct entry *entry) {
     struct space *space = straight->space;
     struct load_result result = {.found = true, .entry = *entry};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A whole namespace is filled as its rows lie in the store, in one pass and without looking up any: for a preload that wants
- * all of them, where all of them have room, so that it does not matter which come first.
+ * A whole namespace is filled as its rows lie in the store, in one pass and without looking up any: for a preload that
+ * wants all of them, where all of them have room, so that it does not matter which come first.
  *
  *     for each page    the stamps of all keys are taken, then rows are read and filled one by one
  *

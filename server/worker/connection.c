@@ -441,7 +441,7 @@ bool connection_read(struct connection *connection) {
 
 bool connection_could_read_ahead(const struct connection *connection) {
     bool is_open =
-        connection->parser.in_run && connection->parser.run.left == 0; /* of another, all has come */
+        connection->parser.in_run && connection->parser.run.left == 0; /* of others, all has come */
     return is_open && !connection->ahead_is_full && !(connection->stops & ~STOP_DEFERRED);
 }
 

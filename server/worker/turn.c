@@ -12,12 +12,12 @@
  * held until it is done, and then sent; nothing more of these connections is executed before. Replies that show
  * what another worker has not written to its journal yet are held in the same way (held.h).
  *
- * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is
- * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
- * then. A line of any length ("open", server/protocol/parser.h) goes on with the key that parked, as what was
- * before it is not kept. The same keeping serves a connection whose replies are held, and a client that does not read its
- * replies (deferred): the requests wait until the replies are sent. So do those of a client that has had its share of
- * the turn (share.h): they wait until others were served.
+ * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is back they
+ * are parsed and executed again. Of a multi-key line the keys that were answered before are skipped then. An open line
+ * (server/protocol/parser.h: one too long to be kept, or of which a share was served) goes on with the key that parked,
+ * as what was before it is not kept. The same keeping serves a connection whose replies are held, and a client that
+ * does not read its replies (deferred): the requests wait until the replies are sent. So do those of a client that has
+ * had its share of the turn (share.h): they wait until others were served.
  *
  * Invariant: slices of the batch point into the worker's input or into a connection's own buffer; neither
  * moves before the batch was executed.
@@ -45,7 +45,7 @@ enum {
     TURN_OUTPUT = 1 << 20, /* bytes of replies before a turn writes its journal and sends */
 };
 
-/* For slot.line_key: a key of an open line behind its first. Its `start` is its own. */
+/* For slot.line_key: a key of an open line behind the first since it was opened. Its `start` is its own. */
 #define LINE_KEY_OPEN SIZE_MAX
 
 /* False once nothing more of this connection may be executed in this turn. */
@@ -55,8 +55,8 @@ static bool goes_on(const struct connection *connection) {
 
 /* ---- Execute ---- */
 
-/* Whether parser.run is still that of the key's line, so that this can go on with the key. Else it is parsed again from its
- * beginning, as its other keys of the batch are. */
+/* Whether parser.run is still that of the key's line, so that this can go on with the key, and be opened there. Else it
+ * is parsed again from its beginning, as its other keys of the batch are. */
 static bool is_kept_by_key(const struct connection *connection, const struct slot *slot) {
     return slot->line_key == LINE_KEY_OPEN ||
            (slot->line_key > 0 && connection->parser.in_run && slot->start == connection->line_start);
