@@ -221,6 +221,7 @@ struct backend_visitor {
 };
 
 enum { BACKEND_PLACE_SHOWN = 272 };
+
 /* How much a table has, for whoever has to know beforehand. */
 struct backend_extent {
     /* It may count those past their life. SIZE_MAX: the kind cannot tell, and shows entries in their order alone. */
@@ -401,9 +402,10 @@ struct backend_type {
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error);
 
-    /* How much a table has. It is not looked closer than that bytes are found to be no more than `room`. */
+    /* How much a table has. It is not looked closer than that rows are found to be more than `most`, of which bytes say
+     * nothing then, or bytes to be no more than `room`. */
     enum backend_status (*extent)(struct backend_connection *connection, const struct backend_table *table,
-                                  uint64_t room, struct backend_extent *ret_extent,
+                                  size_t most, uint64_t room, struct backend_extent *ret_extent,
                                   struct backend_error *ret_error);
 
     /* A bounded step of upkeep by the writer between batches: purge rows past their expiry, checkpoint. now is 0 where

@@ -154,12 +154,12 @@ enum backend_status session_scan(struct session *session, struct space *space, s
     return slow_log_end(backend, space, CALL_SCAN, counting.rows, began_us, status);
 }
 
-enum backend_status session_extent(struct session *session, struct space *space, uint64_t room,
+enum backend_status session_extent(struct session *session, struct space *space, size_t most, uint64_t room,
                                    struct backend_extent *ret_extent) {
     struct tier_backend *backend = session->backend;
     uint64_t began_us = monotonic_us();
-    enum backend_status status =
-        backend->type->extent(session->connection, &space->options.table, room, ret_extent, &session->error);
+    enum backend_status status = backend->type->extent(session->connection, &space->options.table, most, room,
+                                                       ret_extent, &session->error);
     return slow_log_end(backend, space, CALL_SCAN, 0, began_us, status);
 }
 

@@ -72,7 +72,7 @@ enum backend_status session_scan(struct session *session, struct space *space, s
                                  struct backend_visitor *visitor);
 
 /* How much the namespace's table has, over the open connection (backend_type.extent). */
-enum backend_status session_extent(struct session *session, struct space *space, uint64_t room,
+enum backend_status session_extent(struct session *session, struct space *space, size_t most, uint64_t room,
                                    struct backend_extent *ret_extent);
 
 /* Closes the connection if it is open. */

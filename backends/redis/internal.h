@@ -441,7 +441,7 @@ enum backend_status redis_scan(struct backend_connection *base, const struct bac
                                size_t limit, uint32_t now, struct backend_visitor *visitor,
                                struct backend_error *ret_error);
 enum backend_status redis_extent(struct backend_connection *base, const struct backend_table *table,
-                                 uint64_t room, struct backend_extent *ret_extent,
+                                 size_t most, uint64_t room, struct backend_extent *ret_extent,
                                  struct backend_error *ret_error);
 enum backend_status redis_changes(struct backend_connection *base, unsigned wait_ms,
                                   struct backend_listener *listener, uint64_t *ret_proven_us,

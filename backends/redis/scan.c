@@ -329,9 +329,9 @@ enum backend_status redis_scan(struct backend_connection *base, const struct bac
 
 /* Nothing counts the keys of one namespace. */
 enum backend_status redis_extent(struct backend_connection *base, const struct backend_table *table,
-                                 uint64_t room, struct backend_extent *ret_extent,
+                                 size_t most, uint64_t room, struct backend_extent *ret_extent,
                                  struct backend_error *ret_error) {
-    (void)base, (void)table, (void)room, (void)ret_error;
+    (void)base, (void)table, (void)most, (void)room, (void)ret_error;
     *ret_extent = (struct backend_extent){.rows = SIZE_MAX};
     return BACKEND_OK;
 }

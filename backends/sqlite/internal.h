@@ -280,7 +280,7 @@ enum backend_status sqlite_scan(struct backend_connection *base, const struct ba
                                 size_t limit, uint32_t now, struct backend_visitor *visitor,
                                 struct backend_error *ret_error);
 enum backend_status sqlite_extent(struct backend_connection *base, const struct backend_table *table,
-                                  uint64_t room, struct backend_extent *ret_extent,
+                                  size_t most, uint64_t room, struct backend_extent *ret_extent,
                                   struct backend_error *ret_error);
 enum backend_status sqlite_apply(struct backend_connection *base, struct mutation *mutations, size_t count,
                                  uint32_t now, struct backend_error *ret_error);

@@ -296,12 +296,12 @@ static enum backend_status show_entries(struct sqlite_connection *connection, st
     return BACKEND_OK;
 }
 
-/* One number of a statement whose "%w" is the table's name. */
+/* One number of a statement whose "%w" is the table's name and whose "%lld", if it has one, is `most`. */
 static enum backend_status ask_number(struct sqlite_connection *connection, const char *format,
-                                      struct sqlite_table *table, uint64_t *ret_number,
+                                      struct sqlite_table *table, sqlite3_int64 most, uint64_t *ret_number,
                                       struct backend_error *ret_error) {
     sqlite3_stmt *statement = NULL;
-    char *sql = sqlite3_mprintf(format, table->table->name);
+    char *sql = sqlite3_mprintf(format, table->table->name, most);
     int result = sql ? sqlite3_prepare_v2(connection->db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
     enum backend_status status = BACKEND_OK;
     sqlite3_free(sql);
@@ -313,26 +313,30 @@ static enum backend_status ask_number(struct sqlite_connection *connection, cons
     return status;
 }
 
-/* The file holds the keys twice, and more besides: where that fits, the rows need not be read. */
+/* The file holds the keys twice, and more besides: where that fits, the rows need not be read. A table may be many
+ * times what is wanted: of more rows than `most` one is counted. */
 enum backend_status sqlite_extent(struct backend_connection *base, const struct backend_table *table,
-                                  uint64_t room, struct backend_extent *ret_extent,
+                                  size_t most, uint64_t room, struct backend_extent *ret_extent,
                                   struct backend_error *ret_error) {
     struct sqlite_connection *connection = sqlite_connection_of(base);
     struct sqlite_table *from = sqlite_table_of(connection, table);
     uint64_t rows = 0, bytes = 0;
+    sqlite3_int64 limit = most < INT64_MAX ? (sqlite3_int64)most + 1 : INT64_MAX;
     sqlite_limit_waiting(connection);
     enum backend_status status = from->own_sql ? BACKEND_OK : sqlite_ready_table(connection, from, ret_error);
     *ret_extent = (struct backend_extent){.rows = SIZE_MAX};
     if (status != BACKEND_OK || from->own_sql)
         return status;
-    status = ask_number(connection, "SELECT count(*) FROM \"%w\"", from, &rows, ret_error);
-    if (status == BACKEND_OK)
+    status = ask_number(connection, "SELECT count(*) FROM (SELECT 1 FROM \"%w\" LIMIT %lld)", from, limit,
+                        &rows, ret_error);
+    bool is_wanted = status == BACKEND_OK && rows <= most;
+    if (is_wanted)
         status =
             ask_number(connection, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
-                       from, &bytes, ret_error);
-    if (status == BACKEND_OK && bytes > room)
-        status = ask_number(connection, "SELECT total(length(key) + length(value)) FROM \"%w\"", from, &bytes,
-                            ret_error);
+                       from, 0, &bytes, ret_error);
+    if (is_wanted && status == BACKEND_OK && bytes > room)
+        status = ask_number(connection, "SELECT total(length(key) + length(value)) FROM \"%w\"", from, 0,
+                            &bytes, ret_error);
     if (status == BACKEND_OK)
         *ret_extent = (struct backend_extent){rows, bytes};
     return status;

@@ -11,10 +11,10 @@
  *
  * Wherever the store does not answer: pause, again.
  *
- * Where all have room their order does not matter, and the rows are filled as the store shows them (straight.h). Else the
- * newest come first: the scan only names the keys; their entries are then loaded as any miss is, with the stamp taken before.
- * A scan takes seconds, and what it shows may have been changed, written and evicted again before it could be
- * filled. What memory knows already (recovered from the journal, or written meanwhile) is left alone.
+ * Where all have room their order does not matter, and the rows are filled as the store shows them (straight.h). Else
+ * the newest come first: the scan only names the keys; their entries are then loaded as any miss is, with the stamp
+ * taken before. A scan takes seconds, and what it shows may have been changed, written and evicted again before it
+ * could be filled. What memory knows already (recovered from the journal, or written meanwhile) is left alone.
  *
  * The filling has to end before anything is evicted for it: that would be the newest.
  *
@@ -296,6 +296,12 @@ static enum backend_status straight_on(struct preload *preload) {
     return scan_names(preload);
 }
 
+/* A place in one store is none in another that has taken its place. */
+static void begin_pass_anew(struct preload *preload) {
+    straight_restart(&preload->straight);
+    preload->told = 0;
+}
+
 /* Until all is done, memory is nearly full, or the backend does not answer. */
 static enum backend_status advance(struct preload *preload) {
     enum backend_status status = connect_and_look(preload);
@@ -307,7 +313,11 @@ static enum backend_status advance(struct preload *preload) {
             break;
         status = straight_has_begun(&preload->straight) ? straight_on(preload) : fill_step(preload);
     }
-    return status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status; /* the connection is closed for either */
+    if (status != BACKEND_REPLACED)
+        return status;
+    if (straight_has_begun(&preload->straight))
+        begin_pass_anew(preload);
+    return BACKEND_TRANSIENT; /* the connection is closed for either */
 }
 
 /* ---- The whole ---- */

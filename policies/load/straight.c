@@ -37,8 +37,8 @@ static bool has_room(const struct backend_extent *extent, uint64_t room) {
 
 /* ---- Filling ---- */
 
-/* As what was loaded is. What is quarantined is newer than its row; what a store that went back may lack is left to the first
- * miss. */
+/* As what was loaded is. What is quarantined is newer than its row; what a store that went back may lack is left to the
+ * first miss. */
 static void take_row(struct straight *straight, const struct entry *entry) {
     struct space *space = straight->space;
     struct load_result result = {.found = true, .entry = *entry};
@@ -71,8 +71,9 @@ enum backend_status straight_begin(struct straight *straight, struct session *se
                                    const atomic_bool *stop) {
     struct backend_extent extent;
     uint64_t room = room_for(space);
-    enum backend_status status = session_extent(session, space, room, &extent);
-    if (status != BACKEND_OK || extent.rows > space->options.preload || !has_room(&extent, room))
+    size_t most = space->options.preload;
+    enum backend_status status = session_extent(session, space, most, room, &extent);
+    if (status != BACKEND_OK || extent.rows > most || !has_room(&extent, room))
         return status;
     *straight = (struct straight){.visitor = {.entry = visit, .place = &straight->place},
                                   .space = space,
@@ -90,6 +91,11 @@ enum backend_status straight_step(struct straight *straight, struct session *ses
     enum backend_status status =
         session_scan(session, straight->space, SIZE_MAX, straight->now.seconds, &straight->visitor);
     return status == BACKEND_OK && straight->distrusted ? BACKEND_TRANSIENT : status;
+}
+
+void straight_restart(struct straight *straight) {
+    straight->place = (struct backend_place){.size = 0};
+    straight->shown = 0;
 }
 
 void straight_end(struct straight *straight) {

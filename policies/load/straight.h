@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A whole namespace is filled as its rows lie in the store, in one pass and without looking up any: for a preload that wants
- * all of them, where all of them have room, so that it does not matter which come first.
+ * A whole namespace is filled as its rows lie in the store, in one pass and without looking up any: for a preload that
+ * wants all of them, where all of them have room, so that it does not matter which come first.
  *
  *     for each page    the stamps of all keys are taken, then rows are read and filled one by one
  *
@@ -26,7 +26,8 @@ struct straight {
     size_t shown, filled;        /* of them; entries that are in memory because of it */
 };
 
-/* Begins it over the open connection, where all rows are wanted and have room as far as the store can tell beforehand. */
+/* Begins it over the open connection, where all rows are wanted and have room as far as the store can tell beforehand.
+ * The room is not set aside: what else fills memory meanwhile, perhaps another such pass, takes of the same. */
 enum backend_status straight_begin(struct straight *straight, struct session *session, struct space *space,
                                    const atomic_bool *stop);
 
@@ -40,6 +41,9 @@ static inline bool straight_is_done(const struct straight *straight) {
 
 /* Fills the next page. After a failure it can be called again, also over another connection. */
 enum backend_status straight_step(struct straight *straight, struct session *session);
+
+/* The next page is the first: it is another store. */
+void straight_restart(struct straight *straight);
 
 /* It is not begun any more, and all zero. */
 void straight_end(struct straight *straight);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An entry is copied under its lock, and is FLUSHING from then on: what was popped must not be forgotten. Where there is no
- * memory for a copy, it is dirty again, and its element is put back beside the queues (flusher.again).
+ * An entry is copied under its lock, and is FLUSHING from then on: what was popped must not be forgotten. Where there
+ * is no memory for a copy, it is dirty again, and its element is put back beside the queues (flusher.again).
  */
 #include "policies/write/collect.h"
 #include "backends/batch_order.h"

@@ -73,7 +73,7 @@ const struct option_kind option_kinds[] = {
     {'R', "max-reqs-per-event", required_argument, options_take_requests, 1, INT_MAX,
      IN_SETTINGS(requests_per_event), .group = OPTIONS_NETWORK, .placeholder = "N",
      .about =
-         "requests served from one connection before others get their turn; not given: 512 keys, 96 KiB of replies at most"},
+         "requests served from one connection before others get their turn; in any case 512 keys or 96 KiB of replies at most"},
     {'B', "protocol", required_argument, options_take_protocol, .group = OPTIONS_NETWORK,
      .placeholder = "NAME", .standard = "auto",
      .about =

@@ -53,7 +53,7 @@ struct settings {
     /* bytes of unfinished requests of all connections; 0: settings_request_memory */
     _Atomic size_t request_memory;
     unsigned requests_per_event;   /* -R: requests of one connection before others get their turn, */
-    bool limits_requests;          /* if it was given; else a turn ends with what one read brought */
+    bool limits_requests;          /* if it was given; in any case keys and replies are limited: share.h */
     unsigned backlog;              /* -b */
     _Atomic uint32_t sync_timeout; /* ms, 0: none */
     bool allow_shutdown;           /* -A */

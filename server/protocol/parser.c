@@ -13,7 +13,8 @@
  *             struct parser holds: so the pieces in which a request arrives do not matter.
  *   lines     A line is judged whole before anything of it is handed out. A get with one bad key among a
  *             hundred good ones yields an error and no key. Only lines of keys that are too long to be kept
- *             are "open": judged key by key, and handed out while the rest is still under way.
+ *             are judged key by key, and handed out while the rest is still under way: they are "open". So is,
+ *             though judged, the rest of a line that its caller leaves in the middle (parser_open_run).
  *   numbers   They are read as memcached reads them, in two ways (policies/number.h): the words of most
  *             commands are digits and nothing else; flags and exptime of the storage commands follow the
  *             rules of strtoul (a sign, an end at any white space, truncation to 32 bits).

@@ -39,9 +39,11 @@ enum parse_close_reason {
 struct parser_run {
     enum command command;
     bool ret_cas;
-    bool is_open; /* its keys are judged as they come; else all were good before the first was handed out */
+    bool is_open; /* key by key, wherever it is begun; else all were good before the first was handed out */
     int64_t exptime;
-    size_t left; /* bytes of the line still to come, its end included; 0: it was open from its beginning */
+    /* Bytes of the line still to come, its end included; as they were, once it is open. 0: it was open from its
+     * beginning, so that none of its keys is judged, and more of it may be under way. */
+    size_t left;
 };
 
 struct parser {
@@ -78,8 +80,8 @@ enum parse_status parse(struct parser *parser, const char *bytes, size_t size,
                         char key_buffer[ENTRY_KEY_MAX + 2], struct request *ret_request, size_t *ret_consumed,
                         size_t *ret_wanted);
 
-/* The line that is being handed out is as an open one from now on: its next call may begin at any of its keys that was handed out
- * or is the next. They stay judged. */
+/* The line that is being handed out is as an open one from now on: its next call may begin at any of its keys that was
+ * handed out or is the next. They stay judged. */
 static inline void parser_open_run(struct parser *parser) {
     parser->run.is_open = true;
 }

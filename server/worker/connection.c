@@ -402,8 +402,6 @@ static bool read_shared(struct connection *connection) {
                       : worker->io_type->take(connection, size, &at);
     if (!received(connection, got))
         return false;
-    if (got == CONNECTION_READ)
-        count(&worker->yields);
     set_region(connection, at, (size_t)got, false);
     return true;
 }
@@ -443,7 +441,7 @@ bool connection_read(struct connection *connection) {
 
 bool connection_could_read_ahead(const struct connection *connection) {
     bool is_open =
-        connection->parser.in_run && connection->parser.run.left == 0; /* of another, all has come */
+        connection->parser.in_run && connection->parser.run.left == 0; /* of others, all has come */
     return is_open && !connection->ahead_is_full && !(connection->stops & ~STOP_DEFERRED);
 }
 

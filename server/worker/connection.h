@@ -85,7 +85,7 @@ struct connection {
     size_t line_key;  /* number of the key last parsed in the line at line_start */
     const char *line_start;
     bool run_failed; /* a key of the line at hand, which gets no more answers; of packets: untold.h */
-    bool in_ready;   /* is on worker->ready or worker->behind */
+    bool in_ready;   /* is on worker->ready or, behind them, on worker->behind: on one of the two alone */
     bool readable;   /* the socket may hold bytes: edges are reported once, so this remembers them */
     bool hung_up;    /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
     bool writable;   /* of a connection that sends: the socket may take bytes */
@@ -93,7 +93,7 @@ struct connection {
     bool held;       /* its replies wait for the journal */
     bool ahead_is_full; /* nothing more of an open line is read before replies are sent */
     bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
-    bool behind;   /* these are more than its share of the last turn: share.h */
+    bool behind;   /* these, or what it sent besides, are more than its share of a turn: share.h */
     uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     uint8_t protocol;   /* enum connection_protocol */
     uint8_t untold;     /* run_failed, of packets: the enum binary_status that is still to be told */

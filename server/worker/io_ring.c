@@ -16,12 +16,14 @@
  * once it is polled to have room. So a submitted send is over when its submission is, and the output can be used again. Only
  * one that went short or failed is completed: the others would end the wait for what comes next.
  *
- * The buffers are shared by all connections, and at the end of a turn all of them are the ring's again: what a connection has
- * not read by then is copied (put_aside, ring_buffers.h). That happens to clients that send on while their requests wait; from
- * then on such a connection is received from one by one, and only while it may be read, so that the socket holds the client
- * back. The same holds for those that have not authenticated, for all where unfinished requests take much memory, and for all
- * of a worker where the copies do: then what receives ahead is cancelled, and at most what the buffers hold comes besides.
- * Without a free buffer the kernel ends a receive (ENOBUFS); it is asked for again when the turn is over.
+ * The buffers are shared by all connections, and at the end of a turn all of them are the ring's again: what a
+ * connection has not read by then is copied (put_aside, ring_buffers.h). Who waits for a share (share.h) is in no turn
+ * for a while: nothing is received of it meanwhile, and what was under way is copied as it comes. That happens to
+ * clients that send on while their requests wait; from then on such a connection is received from one by one, and only
+ * while it may be read, so that the socket holds the client back. The same holds for those that have not authenticated,
+ * for all where unfinished requests take much memory, and for all of a worker where the copies do: then what receives
+ * ahead is cancelled, and at most what the buffers hold comes besides. Without a free buffer the kernel ends a receive
+ * (ENOBUFS); it is asked for again when the turn is over.
  *
  * A long value does not come by way of the buffers: while one is awaited its connection is polled, and read by system calls
  * into its own buffer, as under epoll.
@@ -228,6 +230,40 @@ static void start_timer(struct io *io, int wait_ms) {
     io->limited = true;
 }
 
+/* ---- What comes and is not read ---- */
+
+/* Clients send more than is read of them: what receives ahead ends, also of those that have not done so. */
+static void stop_receiving_ahead(struct io *io) {
+    for (struct connection *connection = io->worker->connections; connection; connection = connection->next)
+        if (connection->link.ahead)
+            stop_listening(io, connection);
+}
+
+/* What a worker may put aside. */
+static size_t aside_bound(const struct settings *settings) {
+    size_t share = settings_request_memory(settings) / ASIDE_SHARE / settings->threads;
+    return share > ASIDE_LEAST ? share : ASIDE_LEAST;
+}
+
+static void put_aside(struct io *io, struct connection *connection) {
+    bool strained = io->buffers.strained;
+    if (!ring_buffers_put_aside(&io->buffers, &connection->link, aside_bound(io->worker->server->settings))) {
+        connection_set_state(connection, CONNECTION_BROKEN);
+        connection_set_ready(connection);
+    }
+    if (!strained && io->buffers.strained)
+        stop_receiving_ahead(io);
+}
+
+/* Of one that is in none of the next turns, perhaps (share.h): what has come is not to have the buffers until then. */
+static void leave_buffers(struct io *io, struct connection *connection) {
+    if (!ring_buffers_are_held(&connection->link))
+        return;
+    put_aside(io, connection);
+    connection->link.one_by_one = true;
+    stop_listening(io, connection);
+}
+
 /* ---- Completions ---- */
 
 static void free_gone(struct io *io, struct connection *connection) {
@@ -271,6 +307,8 @@ static void on_received(struct io *io, struct connection *connection, int result
     }
     if (result <= 0)
         note_end(link, result);
+    if (connection->behind && !connection->pending)
+        leave_buffers(io, connection);
     connection->hung_up |= link->ended;
     connection->readable = link->first || link->ended;
     connection_set_ready(connection);
@@ -590,27 +628,9 @@ static void listen_again(struct io *io, struct connection *connection) {
         poll_for(io, connection, BYTES, POLLIN);
 }
 
-/* Clients send more than is read of them: what receives ahead ends, also of those that have not done so. */
-static void stop_receiving_ahead(struct io *io) {
-    for (struct connection *connection = io->worker->connections; connection; connection = connection->next)
-        if (connection->link.ahead)
-            stop_listening(io, connection);
-}
-
-/* What a worker may put aside. */
-static size_t aside_bound(const struct settings *settings) {
-    size_t share = settings_request_memory(settings) / ASIDE_SHARE / settings->threads;
-    return share > ASIDE_LEAST ? share : ASIDE_LEAST;
-}
-
-static void put_aside(struct io *io, struct connection *connection) {
-    bool strained = io->buffers.strained;
-    if (!ring_buffers_put_aside(&io->buffers, &connection->link, aside_bound(io->worker->server->settings))) {
-        connection_set_state(connection, CONNECTION_BROKEN);
-        connection_set_ready(connection);
-    }
-    if (!strained && io->buffers.strained)
-        stop_receiving_ahead(io);
+/* What it has sent waits behind others (share.h): what follows is left to the socket meanwhile. */
+static bool waits_for_its_share(const struct connection *connection) {
+    return connection->behind && connection->resumed && !connection->pending;
 }
 
 static void settle_ring(struct connection *connection) {
@@ -620,7 +640,7 @@ static void settle_ring(struct connection *connection) {
         put_aside(io, connection);
         link->one_by_one |= !awaits_much(connection);
     }
-    if (link->first || awaits_much(connection))
+    if (link->first || waits_for_its_share(connection) || awaits_much(connection))
         stop_listening(io, connection);
     if (!link->first && !link->listens && !link->ended && wants_more(connection))
         listen_again(io, connection);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What comes over io_uring, until it has been read: the buffers into which the kernel puts it, and what was copied out of them.
- * All connections of a worker share the buffers, so all of these are to be the kernel's again when a turn ends: what a
- * connection has not read by then is put aside, in memory of its own. Whoever sends on while its requests wait causes that, so
- * what is put aside has a bound, above which the buffers are `strained` until half of it has been read. io_ring.c then takes
- * what comes one by one, of those alone that are about to read it.
+ * What comes over io_uring, until it has been read: the buffers into which the kernel puts it, and what was copied out
+ * of them. All connections of a worker share the buffers, so all of these are to be the kernel's again when a turn
+ * ends: what a connection has not read by then is put aside, in memory of its own, and so is at once what comes for one
+ * that is in none of the next turns. Whoever sends on while its requests wait causes that, so what is put aside has a
+ * bound, above which the buffers are `strained` until half of it has been read. io_ring.c then takes what comes one by
+ * one, of those alone that are about to read it.
  *
  * Belongs to the worker's thread, but for what *aside_bytes and *strains count.
  */

@@ -26,7 +26,8 @@ void share_let_wait(struct connection *connection) {
     struct worker *worker = connection->worker;
     if (connection->in_ready)
         return;
-    connection->in_ready = true;
+    count(&worker->yields);
+    connection->behind = connection->in_ready = true;
     connection->next_ready = NULL;
     *worker->behind_tail = connection;
     worker->behind_tail = &connection->next_ready;

@@ -3,14 +3,15 @@
  * What one connection may have of a turn, so that nobody waits long for others, and those who do not read hold little:
  *
  *     SHARE_OUTPUT   bytes of replies; one more reply is begun before they are used up, never after
- *     SHARE_KEYS     keys that are looked at, unless -R says how many requests
+ *     SHARE_KEYS     keys that are looked at; with -R also that many requests
  *
- * What it has sent beyond is kept until a later turn ("behind"). Of the connections that are behind a turn serves SHARE_BEHIND, in
- * order, after all that have just become ready: so who asks for little waits for a turn of bounded length, however many ask
- * for much.
+ * What it has sent beyond is kept until a later turn ("behind"). Of the connections that are behind a turn serves
+ * SHARE_BEHIND, in order, after all that have just become ready: so who asks for little waits for a turn of bounded
+ * length, however many ask for much.
  *
- * A connection's bytes are not counted with each reply: the output has a mark, and only when it has grown to there is it looked
- * whose they are. Invariant: the mark is at most SHARE_OUTPUT behind the beginning of what is said to the connection at hand.
+ * A connection's bytes are not counted with each reply: the output has a mark, and only when it has grown to there is
+ * it looked whose they are. Invariant: the mark is at most SHARE_OUTPUT behind the beginning of what is said to the
+ * connection at hand.
  */
 #ifndef FOREBAY_SERVER_WORKER_SHARE_H
 #define FOREBAY_SERVER_WORKER_SHARE_H
@@ -27,11 +28,11 @@ enum {
     SHARE_BEHIND = 16,
 };
 
-/* The output, which ends with a reply to this connection, has come to its mark. True: the connection has had its share. In
- * either case the mark is where to look next. */
+/* The output, which ends with a reply to this connection, has come to its mark. True: the connection has had its share.
+ * In either case the mark is where to look next. */
 bool share_is_used(struct output *output, const struct connection *connection);
 
-/* Puts it on worker->behind; it has requests that wait for a later turn. */
+/* Puts it on worker->behind, and counts that (conn_yields); it has requests that wait for a later turn. */
 void share_let_wait(struct connection *connection);
 
 /* Makes the first of worker->behind ready, behind those that are. */

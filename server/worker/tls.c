@@ -161,6 +161,10 @@ static ssize_t note_failure(struct connection *connection, int failure) {
     return end_with(connection, failure);
 }
 
+bool tls_begins(const struct connection *connection) {
+    return !connection->tls->done;
+}
+
 void tls_end_slow(struct worker *worker) {
     uint32_t most = worker->server->settings->tls_handshake_timeout;
     struct connection *next;

@@ -34,6 +34,9 @@ ssize_t tls_send(struct connection *connection, const char *data, size_t size);
 ssize_t tls_send_pieces(struct connection *connection, const char *base, const struct piece *pieces,
                         size_t count);
 
+/* Whether the handshake of an encrypted connection is not done yet. */
+bool tls_begins(const struct connection *connection);
+
 /* Closes connections whose handshake has taken too long (tls_handshake_timeout). Once a second. */
 void tls_end_slow(struct worker *worker);
 

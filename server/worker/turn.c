@@ -12,12 +12,12 @@
  * held until it is done, and then sent; nothing more of these connections is executed before. Replies that show
  * what another worker has not written to its journal yet are held in the same way (held.h).
  *
- * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is
- * back they are parsed and executed again. Of a multi-key line the keys that were answered before are skipped
- * then. A line of any length ("open", server/protocol/parser.h) goes on with the key that parked, as what was
- * before it is not kept. The same keeping serves a connection whose replies are held, and a client that does not read its
- * replies (deferred): the requests wait until the replies are sent. So do those of a client that has had its share of
- * the turn (share.h): they wait until others were served.
+ * A request that parks stops its connection: its bytes and all that follow are kept, and when its ticket is back they
+ * are parsed and executed again. Of a multi-key line the keys that were answered before are skipped then. An open line
+ * (server/protocol/parser.h: one too long to be kept, or of which a share was served) goes on with the key that parked,
+ * as what was before it is not kept. The same keeping serves a connection whose replies are held, and a client that
+ * does not read its replies (deferred): the requests wait until the replies are sent. So do those of a client that has
+ * had its share of the turn (share.h): they wait until others were served.
  *
  * Invariant: slices of the batch point into the worker's input or into a connection's own buffer; neither
  * moves before the batch was executed.
@@ -35,6 +35,7 @@
 #include "server/worker/reply_limit.h"
 #include "server/worker/share.h"
 #include "server/worker/talk.h"
+#include "server/worker/tls.h"
 #include "server/worker/untold.h"
 #include <assert.h>
 
@@ -44,7 +45,7 @@ enum {
     TURN_OUTPUT = 1 << 20, /* bytes of replies before a turn writes its journal and sends */
 };
 
-/* For slot.line_key: a key of an open line behind its first. Its `start` is its own. */
+/* For slot.line_key: a key of an open line behind the first since it was opened. Its `start` is its own. */
 #define LINE_KEY_OPEN SIZE_MAX
 
 /* False once nothing more of this connection may be executed in this turn. */
@@ -54,8 +55,8 @@ static bool goes_on(const struct connection *connection) {
 
 /* ---- Execute ---- */
 
-/* Whether parser.run is still that of the key's line, so that this can go on with the key. Else it is parsed again from its
- * beginning, as its other keys of the batch are. */
+/* Whether parser.run is still that of the key's line, so that this can go on with the key, and be opened there. Else it
+ * is parsed again from its beginning, as its other keys of the batch are. */
 static bool is_kept_by_key(const struct connection *connection, const struct slot *slot) {
     return slot->line_key == LINE_KEY_OPEN ||
            (slot->line_key > 0 && connection->parser.in_run && slot->start == connection->line_start);
@@ -78,10 +79,8 @@ bool turn_hold_from(struct worker *worker, size_t i) {
 /* This request and all that follow are executed when its replies have gone, or it has a share again. */
 static __attribute__((noinline)) void defer(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
-    if (connection->stops == STOP_SHARE) {
+    if (connection->stops == STOP_SHARE)
         connection->behind = true;
-        count(&worker->yields);
-    }
     connection->stops |= STOP_DEFERRED;
     connection->resumed = true;
     turn_hold_from(worker, i);
@@ -389,30 +388,36 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     return true;
 }
 
-/* Up to the end of what was read, or until the connection had its keys of this turn (with -R: its requests, lines of any
- * length). True: there is a rest, which waits in its own buffer until the others have been served. Keys that were answered
- * before are not left in the middle, as an open line does not skip them. */
-static bool parse_requests(struct worker *worker, struct connection *connection) {
+/* What a connection has had of this turn. Requests are counted at their ends: they are no more than the keys. */
+struct served {
+    uint64_t keys, requests;
+};
+
+/* Up to the end of what was read, or until the connection had its keys of this turn, or its requests (-R). True: there
+ * is a rest, which waits in its own buffer until the others have been served. Keys that were answered before are not
+ * left in the middle, as an open line does not skip them. */
+static bool parse_requests(struct worker *worker, struct connection *connection, struct served *served) {
     const struct settings *settings = worker->server->settings;
-    bool counts_keys = !settings->limits_requests;
-    uint64_t served = 0, limit = counts_keys ? SHARE_KEYS : settings->requests_per_event;
+    uint64_t most_requests = settings->limits_requests ? settings->requests_per_event : SHARE_KEYS;
     while (goes_on(connection) && connection->region_at < connection->region_size) {
-        if (served >= limit && connection->skip_keys == 0)
+        bool is_enough = served->keys >= SHARE_KEYS || served->requests >= most_requests;
+        if (is_enough && connection->skip_keys == 0)
             return true;
         if (!parse_one(worker, connection))
             break;
-        served += counts_keys || !connection->parser.in_run;
+        served->keys++;
+        served->requests += !connection->parser.in_run;
     }
     return connection->stops == STOP_SHARE && connection->region_at < connection->region_size;
 }
 
-static void parse_region(struct worker *worker, struct connection *connection) {
+static void parse_region(struct worker *worker, struct connection *connection, struct served *served) {
     uint64_t swallow = connection->parser.swallow;
     bool is_open = connection->parser.in_run;
     connection->wanted = 0;
     if (__builtin_expect(connection->protocol == PROTOCOL_UNKNOWN, false))
         protocol_choose(worker, connection);
-    bool yields = parse_requests(worker, connection);
+    bool yields = parse_requests(worker, connection, served);
     connection->parser.starved = false;
     if (connection->region_at > swallow && !(is_open && connection->parser.in_run))
         connection_note_active(connection);
@@ -422,10 +427,7 @@ static void parse_region(struct worker *worker, struct connection *connection) {
         !connection_keep(connection, connection->region + connection->region_at))
         return;
     connection->resumed = connection->behind = yields;
-    if (!yields)
-        return;
-    count(&worker->yields);
-    if (connection->parser.in_run)
+    if (yields && connection->parser.in_run)
         parser_open_run(&connection->parser);
 }
 
@@ -472,9 +474,10 @@ static void serve(struct worker *worker, struct connection *connection) {
     }
     bool begins = connection_is_between_requests(connection);
     size_t read = 0;
+    struct served served = {0, 0};
     while (connection_read(connection)) {
         read += connection->region_size;
-        parse_region(worker, connection);
+        parse_region(worker, connection, &served);
         if (!reads_on(worker, connection, read))
             break;
     }
@@ -508,9 +511,17 @@ static bool has_unsent(const struct connection *connection) {
     return connection->pending && !connection->sends;
 }
 
-/* What is there of it to be served waits behind others: a turn has taken of it what it takes of one. */
+/* A turn goes on with few handshakes. Who waits for the others has had nothing yet. */
+static bool begins_encryption(const struct connection *connection) {
+    return connection->tls && tls_begins(connection);
+}
+
+/* What is there of it to be served waits behind others: a turn has taken of it what it takes of one. With replies that
+ * are still to be sent it was not served in this one. */
 static bool has_more_than_its_share(const struct connection *connection, bool is_due) {
-    return has_rest(connection) ? connection->behind : is_due && !connection->sends;
+    if (has_rest(connection))
+        return connection->behind;
+    return is_due && !connection->pending && !begins_encryption(connection);
 }
 
 static bool is_over(const struct connection *connection) {

@@ -103,12 +103,22 @@ def test_one_line_of_many_keys_lets_others_in_between(server, name, size, keys):
     assert marked <= TURNS * min(KEYS, SHARE // size + 1)
 
 
+def yields_for_lines_of_absent_keys(server, lines):
+    """How often a client that sends so many lines of 20,000 keys lets others in between."""
+    with server.client() as other:
+        before = int(other.stats()["conn_yields"])
+        served_before(server, (b"get" + b" none" * 20000 + b"\r\nget mark\r\n") * lines, finds_mark)
+        return int(other.stats()["conn_yields"]) - before
+
+
 def test_a_line_of_keys_that_are_not_there_lets_others_in_between(server):
-    """-R counts a line as one request; what is asked here is how long it is."""
-    requests = (b"get" + b" none" * 20000 + b"\r\nget mark\r\n") * 3
-    yields = int(server.client().stats()["conn_yields"])
-    served_before(server, requests, finds_mark)
-    assert int(server.client().stats()["conn_yields"]) - yields >= 20000 // KEYS
+    """They have no replies, so that their number alone counts."""
+    assert yields_for_lines_of_absent_keys(server, 3) >= 20000 // KEYS
+
+
+def test_a_line_is_no_more_than_its_share_where_requests_are_counted(serve):
+    """-R counts a line as one request, however long it is."""
+    assert yields_for_lines_of_absent_keys(serve(options=["-t", "1", "-R", "20"]), 1) >= 20000 // KEYS
 
 
 def test_many_greedy_clients_are_all_served_to_their_end(server):
@@ -179,7 +189,7 @@ def test_memory_of_replies_that_nobody_reads_is_bounded(serve):
         assert server.resident() - before < 40 * 2 * SHARE + 16 * MIB
 
 
-def test_values_that_nobody_reads_hold_few_of_those_that_were_replaced(serve):
+def test_values_that_nobody_reads_are_few_and_can_be_replaced(serve):
     """A reply holds the value that it shows, whatever becomes of the key: memory would be full of what clients do not read."""
     server = serve(options=["-t", "1", "-m", "64"])
     value = b"x" * MIB
@@ -190,6 +200,10 @@ def test_values_that_nobody_reads_hold_few_of_those_that_were_replaced(serve):
         ask_without_reading(server, stack, ("get " + " ".join(keys) + "\r\n").encode())
         eventually(lambda: stat(other, "slow_readers") == SLOW)
         await_standstill(other)
+        assert stat(other, "unsent_bytes") <= SLOW * (MIB + SHARE)
+        for key in keys:
+            assert other.set(key, b"new") == b"STORED"
+        assert [other.get(key) for key in keys] == [b"new"] * len(keys)
         assert stat(other, "unsent_bytes") <= SLOW * (MIB + SHARE)
 
 

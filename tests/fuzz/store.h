@@ -85,7 +85,7 @@ static inline void store_walk(struct store *store, unsigned table) {
     struct backend_place place = {.size = 0};
     struct store_visitor visitor = {{store_visit, .place = &place}, store, 40};
     enum backend_status status =
-        type->extent(store->connection, store->list[table], 100, &extent, &store->error);
+        type->extent(store->connection, store->list[table], 30, 100, &extent, &store->error);
     store_check_status(store, status);
     if (status != BACKEND_OK || extent.rows == SIZE_MAX)
         return;

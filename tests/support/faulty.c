@@ -296,10 +296,10 @@ static enum backend_status faulty_scan(struct backend_connection *base, const st
 }
 
 static enum backend_status faulty_extent(struct backend_connection *base, const struct backend_table *table,
-                                         uint64_t room, struct backend_extent *ret_extent,
+                                         size_t most, uint64_t room, struct backend_extent *ret_extent,
                                          struct backend_error *ret_error) {
     struct faulty_connection *connection = of(base);
-    return connection->faulty->inner->extent(connection->inner, table, room, ret_extent, ret_error);
+    return connection->faulty->inner->extent(connection->inner, table, most, room, ret_extent, ret_error);
 }
 
 static enum backend_status faulty_maintain(struct backend_connection *base, uint32_t now, bool *ret_more,

@@ -259,11 +259,11 @@ static enum backend_status scan(struct backend_connection *connection, const str
 }
 
 static enum backend_status extent(struct backend_connection *connection, const struct backend_table *table,
-                                  uint64_t room, struct backend_extent *ret_extent,
+                                  size_t most, uint64_t room, struct backend_extent *ret_extent,
                                   struct backend_error *ret_error) {
     struct memory_store *store = of(connection)->store;
     struct backend_extent extent = {0};
-    (void)room, (void)ret_error;
+    (void)most, (void)room, (void)ret_error;
     pthread_mutex_lock(&store->lock);
     for (size_t i = 0; i < BUCKETS; i++)
         for (const struct row *row = store->buckets[i]; row; row = row->next) {

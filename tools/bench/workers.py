@@ -42,7 +42,8 @@ def switches(server):
 
 
 def turns_of(server):
-    return int(server.client().stats("forebay")["turns"])
+    with server.client() as client:
+        return int(client.stats("forebay")["turns"])
 
 
 def sample(server, given, load):

@@ -181,6 +181,22 @@ RIG_TEST(a_failure_on_the_pass_is_made_good, write_behind) {
     }
 }
 
+/* What was shown of the old one says nothing of it. */
+RIG_TEST(a_store_that_was_replaced_is_shown_from_its_beginning, write_behind) {
+    static const enum backend_status statuses[] = {BACKEND_TRANSIENT, BACKEND_REPLACED};
+    unsigned scans[2];
+    for (unsigned i = 0; i < 2; i++) {
+        rig_renew(rig, &policy_write_behind);
+        preload_rows(rig, ROWS);
+        memory_store_tell_extent(rig->store);
+        faulty_fail_call(rig->faulty, FAULTY_SCAN, 3, statuses[i]);
+        rig_start(rig);
+        eventually(tier_is_ready(rig->tier));
+        scans[i] = faulty_calls(rig->faulty, FAULTY_SCAN);
+    }
+    assert_int_equal(scans[1], scans[0] + 2); /* two pages more */
+}
+
 RIG_TEST(the_newest_come_first_where_not_all_are_wanted, write_behind) {
     preload_rows(rig, ROWS);
     memory_store_tell_extent(rig->store);
@@ -258,6 +274,7 @@ int main(void) {
         RIG_CASE(what_has_room_is_filled_as_it_is_shown),
         RIG_CASE(the_pass_leaves_alone_what_changes_meanwhile),
         RIG_CASE(a_failure_on_the_pass_is_made_good),
+        RIG_CASE(a_store_that_was_replaced_is_shown_from_its_beginning),
         RIG_CASE(the_newest_come_first_where_not_all_are_wanted),
         RIG_CASE(an_unknown_scheme_is_told_without_the_password),
         RIG_CASE(a_written_batch_ends_the_readers_pause),
