@@ -241,10 +241,9 @@ void login_execute(struct worker *worker, size_t i) {
     }
 }
 
-/* It has waited long enough: its credential is checked in the next turn. */
+/* Its credential comes again in the next turn. */
 static void admit(struct connection *connection) {
     connection_set_awaits_check(connection, false);
-    connection->has_waited = true;
     connection->resumed = true;
     connection_set_ready(connection);
 }
@@ -253,8 +252,10 @@ void login_admit_waiting(struct worker *worker) {
     uint64_t now_us = monotonic_us();
     for (struct connection *connection = worker->connections; connection && worker->awaiting_check > 0;
          connection = connection->next)
-        if (connection->awaits_check && now_us >= connection->check_us)
+        if (connection->awaits_check && now_us >= connection->check_us) {
+            connection->has_waited = true;
             admit(connection);
+        }
 }
 
 void login_collect_proofs(struct worker *worker) {

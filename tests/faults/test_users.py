@@ -262,6 +262,22 @@ def test_failures_are_counted_and_the_third_one_closes(serve, users):
     assert int(ops.stats()["auth_errors"]) == before + 3
 
 
+def test_a_second_guess_waits(serve, users):
+    """Who comes after it and is right is in before, sooner or later. If it were proven at once, nobody ever would be."""
+    server = serve(config=users.config())
+
+    def is_overtaken():
+        with server.client() as guesser:
+            assert guesser.set("x", b"web guess") == FAILURE
+            guesser.send(guesser.storage("set", "x", b"web another"))
+            logged_in(server, "web open sesame").close()
+            overtaken = not select.select([guesser.socket], [], [], 0)[0]
+            assert guesser.line() == FAILURE
+            return overtaken
+
+    eventually(is_overtaken)
+
+
 def test_others_are_served_while_a_password_is_proven(serve, users):
     """By the only worker: who asks after somebody has begun to log in is answered before, sooner or later. If the worker proved
     passwords itself, nobody ever would be."""
