@@ -40,7 +40,7 @@ void login_end_strangers(struct worker *worker);
 /* Lets those come again whose password is proven, or is not. */
 void login_collect_proofs(struct worker *worker);
 
-/* The connection is closed: what becomes of its credential is nobody's business any more. */
+/* The connection is closed: what becomes of its credential is told to nobody, and counts as ever. */
 void login_drop_proof(struct connection *connection);
 
 #endif

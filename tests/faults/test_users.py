@@ -262,6 +262,19 @@ def test_failures_are_counted_and_the_third_one_closes(serve, users):
     assert int(ops.stats()["auth_errors"]) == before + 3
 
 
+@pytest.mark.threads
+def test_who_hangs_up_has_guessed_all_the_same(serve, users):
+    """On the log and in the counters, so that the address is not trusted with more and more of it."""
+    server = serve(config=users.config())
+    ops = logged_in(server, "ops operator")
+    before = int(ops.stats()["auth_errors"])
+    for i in range(8):
+        with server.client() as client:
+            client.send(client.storage("set", "x", b"web guess %d" % i))
+    eventually(lambda: int(ops.stats()["auth_errors"]) == before + 8)
+    assert "failed to authenticate: no user of the configuration" in server.log()
+
+
 def test_a_second_guess_waits(serve, users):
     """Who comes after it and is right is in before, sooner or later. If it were proven at once, nobody ever would be."""
     server = serve(config=users.config())
