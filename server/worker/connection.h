@@ -126,6 +126,10 @@ struct connection *connection_open(struct worker *worker, int fd, enum address_t
 /* Frees the connection; it must be neither parked nor on worker->ready or worker->behind. */
 void connection_close(struct connection *connection);
 
+/* The same for any that is not parked: if need be at the end of the turn that comes to it, and nothing of it is served
+ * before. */
+void connection_end(struct connection *connection, enum close_reason reason);
+
 /* Puts it on worker->ready, to be served in the next turn. */
 void connection_set_ready(struct connection *connection);
 

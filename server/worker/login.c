@@ -290,16 +290,24 @@ void login_collect_proofs(struct worker *worker) {
     }
 }
 
+/* Its credential is with the prover, or is looked at in the next turn, as it has waited or is proven. That comes to an end; but
+ * where answers wait for the client to read them, it need not. */
+static bool is_being_judged(const struct connection *connection) {
+    const struct proof *proof = connection->proof;
+    return (proof && !proof->is_done) ||
+           (connection->in_ready && !connection->pending && (proof || connection->has_waited));
+}
+
 void login_end_strangers(struct worker *worker) {
     uint32_t timeout = worker->server->settings->auth_timeout;
     struct connection *next;
     for (struct connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
-        if (connection->authenticated || connection->in_ready || connection->held ||
-            connection_is_parked(connection) || worker->second - connection->opened <= timeout)
+        if (connection->authenticated || is_being_judged(connection) || connection->held ||
+            connection_is_parked(connection) || worker->second - connection->opened <= timeout ||
+            (connection->in_ready && connection_state(connection) != CONNECTION_OPEN)) /* it ends by then */
             continue;
         count(&worker->auth_timeouts);
-        connection->closed_by = CLOSED_IDLE;
-        connection_close(connection);
+        connection_end(connection, CLOSED_IDLE);
     }
 }

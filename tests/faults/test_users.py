@@ -9,6 +9,8 @@ import re
 import select
 import signal
 import subprocess
+import termios
+import time
 
 import pytest
 from forebay import PATIENCE, Closed, Config, Server, binary, eventually, namespace
@@ -109,6 +111,20 @@ def log_in_binary(server, name="web", password="open sesame"):
     client = server.binary_client()
     assert client.log_in(name, password).status == "SUCCESS"
     return client
+
+
+def until_closed_on_it(client, data):
+    """Sends this without a pause, and reads what comes, until the server closes the connection."""
+    client.socket.setblocking(False)
+    end = time.monotonic() + PATIENCE
+    with contextlib.suppress(ConnectionError):
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                client.socket.send(data)
+            with contextlib.suppress(BlockingIOError):
+                if not client.socket.recv(1 << 16):
+                    return
+        raise AssertionError("it was never closed")
 
 
 def until_closed(client):
@@ -354,6 +370,24 @@ def test_who_does_not_say_who_it_is_is_closed(serve, users):
     assert until_closed(silent) == [] and until_closed(slow) == []
     assert ops.command("mn") == b"MN" and web.command("mn") == b"MN"
     assert int(ops.stats("forebay")["auth_timeouts"]) == 3
+
+
+def test_who_never_stops_sending_is_closed_as_well(serve, users):
+    server = serve(config=users.config(auth_timeout="1s"))
+    ops = logged_in(server, "ops operator")
+    until_closed_on_it(server.client(), b"get s:k\r\n" * 5000)
+    assert int(ops.stats("forebay")["auth_timeouts"]) == 1
+
+
+def test_nobody_is_closed_while_the_password_is_proven(serve, users):
+    """However long that takes: here, longer than auth_timeout, as many come at once."""
+    users.write("web", hashed(b"open sesame", cost=7))
+    server = serve(config=users.config(auth_timeout="1s"))
+    clients = []
+    for _ in range(24):
+        clients.append(server.client())
+        clients[-1].send(clients[-1].storage("set", "x", b"web open sesame"))
+    assert {client.line() for client in clients} == {b"STORED"}
 
 
 def test_the_same_holds_for_an_authentication_file(serve, tmp_path):
