@@ -144,10 +144,9 @@ void guard_look_after_feeds(struct worker *worker) {
     worker->fed_by = users;
     for (struct connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
-        if (!connection->feed || !connection->guarded || connection->in_ready ||
+        if (!connection->feed || !connection->guarded ||
             (renew(worker, connection) && connection->identity.user->is_operator))
             continue;
-        connection->closed_by = CLOSED_BY_ERROR;
-        connection_close(connection);
+        connection_end(connection, CLOSED_BY_ERROR);
     }
 }

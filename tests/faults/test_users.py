@@ -486,7 +486,15 @@ def test_what_is_fed_ends_with_the_right_to_it(serve, users):
     watcher = logged_in(server, "web open sesame")
     assert watcher.command("watch fetchers") == b"OK"
     reload(server, users.config())
-    eventually(lambda: until_closed(watcher) is not None)
+    until_closed(watcher)
+
+
+def test_a_feed_ends_whatever_its_client_sends_meanwhile(serve, users):
+    server = serve(config=users.config(users.web(operator=True), users.ops()))
+    watcher = logged_in(server, "web open sesame")
+    assert watcher.command("watch fetchers") == b"OK"
+    reload(server, users.config())
+    until_closed_on_it(watcher, b"m")
 
 
 # ---- The handbook ----
