@@ -62,11 +62,12 @@ static ssize_t send_now(int fd, const void *data, size_t size) {
 #endif
 }
 
-/* What one costs that has not authenticated: itself, its ticket, the buffer, what io_uring brought last, and what malloc takes
- * for each of them. Its proof is the prover's, which has few. */
-_Static_assert(sizeof(struct connection) + sizeof(struct tier_ticket) + AUTH_KEEP + AUTH_READ + 4 * 16 <=
+/* What one costs that has not authenticated: itself, its ticket, the buffer, what io_uring brought last, replies that it does
+ * not read, and what malloc takes for each of them. Its proof is the prover's, which has few. */
+_Static_assert(sizeof(struct connection) + sizeof(struct tier_ticket) + AUTH_KEEP + AUTH_READ +
+                       sizeof(struct pending) + AUTH_ANSWERS + 5 * 16 <=
                    AUTH_COST,
-               "a stranger costs less than a page");
+               "a stranger costs what the documents say");
 
 /* ---- The own buffer ---- */
 

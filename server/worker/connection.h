@@ -31,8 +31,10 @@ enum {
     /* before a client has authenticated: */
     AUTH_READ = 256,                           /* what a turn reads of it, and first size of its buffer */
     AUTH_ITEM_MAX = AUTH_CREDENTIAL_MAX + 320, /* a credential beside any key, as an item */
-    AUTH_KEEP = 2368, /* the largest size of its buffer: such a credential, as it is sent */
-    AUTH_COST = 4096, /* bytes that it may take in all, beside what encrypts it */
+    AUTH_KEEP = 2368,                  /* the largest size of its buffer: such a credential, as it is sent */
+    AUTH_REQUESTS = 16,                /* of it that a turn answers */
+    AUTH_ANSWERS = AUTH_REQUESTS * 64, /* bytes of replies to these, which wait until it reads */
+    AUTH_COST = 5120,                  /* bytes that it may take in all, beside what encrypts it */
 };
 
 enum connection_state {

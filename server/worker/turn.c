@@ -389,13 +389,15 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     return true;
 }
 
-/* Up to the end of what was read, or until the connection had its keys of this turn (with -R: its requests, lines of any
- * length). True: there is a rest, which waits in its own buffer until the others have been served. Keys that were answered
- * before are not left in the middle, as an open line does not skip them. */
+/* Up to the end of what was read, or until the connection had its keys of this turn (with -R, or before it has authenticated,
+ * its requests: lines of any length). True: there is a rest, which waits in its own buffer until the others have been served.
+ * Keys that were answered before are not left in the middle, as an open line does not skip them. */
 static bool parse_requests(struct worker *worker, struct connection *connection) {
     const struct settings *settings = worker->server->settings;
-    bool counts_keys = !settings->limits_requests;
+    bool counts_keys = !settings->limits_requests && connection->authenticated;
     uint64_t served = 0, limit = counts_keys ? SHARE_KEYS : settings->requests_per_event;
+    if (!connection->authenticated && limit > AUTH_REQUESTS)
+        limit = AUTH_REQUESTS;
     while (goes_on(connection) && connection->region_at < connection->region_size) {
         if (served >= limit && connection->skip_keys == 0)
             return true;

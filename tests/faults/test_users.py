@@ -390,6 +390,15 @@ def test_nobody_is_closed_while_the_password_is_proven(serve, users):
     assert {client.line() for client in clients} == {b"STORED"}
 
 
+def test_a_stranger_may_ask_much_at_once(serve, users):
+    """A turn answers little of it; all of it is answered, in order."""
+    server = serve(config=users.config())
+    client = server.client()
+    client.send(b"\r\n" * 1000 + b"get a b c\r\n" * 100 + client.storage("set", "x", b"web open sesame") + b"mn\r\n")
+    assert {client.line() for _ in range(1100)} == {UNAUTHENTICATED}
+    assert [client.line(), client.line()] == [b"STORED", b"MN"]
+
+
 def test_the_same_holds_for_an_authentication_file(serve, tmp_path):
     path = tmp_path / "auth"
     path.write_text("user:right\n")
