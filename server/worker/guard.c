@@ -29,7 +29,6 @@ bool guard_allows(const struct connection *connection, const struct request *req
 
 static void refuse_key(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
-    count(&worker->forbidden);
     tier_abandon(
         slot->connection->ticket); /* it may be back with what was asked for while that was allowed */
     turn_refuse(worker, i, evaluate_is_read(&slot->request) ? MAY_NOT_READ : MAY_NOT_WRITE);

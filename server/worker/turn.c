@@ -192,6 +192,7 @@ void turn_refuse(struct worker *worker, size_t i, const char *line) {
     struct outcome outcome = {0};
     if (slot->connection->run_failed && skips(worker, slot))
         return;
+    count(&worker->forbidden);
     outcome_fail(&outcome, ERROR_FORBIDDEN, line);
     answer_key(worker, slot->connection, slot, &outcome);
 }

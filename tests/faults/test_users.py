@@ -173,6 +173,9 @@ def test_a_get_of_many_keys_ends_with_the_one_that_is_refused(filled):
     assert client.line() == NO_READ
     assert client.line().startswith(b"VALUE p:k 0 1 ") and [client.line(), client.line()] == [b"7", NO_READ]
     assert [value[2] for value in client.values()] == [b"7", b"7"]
+    before = int(filled.ops.stats("forebay")["requests_forbidden"])
+    assert client.command("get x:a x:b x:c") == NO_READ and client.command("mn") == b"MN"
+    assert int(filled.ops.stats("forebay")["requests_forbidden"]) == before + 1
 
 
 def test_a_change_is_not_done_ahead_for_one_that_is_allowed(filled):
