@@ -601,3 +601,18 @@ def test_at_a_terminal_it_is_asked_for_twice_and_not_shown(again, status):
         assert process.wait() == status
     assert b"sesam" not in shown and line.startswith(b"$y$") is (status == 0)
     os.close(ours)
+
+
+def test_a_terminal_is_left_as_it_was_by_who_gives_up():
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([binary(), "--hash-password=1"], stdin=theirs, stdout=subprocess.PIPE, stderr=theirs) as process:
+        shown = b""
+        while not shown.endswith(b"Password: "):
+            assert select.select([ours], [], [], PATIENCE)[0]
+            shown += os.read(ours, 1000)
+        assert not termios.tcgetattr(theirs)[3] & termios.ECHO
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == -signal.SIGINT
+    assert termios.tcgetattr(theirs)[3] & termios.ECHO
+    os.close(ours)
+    os.close(theirs)
