@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a connection that has not authenticated yet (-Y) may ask, and who it is. On the worker's thread. */
+/* What a connection that has not authenticated yet may ask, and who it is, by -Y or as one of the users. On the worker's
+ * thread. */
 #ifndef FOREBAY_SERVER_WORKER_LOGIN_H
 #define FOREBAY_SERVER_WORKER_LOGIN_H
 

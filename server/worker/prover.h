@@ -52,7 +52,8 @@ struct prover *prover_create(void);
 /* False: the queue is full; the proof is still the caller's. Any thread. */
 bool prover_submit(struct prover *prover, struct proof *proof);
 
-/* Ends the thread and frees what waits. Those whose owners call it no more may still be told until then. */
+/* Ends the thread and frees what waits, of which nobody is told; others may still be told of until it returns. So who has
+ * submitted points to no proof any more by then (worker_stop), and is there until later (worker_free). */
 void prover_free(struct prover *prover);
 
 #endif

@@ -14,7 +14,7 @@ _Static_assert(USERS_HASH_MAX == CRYPT_OUTPUT_SIZE, "a hash is libcrypt's");
 
 /* What a section says, kept, as the configuration may go. */
 struct user_entry {
-    struct user user; /* first */
+    struct user user;
     char *name, *path;
     char **namespaces, **reads; /* ended by NULL */
     mode_t mode;                /* of the file */
