@@ -259,6 +259,7 @@ void feeds_abandon(struct feeds *feeds, struct feed *feed) {
     pthread_mutex_lock(&feeds->lock);
     unlink_feed(feeds, feed);
     pthread_mutex_unlock(&feeds->lock);
+    feeds_wake(feeds); /* while it is polled, the socket stays open behind the close */
     feed_free(feed);
 }
 

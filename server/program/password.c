@@ -3,9 +3,13 @@
  * machine can read. */
 #include "server/program/program.h"
 #include "server/worker/prover.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -24,19 +28,38 @@ static bool read_line(char line[LINE_MAX_BYTES]) {
     return true;
 }
 
-/* The same at a terminal, which does not show it. */
+/* Waits for a line, or one of these signals, which are blocked. False: a signal waits now. */
+static bool await_line(const sigset_t *signals) {
+    int waiting = signalfd(-1, signals, SFD_CLOEXEC);
+    struct pollfd sources[] = {{STDIN_FILENO, POLLIN, 0}, {waiting, POLLIN, 0}};
+    while (poll(sources, 2, -1) < 0 && errno == EINTR)
+        continue;
+    if (waiting >= 0)
+        close(waiting);
+    return sources[1].revents == 0;
+}
+
+/* The same at a terminal, which does not show it. What would end the process does so once the terminal is as it was. */
 static bool ask(const char *question, char line[LINE_MAX_BYTES]) {
     struct termios shown, hidden;
+    sigset_t ending, before;
     bool hides = tcgetattr(STDIN_FILENO, &shown) == 0;
     hidden = shown;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGINT);
+    sigaddset(&ending, SIGQUIT);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGHUP);
+    sigprocmask(SIG_BLOCK, &ending, &before);
     if (hides)
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
     fputs(question, stderr); /* once what is typed is not shown, nor thrown away */
-    bool good = read_line(line);
+    bool good = await_line(&ending) && read_line(line);
     if (hides)
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
     fputc('\n', stderr);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return good;
 }
 

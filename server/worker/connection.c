@@ -14,7 +14,7 @@
  *     OPEN --quit, shutdown, endless line, client's end--> CLOSING    closed after the last reply
  *     OPEN --begin_feed (watch, dumps)--> FED                         the feeds' thread has the socket
  *     FED  --talk_end_feed--> OPEN, or BROKEN when the client has left
- *     any  --the socket failed, no memory--> BROKEN                   closed at the end of the turn
+ *     any  --the socket failed, no memory, connection_end--> BROKEN   closed at the end of the turn
  *
  * Two flags stop a connection for a while, whatever its state. It is not closed before both are down, unless
  * the worker stops:
@@ -62,11 +62,12 @@ static ssize_t send_now(int fd, const void *data, size_t size) {
 #endif
 }
 
-/* What one costs that has not authenticated: itself, its ticket, the buffer, what io_uring brought last, and what malloc takes
- * for each of them. Its proof is the prover's, which has few. */
-_Static_assert(sizeof(struct connection) + sizeof(struct tier_ticket) + AUTH_KEEP + AUTH_READ + 4 * 16 <=
+/* What one costs that has not authenticated: itself, its ticket, the buffer, what io_uring brought last, replies that it does
+ * not read, and what malloc takes for each of them. Its proof is the prover's, which has few. */
+_Static_assert(sizeof(struct connection) + sizeof(struct tier_ticket) + AUTH_KEEP + AUTH_READ +
+                       sizeof(struct pending) + AUTH_ANSWERS + 5 * 16 <=
                    AUTH_COST,
-               "a stranger costs less than a page");
+               "a stranger costs what the documents say");
 
 /* ---- The own buffer ---- */
 
@@ -325,6 +326,14 @@ void connection_close(struct connection *connection) {
     if (connection->tls)
         tls_leave(connection);
     worker->io_type->leave(connection);
+}
+
+void connection_end(struct connection *connection, enum close_reason reason) {
+    connection->closed_by = reason;
+    if (connection->in_ready || connection->held)
+        connection_set_state(connection, CONNECTION_BROKEN);
+    else
+        connection_close(connection);
 }
 
 /* ---- In ---- */

@@ -31,8 +31,10 @@ enum {
     /* before a client has authenticated: */
     AUTH_READ = 256,                           /* what a turn reads of it, and first size of its buffer */
     AUTH_ITEM_MAX = AUTH_CREDENTIAL_MAX + 320, /* a credential beside any key, as an item */
-    AUTH_KEEP = 2368, /* the largest size of its buffer: such a credential, as it is sent */
-    AUTH_COST = 4096, /* bytes that it may take in all, beside what encrypts it */
+    AUTH_KEEP = 2368,                  /* the largest size of its buffer: such a credential, as it is sent */
+    AUTH_REQUESTS = 16,                /* of it that a turn answers */
+    AUTH_ANSWERS = AUTH_REQUESTS * 64, /* bytes of replies to these, which wait until it reads */
+    AUTH_COST = 5120,                  /* bytes that it may take in all, beside what encrypts it */
 };
 
 enum connection_state {
@@ -125,6 +127,10 @@ struct connection *connection_open(struct worker *worker, int fd, enum address_t
 
 /* Frees the connection; it must be neither parked nor on worker->ready or worker->behind. */
 void connection_close(struct connection *connection);
+
+/* The same for any that is not parked: if need be at the end of the turn that comes to it, and nothing of it is served
+ * before. */
+void connection_end(struct connection *connection, enum close_reason reason);
 
 /* Puts it on worker->ready, to be served in the next turn. */
 void connection_set_ready(struct connection *connection);

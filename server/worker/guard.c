@@ -29,7 +29,6 @@ bool guard_allows(const struct connection *connection, const struct request *req
 
 static void refuse_key(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
-    count(&worker->forbidden);
     tier_abandon(
         slot->connection->ticket); /* it may be back with what was asked for while that was allowed */
     turn_refuse(worker, i, evaluate_is_read(&slot->request) ? MAY_NOT_READ : MAY_NOT_WRITE);
@@ -144,10 +143,9 @@ void guard_look_after_feeds(struct worker *worker) {
     worker->fed_by = users;
     for (struct connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
-        if (!connection->feed || !connection->guarded || connection->in_ready ||
+        if (!connection->feed || !connection->guarded ||
             (renew(worker, connection) && connection->identity.user->is_operator))
             continue;
-        connection->closed_by = CLOSED_BY_ERROR;
-        connection_close(connection);
+        connection_end(connection, CLOSED_BY_ERROR);
     }
 }

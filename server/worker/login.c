@@ -33,42 +33,47 @@ enum {
     AUTH_WAIT = 1,     /* seconds, at least, that a credential waits which is not checked at once */
 };
 
-static void find_peer(const struct connection *connection, struct sockaddr_storage *ret_peer,
-                      socklen_t *ret_size) {
-    *ret_peer = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
-    *ret_size = sizeof *ret_peer;
-    if (getpeername(connection->fd, (struct sockaddr *)ret_peer, ret_size) != 0)
-        *ret_size = 0;
+static void find_peer(const struct connection *connection, struct peer *ret_peer) {
+    *ret_peer = (struct peer){{.ss_family = AF_UNSPEC}, sizeof ret_peer->address};
+    if (getpeername(connection->fd, (struct sockaddr *)&ret_peer->address, &ret_peer->size) != 0)
+        ret_peer->size = 0;
 }
 
-static void note_failure(struct worker *worker, const struct connection *connection) {
-    struct sockaddr_storage peer;
-    socklen_t size;
+static void note_failure(struct worker *worker, const struct peer *peer) {
     char address[128];
     const char *path = worker->server->settings->auth_file;
-    find_peer(connection, &peer, &size);
-    gate_note_failure(&worker->gate, &peer, monotonic_us());
-    address_name(&peer, size, address, sizeof address);
+    count(&worker->auth_errors);
+    gate_note_failure(&worker->gate, &peer->address, monotonic_us());
+    address_name(&peer->address, peer->size, address, sizeof address);
     server_log_about(worker->server, LOG_KIND_CREDENTIAL, LOG_LEVEL_WARNING,
                      LOG_FIELDS(log_text("address", address)),
                      "client %s failed to authenticate: no user of %s has the password that it gave", address,
                      path ? path : "the configuration");
 }
 
-static void refuse(struct worker *worker, struct connection *connection) {
-    count(&worker->auth_errors);
-    note_failure(worker, connection);
+static void count_refusal(struct connection *connection) {
     if (++connection->auth_failures == AUTH_FAILURES)
         connection_set_state(connection, CONNECTION_CLOSING);
 }
 
-static bool is_trusted(const struct worker *worker, const struct connection *connection) {
-    struct sockaddr_storage peer;
-    socklen_t size;
-    if (connection->auth_failures > 0)
+static void refuse(struct worker *worker, struct connection *connection) {
+    struct peer peer;
+    find_peer(connection, &peer);
+    note_failure(worker, &peer);
+    count_refusal(connection);
+}
+
+static bool is_trusted(const struct worker *worker, const struct connection *connection,
+                       const struct peer *peer) {
+    return connection->auth_failures == 0 && gate_trusts(&worker->gate, &peer->address, monotonic_us());
+}
+
+static bool has_to_wait(const struct worker *worker, const struct connection *connection) {
+    struct peer peer;
+    if (connection->has_waited)
         return false;
-    find_peer(connection, &peer, &size);
-    return gate_trusts(&worker->gate, &peer, monotonic_us());
+    find_peer(connection, &peer);
+    return !is_trusted(worker, connection, &peer);
 }
 
 static void let_wait(struct worker *worker, size_t i) {
@@ -100,11 +105,20 @@ static void note_proven(struct proof *proof) {
     worker_wake(worker);
 }
 
+/* Counts what was found, and frees it. Also where its client has left by now: who hangs up has guessed all the same, and would
+ * else be trusted for ever, and keep all others out of the queue. */
+static void conclude(struct worker *worker, struct proof *proof) {
+    count(&worker->auth_commands);
+    if (!proof->identity.user)
+        note_failure(worker, &proof->peer);
+    proof_free(proof);
+}
+
 void login_drop_proof(struct connection *connection) {
     struct proof *proof = connection->proof;
     connection->proof = NULL;
     if (proof && proof->is_done)
-        proof_free(proof);
+        conclude(connection->worker, proof);
     else if (proof)
         proof->about = NULL;
 }
@@ -120,7 +134,8 @@ static struct proof *submit(struct worker *worker, struct connection *connection
     proof->done = note_proven;
     proof->owner = worker;
     proof->about = connection;
-    proof->is_trusted = is_trusted(worker, connection);
+    find_peer(connection, &proof->peer);
+    proof->is_trusted = is_trusted(worker, connection, &proof->peer);
     proof->identity = (struct identity){users, fits ? users_find(users, user) : NULL, NULL};
     if (prover_submit(worker->server->prover, proof))
         return proof;
@@ -142,15 +157,16 @@ static void begin_proof(struct worker *worker, size_t i, struct slice user, stru
 }
 
 static enum login_verdict end_proof(struct worker *worker, struct connection *connection) {
-    struct identity identity = connection->proof->identity;
-    login_drop_proof(connection);
-    count(&worker->auth_commands);
-    if (!identity.user) {
-        refuse(worker, connection);
-        return LOGIN_REFUSED;
-    }
-    connection->identity = identity;
-    return pass(worker, connection);
+    struct proof *proof = connection->proof;
+    bool passes = proof->identity.user != NULL;
+    if (passes)
+        connection->identity = proof->identity;
+    connection->proof = NULL;
+    conclude(worker, proof);
+    if (passes)
+        return pass(worker, connection);
+    count_refusal(connection);
+    return LOGIN_REFUSED;
 }
 
 /* ---- All passwords ---- */
@@ -175,7 +191,7 @@ enum login_verdict login_check(struct worker *worker, size_t i, struct slice use
     struct connection *connection = worker->slots[i].connection;
     if (connection->proof)
         return end_proof(worker, connection);
-    if (!connection->has_waited && !is_trusted(worker, connection)) {
+    if (has_to_wait(worker, connection)) {
         let_wait(worker, i);
         return LOGIN_WAITS;
     }
@@ -241,10 +257,9 @@ void login_execute(struct worker *worker, size_t i) {
     }
 }
 
-/* It has waited long enough: its credential is checked in the next turn. */
+/* Its credential comes again in the next turn. */
 static void admit(struct connection *connection) {
     connection_set_awaits_check(connection, false);
-    connection->has_waited = true;
     connection->resumed = true;
     connection_set_ready(connection);
 }
@@ -253,8 +268,10 @@ void login_admit_waiting(struct worker *worker) {
     uint64_t now_us = monotonic_us();
     for (struct connection *connection = worker->connections; connection && worker->awaiting_check > 0;
          connection = connection->next)
-        if (connection->awaits_check && now_us >= connection->check_us)
+        if (connection->awaits_check && now_us >= connection->check_us) {
+            connection->has_waited = true;
             admit(connection);
+        }
 }
 
 void login_collect_proofs(struct worker *worker) {
@@ -269,8 +286,16 @@ void login_collect_proofs(struct worker *worker) {
         if (connection)
             admit(connection);
         else
-            proof_free(proof);
+            conclude(worker, proof);
     }
+}
+
+/* Its credential is with the prover, or is looked at in the next turn, as it has waited or is proven. That comes to an end; but
+ * where answers wait for the client to read them, it need not. */
+static bool is_being_judged(const struct connection *connection) {
+    const struct proof *proof = connection->proof;
+    return (proof && !proof->is_done) ||
+           (connection->in_ready && !connection->pending && (proof || connection->has_waited));
 }
 
 void login_end_strangers(struct worker *worker) {
@@ -278,11 +303,11 @@ void login_end_strangers(struct worker *worker) {
     struct connection *next;
     for (struct connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
-        if (connection->authenticated || connection->in_ready || connection->held ||
-            connection_is_parked(connection) || worker->second - connection->opened <= timeout)
+        if (connection->authenticated || is_being_judged(connection) || connection->held ||
+            connection_is_parked(connection) || worker->second - connection->opened <= timeout ||
+            (connection->in_ready && connection_state(connection) != CONNECTION_OPEN)) /* it ends by then */
             continue;
         count(&worker->auth_timeouts);
-        connection->closed_by = CLOSED_IDLE;
-        connection_close(connection);
+        connection_end(connection, CLOSED_IDLE);
     }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a connection that has not authenticated yet (-Y) may ask, and who it is. On the worker's thread. */
+/* What a connection that has not authenticated yet may ask, and who it is, by -Y or as one of the users. On the worker's
+ * thread. */
 #ifndef FOREBAY_SERVER_WORKER_LOGIN_H
 #define FOREBAY_SERVER_WORKER_LOGIN_H
 
@@ -34,13 +35,14 @@ void login_execute(struct worker *worker, size_t i);
 /* Lets those come again whose credential has waited long enough. Once a second. */
 void login_admit_waiting(struct worker *worker);
 
-/* Closes those who have had auth_timeout to authenticate. Once a second, unless there are no strangers. */
+/* Closes those who have had auth_timeout to authenticate, but nobody whose password is being proven. Once a second, unless
+ * there are no strangers. */
 void login_end_strangers(struct worker *worker);
 
 /* Lets those come again whose password is proven, or is not. */
 void login_collect_proofs(struct worker *worker);
 
-/* The connection is closed: what becomes of its credential is nobody's business any more. */
+/* The connection is closed: what becomes of its credential is told to nobody, and counts as ever. */
 void login_drop_proof(struct connection *connection);
 
 #endif

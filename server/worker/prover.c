@@ -43,7 +43,8 @@ static bool is_of(struct prover *prover, const char *password, const char *hash)
     return made && secret_difference(slice_string(made), slice_string(hash)) == 0;
 }
 
-/* As many hashes as the user with most of them has, whoever it is about: its time tells nobody who there is. */
+/* As many hashes as the user with most of them has, whoever it is about: its time tells nobody who there is, where all of them
+ * cost the same. */
 static void prove(struct prover *prover, struct proof *proof) {
     const struct identity *said = &proof->identity;
     const struct user *user = said->user;
@@ -103,10 +104,6 @@ static struct proof *await(struct prover *prover) {
             condition_wait_until(&prover->changed, &prover->mutex, prover->rest_until_us);
         else if (!proof && !(proof = lane_take(&prover->others)))
             pthread_cond_wait(&prover->changed, &prover->mutex);
-    }
-    if (prover->ends && proof) {
-        lane_add(&prover->others, proof);
-        proof = NULL;
     }
     pthread_mutex_unlock(&prover->mutex);
     return proof;

@@ -3,7 +3,7 @@
  * What one connection may have of a turn, so that nobody waits long for others, and those who do not read hold little:
  *
  *     SHARE_OUTPUT   bytes of replies; one more reply is begun before they are used up, never after
- *     SHARE_KEYS     keys that are looked at; with -R also that many requests
+ *     SHARE_KEYS     keys that are looked at; with -R also that many requests; of who has not authenticated AUTH_REQUESTS
  *
  * What it has sent beyond is kept until a later turn ("behind"). Of the connections that are behind a turn serves
  * SHARE_BEHIND, in order, after all that have just become ready: so who asks for little waits for a turn of bounded

@@ -191,6 +191,7 @@ void turn_refuse(struct worker *worker, size_t i, const char *line) {
     struct outcome outcome = {0};
     if (slot->connection->run_failed && skips(worker, slot))
         return;
+    count(&worker->forbidden);
     outcome_fail(&outcome, ERROR_FORBIDDEN, line);
     answer_key(worker, slot->connection, slot, &outcome);
 }
@@ -393,12 +394,18 @@ struct served {
     uint64_t keys, requests;
 };
 
-/* Up to the end of what was read, or until the connection had its keys of this turn, or its requests (-R). True: there
- * is a rest, which waits in its own buffer until the others have been served. Keys that were answered before are not
- * left in the middle, as an open line does not skip them. */
-static bool parse_requests(struct worker *worker, struct connection *connection, struct served *served) {
+/* With -R, or before it has authenticated, fewer than that. */
+static uint64_t most_requests_of(const struct worker *worker, const struct connection *connection) {
     const struct settings *settings = worker->server->settings;
-    uint64_t most_requests = settings->limits_requests ? settings->requests_per_event : SHARE_KEYS;
+    uint64_t most = settings->limits_requests ? settings->requests_per_event : SHARE_KEYS;
+    return connection->authenticated || most < AUTH_REQUESTS ? most : AUTH_REQUESTS;
+}
+
+/* Up to the end of what was read, or until the connection had its keys of this turn, or its requests. True: there is a
+ * rest, which waits in its own buffer until the others have been served. Keys that were answered before are not left in
+ * the middle, as an open line does not skip them. */
+static bool parse_requests(struct worker *worker, struct connection *connection, struct served *served) {
+    uint64_t most_requests = most_requests_of(worker, connection);
     while (goes_on(connection) && connection->region_at < connection->region_size) {
         bool is_enough = served->keys >= SHARE_KEYS || served->requests >= most_requests;
         if (is_enough && connection->skip_keys == 0)

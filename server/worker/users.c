@@ -14,7 +14,7 @@ _Static_assert(USERS_HASH_MAX == CRYPT_OUTPUT_SIZE, "a hash is libcrypt's");
 
 /* What a section says, kept, as the configuration may go. */
 struct user_entry {
-    struct user user; /* first */
+    struct user user;
     char *name, *path;
     char **namespaces, **reads; /* ended by NULL */
     mode_t mode;                /* of the file */
@@ -82,14 +82,23 @@ static bool read_file(struct user_entry *entry, char *ret_error, size_t error_si
     return good;
 }
 
+static void free_texts(char **texts, size_t count) {
+    for (size_t i = 0; texts && i < count && texts[i]; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+/* NULL: no memory. A shorter list would take rights away. */
 static char **copy_names(const char *const *names) {
     size_t count = 0;
     while (names[count])
         count++;
     char **copy = calloc(count + 1, sizeof *copy);
     for (size_t i = 0; copy && i < count; i++)
-        if (!(copy[i] = strdup(names[i])))
-            return copy; /* shorter: whoever is left out of it may do less */
+        if (!(copy[i] = strdup(names[i]))) {
+            free_texts(copy, count);
+            copy = NULL;
+        }
     return copy;
 }
 
@@ -120,12 +129,6 @@ struct users *users_load(const struct settings *settings, char *ret_error, size_
         return users;
     users_free(users);
     return NULL;
-}
-
-static void free_texts(char **texts, size_t count) {
-    for (size_t i = 0; texts && i < count && texts[i]; i++)
-        free(texts[i]);
-    free(texts);
 }
 
 void users_free(struct users *users) {

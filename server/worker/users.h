@@ -51,7 +51,8 @@ const struct user *users_find(const struct users *users, struct slice name);
 /* The same client among other users. False: its user, or the password that it came with, is gone. */
 bool users_follow(const struct users *users, struct identity *identity);
 
-/* How many hashes the user with most of them has, and one of any user: who is nobody is to take as long as everybody. */
+/* How many hashes the user with most of them has, and one of any user: who is nobody is to take as long as everybody. So it
+ * does where all hashes cost the same. */
 size_t users_most_hashes(const struct users *users);
 const char *users_any_hash(const struct users *users);
 

@@ -9,6 +9,8 @@ import re
 import select
 import signal
 import subprocess
+import termios
+import time
 
 import pytest
 from forebay import PATIENCE, Closed, Config, Server, binary, eventually, namespace
@@ -111,6 +113,20 @@ def log_in_binary(server, name="web", password="open sesame"):
     return client
 
 
+def until_closed_on_it(client, data):
+    """Sends this without a pause, and reads what comes, until the server closes the connection."""
+    client.socket.setblocking(False)
+    end = time.monotonic() + PATIENCE
+    with contextlib.suppress(ConnectionError):
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                client.socket.send(data)
+            with contextlib.suppress(BlockingIOError):
+                if not client.socket.recv(1 << 16):
+                    return
+        raise AssertionError("it was never closed")
+
+
 def until_closed(client):
     said = []
     with contextlib.suppress(Closed, ConnectionResetError):
@@ -157,6 +173,9 @@ def test_a_get_of_many_keys_ends_with_the_one_that_is_refused(filled):
     assert client.line() == NO_READ
     assert client.line().startswith(b"VALUE p:k 0 1 ") and [client.line(), client.line()] == [b"7", NO_READ]
     assert [value[2] for value in client.values()] == [b"7", b"7"]
+    before = int(filled.ops.stats("forebay")["requests_forbidden"])
+    assert client.command("get x:a x:b x:c") == NO_READ and client.command("mn") == b"MN"
+    assert int(filled.ops.stats("forebay")["requests_forbidden"]) == before + 1
 
 
 def test_a_change_is_not_done_ahead_for_one_that_is_allowed(filled):
@@ -262,6 +281,36 @@ def test_failures_are_counted_and_the_third_one_closes(serve, users):
     assert int(ops.stats()["auth_errors"]) == before + 3
 
 
+@pytest.mark.threads
+def test_who_hangs_up_has_guessed_all_the_same(serve, users):
+    """On the log and in the counters, so that the address is not trusted with more and more of it."""
+    server = serve(config=users.config())
+    ops = logged_in(server, "ops operator")
+    before = int(ops.stats()["auth_errors"])
+    for i in range(8):
+        with server.client() as client:
+            client.send(client.storage("set", "x", b"web guess %d" % i))
+    eventually(lambda: int(ops.stats()["auth_errors"]) == before + 8)
+    assert "failed to authenticate: no user of the configuration" in server.log()
+
+
+def test_a_second_guess_waits(serve, users):
+    """Who come after it and are right are in before, sooner or later. If it were proven at once, they never would be."""
+    server = serve(config=users.config())
+
+    def is_overtaken():
+        with server.client() as guesser:
+            assert guesser.set("x", b"web guess") == FAILURE
+            guesser.send(guesser.storage("set", "x", b"web another"))
+            for _ in range(16):
+                logged_in(server, "web open sesame").close()
+            overtaken = not select.select([guesser.socket], [], [], 0)[0]
+            assert guesser.line() == FAILURE
+            return overtaken
+
+    eventually(is_overtaken)
+
+
 def test_others_are_served_while_a_password_is_proven(serve, users):
     """By the only worker: who asks after somebody has begun to log in is answered before, sooner or later. If the worker proved
     passwords itself, nobody ever would be."""
@@ -325,6 +374,33 @@ def test_who_does_not_say_who_it_is_is_closed(serve, users):
     assert until_closed(silent) == [] and until_closed(slow) == []
     assert ops.command("mn") == b"MN" and web.command("mn") == b"MN"
     assert int(ops.stats("forebay")["auth_timeouts"]) == 3
+
+
+def test_who_never_stops_sending_is_closed_as_well(serve, users):
+    server = serve(config=users.config(auth_timeout="1s"))
+    ops = logged_in(server, "ops operator")
+    until_closed_on_it(server.client(), b"get s:k\r\n" * 5000)
+    assert int(ops.stats("forebay")["auth_timeouts"]) == 1
+
+
+def test_nobody_is_closed_while_the_password_is_proven(serve, users):
+    """However long that takes: here, longer than auth_timeout, as many come at once."""
+    users.write("web", hashed(b"open sesame", cost=7))
+    server = serve(config=users.config(auth_timeout="1s"))
+    clients = []
+    for _ in range(16):
+        clients.append(server.client())
+        clients[-1].send(clients[-1].storage("set", "x", b"web open sesame"))
+    assert {client.line() for client in clients} == {b"STORED"}
+
+
+def test_a_stranger_may_ask_much_at_once(serve, users):
+    """A turn answers little of it; all of it is answered, in order."""
+    server = serve(config=users.config())
+    client = server.client()
+    client.send(b"\r\n" * 1000 + b"get a b c\r\n" * 100 + client.storage("set", "x", b"web open sesame") + b"mn\r\n")
+    assert {client.line() for _ in range(1100)} == {UNAUTHENTICATED}
+    assert [client.line(), client.line()] == [b"STORED", b"MN"]
 
 
 def test_the_same_holds_for_an_authentication_file(serve, tmp_path):
@@ -423,7 +499,16 @@ def test_what_is_fed_ends_with_the_right_to_it(serve, users):
     watcher = logged_in(server, "web open sesame")
     assert watcher.command("watch fetchers") == b"OK"
     reload(server, users.config())
-    eventually(lambda: until_closed(watcher) is not None)
+    until_closed(watcher)
+
+
+def test_a_feed_ends_whatever_its_client_sends_meanwhile(serve, users):
+    """With epoll, which tells the worker of each byte; with io_uring nothing is received meanwhile."""
+    server = serve(config=users.config(users.web(operator=True), users.ops(), io="epoll"))
+    watcher = logged_in(server, "web open sesame")
+    assert watcher.command("watch fetchers") == b"OK"
+    reload(server, users.config(io="epoll"))
+    until_closed_on_it(watcher, b"m")
 
 
 # ---- The handbook ----
@@ -518,3 +603,18 @@ def test_at_a_terminal_it_is_asked_for_twice_and_not_shown(again, status):
         assert process.wait() == status
     assert b"sesam" not in shown and line.startswith(b"$y$") is (status == 0)
     os.close(ours)
+
+
+def test_a_terminal_is_left_as_it_was_by_who_gives_up():
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([binary(), "--hash-password=1"], stdin=theirs, stdout=subprocess.PIPE, stderr=theirs) as process:
+        shown = b""
+        while not shown.endswith(b"Password: "):
+            assert select.select([ours], [], [], PATIENCE)[0]
+            shown += os.read(ours, 1000)
+        assert not termios.tcgetattr(theirs)[3] & termios.ECHO
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == -signal.SIGINT
+    assert termios.tcgetattr(theirs)[3] & termios.ECHO
+    os.close(ours)
+    os.close(theirs)
