@@ -29,12 +29,12 @@ enum {
     CONNECTION_RATE = 1024,   /* bytes a second that an unfinished request, or replies, must bring forward */
     CONNECTION_PATIENCE = 10, /* seconds without, where there is no idle_timeout but too little memory */
     /* before a client has authenticated: */
-    AUTH_READ = 256,                           /* what a turn reads of it, and first size of its buffer */
+    AUTH_READ = 224,                           /* what a turn reads of it, and first size of its buffer */
     AUTH_ITEM_MAX = AUTH_CREDENTIAL_MAX + 320, /* a credential beside any key, as an item */
     AUTH_KEEP = 2368,                  /* the largest size of its buffer: such a credential, as it is sent */
-    AUTH_REQUESTS = 16,                /* of it that a turn answers */
+    AUTH_REQUESTS = 2,                 /* of it that a turn answers */
     AUTH_ANSWERS = AUTH_REQUESTS * 64, /* bytes of replies to these, which wait until it reads */
-    AUTH_COST = 5120,                  /* bytes that it may take in all, beside what encrypts it */
+    AUTH_COST = 4096,                  /* bytes that it may take in all, beside what encrypts it */
 };
 
 enum connection_state {
