@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { THREAD_NAME_MAX = 15 }; /* bytes, all that Linux takes */
 
@@ -35,8 +36,7 @@ static inline int thread_start(pthread_t *ret_thread, const char *name, void *(*
         return ENOMEM;
     beginning->run = run;
     beginning->argument = argument;
-    for (int i = 0; i < THREAD_NAME_MAX && name[i]; i++)
-        beginning->name[i] = name[i];
+    memcpy(beginning->name, name, strnlen(name, THREAD_NAME_MAX));
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int failure = pthread_create(ret_thread, NULL, thread_begin, beginning);
