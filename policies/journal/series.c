@@ -370,8 +370,17 @@ static void wake_syncer(struct journal *journal) {
     pthread_mutex_unlock(&journal->lock);
 }
 
+/* There is nothing to write, and the next records go where the last ones did. */
+static bool is_at_rest(const struct journal_series *series) {
+    return series->buffered == 0 && series->turn_position == 0 && series->room > 0 &&
+           series->capacity <= BUFFER_KEPT && !journal_file_is_outdated(series->journal, series->file) &&
+           !atomic_load_explicit(&series->refusing, memory_order_relaxed);
+}
+
 enum journal_status journal_write(struct journal_series *series, uint64_t *ret_position) {
     *ret_position = 0;
+    if (is_at_rest(series))
+        return JOURNAL_OK;
     if (!write_out_anywhere(series))
         return JOURNAL_FAILED;
     if (series->turn_position != 0) {

@@ -135,16 +135,28 @@ static enum parse_status refuse_data(struct parse_call *call, const char *next, 
 
 /* ---- Scanning ---- */
 
+#ifdef __SSE2__
+/* A bit for each of 16 bytes that is a blank or '\n'. */
+static inline unsigned word_ends(const char *at) {
+    const __m128i blank = _mm_set1_epi8(' '), newline = _mm_set1_epi8('\n');
+    __m128i chunk = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i found = _mm_or_si128(_mm_cmpeq_epi8(chunk, blank), _mm_cmpeq_epi8(chunk, newline));
+    return (unsigned)_mm_movemask_epi8(found);
+}
+#endif
+
 /* The first blank or '\n' in [at, end), or end. */
 static inline const char *find_word_end(const char *at, const char *end) {
 #ifdef __SSE2__
-    const __m128i blank = _mm_set1_epi8(' '), newline = _mm_set1_epi8('\n');
+    const char *start = at;
     for (; end - at >= 16; at += 16) {
-        __m128i chunk = _mm_loadu_si128((const __m128i *)(const void *)at);
-        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(chunk, blank), _mm_cmpeq_epi8(chunk, newline));
-        unsigned mask = (unsigned)_mm_movemask_epi8(found);
+        unsigned mask = word_ends(at);
         if (mask)
             return at + __builtin_ctz(mask);
+    }
+    if (at > start) { /* the last ones, once more with some before them */
+        unsigned mask = word_ends(end - 16) >> (16 - (end - at));
+        return mask ? at + __builtin_ctz(mask) : end;
     }
 #endif
     while (at < end && *at != ' ' && *at != '\n')

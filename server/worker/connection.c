@@ -272,8 +272,9 @@ struct connection *connection_open(struct worker *worker, int fd, enum address_t
 }
 
 static void uncount_answer(struct connection *connection, size_t size) {
-    if (size > 0)
-        atomic_fetch_sub_explicit(&connection->worker->server->answer_bytes, size, memory_order_relaxed);
+    if (__builtin_expect(size == 0, true))
+        return;
+    atomic_fetch_sub_explicit(&connection->worker->server->answer_bytes, size, memory_order_relaxed);
     connection->counted_answer -= size;
 }
 
@@ -522,19 +523,20 @@ ssize_t connection_send_some(struct connection *connection, const char *data, si
     return connection->tls ? tls_send(connection, data, size) : send_now(connection->fd, data, size);
 }
 
+/* Apart, as the message would make the frame of every send large. */
+static __attribute__((noinline)) ssize_t send_several(struct connection *connection, const char *base,
+                                                      const struct piece *pieces, size_t count) {
+    struct piece_message message;
+    return sendmsg(connection->fd, piece_message(&message, base, pieces, count), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Returns the bytes taken, or -1 when the socket is broken. */
 static ssize_t send_pieces(struct connection *connection, const char *base, const struct piece *pieces,
                            size_t count) {
-    ssize_t sent;
     if (__builtin_expect(connection->tls != NULL, false))
         return tls_send_pieces(connection, base, pieces, count);
-    if (count == 1) {
-        sent = send_now(connection->fd, piece_data(pieces, base), pieces->size);
-    } else {
-        struct piece_message message;
-        sent = sendmsg(connection->fd, piece_message(&message, base, pieces, count),
-                       MSG_DONTWAIT | MSG_NOSIGNAL);
-    }
+    ssize_t sent = count == 1 ? send_now(connection->fd, piece_data(pieces, base), pieces->size)
+                              : send_several(connection, base, pieces, count);
     if (sent >= 0)
         return sent;
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
@@ -571,8 +573,9 @@ void connection_send(struct connection *connection, const char *base, struct pie
     connection_sent(connection, base, pieces, count, sent);
 }
 
-void connection_sent(struct connection *connection, const char *base, struct piece *pieces, size_t count,
-                     ssize_t sent) {
+/* Whatever did not go whole, or was more than one piece of bytes. */
+static __attribute__((noinline)) void account_for(struct connection *connection, const char *base,
+                                                  struct piece *pieces, size_t count, ssize_t sent) {
     bool broken = sent < 0;
     size_t offset = broken ? 0 : (size_t)sent, i = 0;
     note_sent(connection, offset);
@@ -595,6 +598,17 @@ void connection_sent(struct connection *connection, const char *base, struct pie
         uncount_answer(connection, connection->counted_answer);
     else if (!connection->held)
         connection_set_sends(connection, true);
+}
+
+void connection_sent(struct connection *connection, const char *base, struct piece *pieces, size_t count,
+                     ssize_t sent) {
+    bool is_whole = count == 1 && sent == (ssize_t)pieces->size && !pieces->large;
+    if (__builtin_expect(!is_whole || connection->pending, false)) {
+        account_for(connection, base, pieces, count, sent);
+        return;
+    }
+    note_sent(connection, (size_t)sent);
+    uncount_answer(connection, connection->counted_answer);
 }
 
 bool connection_send_pending(struct connection *connection) {

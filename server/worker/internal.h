@@ -61,15 +61,16 @@ struct worker {
     pthread_t thread;
     unsigned index;
     const struct io_type *io_type;
-    struct io *io; /* watches the connections, and wake */
-    int wake;      /* eventfd: another thread wants something */
+    struct io *io;          /* watches the connections, and wake */
+    unsigned most_requests; /* of one connection in a turn: share.h */
+    int wake;               /* eventfd: another thread wants something */
 
     /* The worker's thread alone. */
     struct ev_loop *loop;
     ev_timer every_second;
     struct cache_time now;
-    uint64_t wall_second; /* of now */
-    uint32_t second;      /* monotonic */
+    uint64_t second_began_us; /* that of now, by the wall clock */
+    uint32_t second;          /* monotonic */
     struct connection *ready, **ready_tail;
     struct connection *behind, **behind_tail; /* by next_ready, too: share.h */
     char *input;                              /* TURN_INPUT bytes */

@@ -30,6 +30,15 @@ static ssize_t receive_now(int fd, void *data, size_t size) {
 #endif
 }
 
+/* Here, too. */
+static int wait_for_events(int poll, struct epoll_event *events, int count, int wait_ms) {
+#ifdef SYS_epoll_wait
+    return (int)syscall(SYS_epoll_wait, poll, events, count, wait_ms);
+#else
+    return epoll_wait(poll, events, count, wait_ms);
+#endif
+}
+
 static void close_epoll(struct io *io) {
     close(io->poll);
     free(io);
@@ -66,7 +75,7 @@ static void notice(struct connection *connection, uint32_t events) {
 static bool wait_epoll(struct io *io, int wait_ms) {
     struct epoll_event events[EVENTS_MAX];
     bool woken = false;
-    int count = epoll_wait(io->poll, events, EVENTS_MAX, wait_ms);
+    int count = wait_for_events(io->poll, events, EVENTS_MAX, wait_ms);
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr)
             notice(events[i].data.ptr, events[i].events);
@@ -87,9 +96,12 @@ static void leave_epoll(struct connection *connection) {
 }
 
 /* A read that got less than it asked for emptied the socket: what comes then is reported by an edge. */
-static ssize_t receive_epoll(struct connection *connection, char *data, size_t size) {
+static inline ssize_t receive_epoll(struct connection *connection, char *data, size_t size) {
     ssize_t got = receive_now(connection->fd, data, size);
-    connection->readable = got > 0 ? (size_t)got == size || connection->hung_up : got < 0 && errno == EINTR;
+    if (__builtin_expect(got > 0, true))
+        connection->readable = (size_t)got == size || connection->hung_up;
+    else
+        connection->readable = got < 0 && errno == EINTR;
     return got;
 }
 

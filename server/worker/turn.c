@@ -115,9 +115,9 @@ static bool waits_for_disk(const struct connection *connection) {
 /* Room for an answer. NULL: no memory, the connection is broken. */
 static inline char *reserve_reply(struct worker *worker, struct connection *connection,
                                   const struct outcome *outcome) {
-    bool copied_whole = !outcome->view.large && outcome->view.value.size > CACHE_LARGE_VALUE;
-    size_t size = outcome->status == OUTCOME_HIT && copied_whole ? outcome->view.value.size : 0;
-    char *out = output_reserve(&worker->output, size);
+    bool is_long = outcome->status == OUTCOME_HIT && outcome->view.value.size > CACHE_LARGE_VALUE;
+    size_t copied = __builtin_expect(is_long, false) && !outcome->view.large ? outcome->view.value.size : 0;
+    char *out = output_reserve(&worker->output, copied);
     if (!out)
         connection_set_state(connection, CONNECTION_BROKEN);
     return out;
@@ -280,9 +280,12 @@ static void prefetch_entry(struct worker *worker, size_t i) {
         slot->near = cache_prefetch_entry_of(worker->cache, slot->near, slot->request.hash);
 }
 
-/* The entries of the last requests of a batch, and the values of the first. */
+/* The entries of the last requests of a batch, and the values of the first. Of a single one nothing: nothing is executed
+ * while it would be on its way. */
 static void prefetch_edges(struct worker *worker) {
     size_t count = worker->slot_count;
+    if (count <= 1)
+        return;
     for (size_t i = count > TURN_AHEAD ? count - TURN_AHEAD : 0; i < count; i++)
         prefetch_entry(worker, i);
     for (size_t i = 0; i < count && i < TURN_AHEAD_VALUE; i++)
@@ -389,53 +392,60 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
     return true;
 }
 
-/* What a connection has had of this turn. Requests are counted at their ends: they are no more than the keys. */
-struct served {
-    uint64_t keys, requests;
+/* What a connection may still have of this turn; below zero: keys that were answered before. Requests are counted at
+ * their ends: they are no more than the keys. */
+struct portion {
+    int64_t keys, requests;
 };
 
-/* With -R, or before it has authenticated, fewer than that. */
-static uint64_t most_requests_of(const struct worker *worker, const struct connection *connection) {
-    const struct settings *settings = worker->server->settings;
-    uint64_t most = settings->limits_requests ? settings->requests_per_event : SHARE_KEYS;
-    return connection->authenticated || most < AUTH_REQUESTS ? most : AUTH_REQUESTS;
+/* With -R, or before it has authenticated, fewer requests than keys. */
+static struct portion portion_of(const struct worker *worker, const struct connection *connection) {
+    int64_t requests = worker->most_requests;
+    if (__builtin_expect(!connection->authenticated, false) && requests > AUTH_REQUESTS)
+        requests = AUTH_REQUESTS;
+    return (struct portion){SHARE_KEYS, requests};
 }
 
 /* Up to the end of what was read, or until the connection had its keys of this turn, or its requests. True: there is a
  * rest, which waits in its own buffer until the others have been served. Keys that were answered before are not left in
- * the middle, as an open line does not skip them. */
-static bool parse_requests(struct worker *worker, struct connection *connection, struct served *served) {
-    uint64_t most_requests = most_requests_of(worker, connection);
+ * the middle, as an open line does not skip them. inline: what is left is counted in registers. */
+static inline bool parse_requests(struct worker *worker, struct connection *connection,
+                                  struct portion *portion) {
+    struct portion left = *portion;
+    bool has_rest = false;
     while (goes_on(connection) && connection->region_at < connection->region_size) {
-        bool is_enough = served->keys >= SHARE_KEYS || served->requests >= most_requests;
-        if (is_enough && connection->skip_keys == 0)
-            return true;
+        if (__builtin_expect(left.keys <= 0 || left.requests <= 0, false) && connection->skip_keys == 0) {
+            has_rest = true;
+            break;
+        }
         if (!parse_one(worker, connection))
             break;
-        served->keys++;
-        served->requests += !connection->parser.in_run;
+        left.keys--;
+        left.requests -= !connection->parser.in_run;
     }
-    return connection->stops == STOP_SHARE && connection->region_at < connection->region_size;
+    *portion = left;
+    return has_rest || (connection->stops == STOP_SHARE && connection->region_at < connection->region_size);
 }
 
-static void parse_region(struct worker *worker, struct connection *connection, struct served *served) {
+/* True: that was progress (connection_note_active). */
+static bool parse_region(struct worker *worker, struct connection *connection, struct portion *portion) {
     uint64_t swallow = connection->parser.swallow;
     bool is_open = connection->parser.in_run;
     connection->wanted = 0;
     if (__builtin_expect(connection->protocol == PROTOCOL_UNKNOWN, false))
         protocol_choose(worker, connection);
-    bool yields = parse_requests(worker, connection, served);
+    bool yields = parse_requests(worker, connection, portion);
     connection->parser.starved = false;
-    if (connection->region_at > swallow && !(is_open && connection->parser.in_run))
-        connection_note_active(connection);
+    bool moves = connection->region_at > swallow && !(is_open && connection->parser.in_run);
     if (connection->region_is_own)
         execute_batch(worker); /* keeping may free the bytes that the batch points into */
     if ((connection->stops & ~STOP_SHARE) ||
         !connection_keep(connection, connection->region + connection->region_at))
-        return;
+        return moves;
     connection->resumed = connection->behind = yields;
     if (yields && connection->parser.in_run)
         parser_open_run(&connection->parser);
+    return moves;
 }
 
 /* Whether its replies have gone, so that it may go on. */
@@ -479,16 +489,16 @@ static void serve(struct worker *worker, struct connection *connection) {
         execute_batch(worker);
         worker->input_used = 0;
     }
-    bool begins = connection_is_between_requests(connection);
+    bool moves = connection_is_between_requests(connection);
     size_t read = 0;
-    struct served served = {0, 0};
+    struct portion portion = portion_of(worker, connection);
     while (connection_read(connection)) {
         read += connection->region_size;
-        parse_region(worker, connection, &served);
+        moves |= parse_region(worker, connection, &portion);
         if (!reads_on(worker, connection, read))
             break;
     }
-    if (begins || connection_moves(connection))
+    if (moves || connection_moves(connection))
         connection_note_active(connection);
 }
 

@@ -15,6 +15,7 @@
 #include "server/worker/guard.h"
 #include "server/worker/internal.h"
 #include "server/worker/login.h"
+#include "server/worker/share.h"
 #include "server/worker/talk.h"
 #include "server/worker/tls.h"
 #include "server/worker/turn.h"
@@ -150,28 +151,31 @@ static void on_second(struct ev_loop *loop, ev_timer *timer, int events) {
 }
 
 /* Milliseconds until the next second begins. */
-static int rest_of_second(const struct cache_time *now) {
-    return 1000 - (int)(now->us / 1000 % 1000);
+static int rest_of_second(const struct worker *worker) {
+    return 1000 - (int)((uint32_t)(worker->now.us - worker->second_began_us) / 1000);
+}
+
+static __attribute__((noinline)) void read_other_clocks(struct worker *worker) {
+    worker->now = tier_now(worker->server->tier);
+    worker->second_began_us = worker->now.us - worker->now.us % US_PER_SECOND;
+    worker->second = monotonic_seconds();
+    atomic_store_explicit(&worker->last_turn, worker->second, memory_order_relaxed);
 }
 
 /* Reads the clock; once a second, and whatever the wall clock does, the others that go on by seconds. True: they were
  * read. */
-static bool read_clocks(struct worker *worker) {
-    uint64_t us = wall_us(), wall_second = us / US_PER_SECOND;
-    worker->now.us = us;
-    if (wall_second == worker->wall_second)
+static inline bool read_clocks(struct worker *worker) {
+    worker->now.us = wall_us();
+    if (__builtin_expect(worker->now.us - worker->second_began_us < US_PER_SECOND, true))
         return false;
-    worker->wall_second = wall_second;
-    worker->now = tier_now(worker->server->tier);
-    worker->second = monotonic_seconds();
-    atomic_store_explicit(&worker->last_turn, worker->second, memory_order_relaxed);
+    read_other_clocks(worker);
     return true;
 }
 
 /* Waits until there is something to do, and puts the connections concerned on worker->ready. */
 static void gather(struct worker *worker) {
     bool waits = !worker->ready && !worker->behind;
-    bool woken = worker->io_type->wait(worker->io, waits ? rest_of_second(&worker->now) : 0);
+    bool woken = worker->io_type->wait(worker->io, waits ? rest_of_second(worker) : 0);
     bool is_new_second = read_clocks(worker);
     if (woken)
         on_wake(worker);
@@ -255,6 +259,8 @@ struct worker *worker_create(struct server *server, const struct io_type *io_typ
     worker->index = index;
     worker->tier = tier_get_worker(server->tier, index);
     worker->cache = tier_cache(server->tier);
+    worker->most_requests =
+        server->settings->limits_requests ? server->settings->requests_per_event : (unsigned)SHARE_KEYS;
     worker->ready_tail = &worker->ready;
     worker->behind_tail = &worker->behind;
     worker->held_tail = &worker->held;
