@@ -130,7 +130,8 @@ struct journal_series {
     size_t placed;   /* of the buffered bytes: these have the tags and CRCs of their place in the file */
     size_t done;     /* and these are in the file already (a write ended early) */
     uint64_t offset; /* in the file, where buffer[0] goes */
-    uint64_t *buffered_versions; /* of each namespace, the highest in the buffer; 0: none */
+    uint64_t *buffered_versions;     /* of each namespace, the highest in the buffer; 0: none */
+    unsigned first_space, end_space; /* of those that have one */
     uint64_t buffered_records;
     /* Of the buffered bytes: up to the end of the last record of that mode. */
     size_t always_size, interval_size;

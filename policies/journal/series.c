@@ -15,6 +15,7 @@
 #include "policies/journal/internal.h"
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 enum { BUFFER_KEPT = 1 << 20 }; /* a buffer that one large value made longer than this is given back */
@@ -66,12 +67,14 @@ static bool failed(struct journal_series *series) {
 }
 
 static void note_versions(struct journal_series *series) {
-    for (size_t i = 0; i < series->journal->space_count; i++) {
+    for (unsigned i = series->first_space; i < series->end_space; i++) {
         atomic_uint_fast64_t *highest = &series->file->max_versions[i];
         if (series->buffered_versions[i] > atomic_load_explicit(highest, memory_order_relaxed))
             atomic_store_explicit(highest, series->buffered_versions[i], memory_order_relaxed);
         series->buffered_versions[i] = 0;
     }
+    series->first_space = UINT_MAX;
+    series->end_space = 0;
 }
 
 /* The buffer is in the file: tells the syncer, and begins anew behind it. */
@@ -322,6 +325,15 @@ bool journal_reserve(struct journal_series *series, size_t bytes) {
     return bytes <= series->room || make_room(series, bytes);
 }
 
+static inline void note_version(struct journal_series *series, unsigned space, uint64_t version) {
+    if (version > series->buffered_versions[space])
+        series->buffered_versions[space] = version;
+    if (space < series->first_space)
+        series->first_space = space;
+    if (space >= series->end_space)
+        series->end_space = space + 1;
+}
+
 void journal_append(struct journal_series *series, enum journal_mode mode, unsigned space,
                     enum journal_kind kind, const struct entry *entry) {
     assert(mode != JOURNAL_OFF && space < series->journal->space_count);
@@ -333,8 +345,7 @@ void journal_append(struct journal_series *series, enum journal_mode mode, unsig
     series->buffered += size;
     series->room -= size;
     series->buffered_records++;
-    if (entry->version > series->buffered_versions[space])
-        series->buffered_versions[space] = entry->version;
+    note_version(series, space, entry->version);
     if (mode >= JOURNAL_INTERVAL)
         series->interval_size = series->buffered;
     if (mode == JOURNAL_ALWAYS) {
