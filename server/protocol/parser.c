@@ -266,9 +266,9 @@ static inline bool quick_get(const char *bytes, const char *end, struct request 
 
 /* A number of at most QUICK_DIGITS digits; *at moves behind it. */
 static inline bool quick_number(const char **at, const char *end, uint32_t *ret_number) {
-    const char *start = *at, *p = start;
+    const char *start = *at, *p = start, *last = end - start < QUICK_DIGITS ? end : start + QUICK_DIGITS;
     uint32_t number = 0;
-    for (; p < end && is_digit(*p) && p - start < QUICK_DIGITS; p++)
+    for (; p < last && is_digit(*p); p++)
         number = number * 10 + (uint32_t)(*p - '0');
     *at = p;
     *ret_number = number;

@@ -115,8 +115,10 @@ static bool waits_for_disk(const struct connection *connection) {
 /* Room for an answer. NULL: no memory, the connection is broken. */
 static inline char *reserve_reply(struct worker *worker, struct connection *connection,
                                   const struct outcome *outcome) {
-    bool is_long = outcome->status == OUTCOME_HIT && outcome->view.value.size > CACHE_LARGE_VALUE;
-    size_t copied = __builtin_expect(is_long, false) && !outcome->view.large ? outcome->view.value.size : 0;
+    size_t copied = 0;
+    if (__builtin_expect(outcome->view.value.size > CACHE_LARGE_VALUE, false) &&
+        outcome->status == OUTCOME_HIT && !outcome->view.large)
+        copied = outcome->view.value.size;
     char *out = output_reserve(&worker->output, copied);
     if (!out)
         connection_set_state(connection, CONNECTION_BROKEN);
@@ -336,8 +338,9 @@ static void refuse_protocol(struct worker *worker, struct connection *connection
 }
 
 /* Notes where the line of a request begins, and which of its keys this is. True if it was answered before. */
-static bool note_line(struct connection *connection, struct slot *slot, const char *start, bool continues) {
-    if (continues && connection->parser.run.is_open) {
+static bool note_line(struct connection *connection, struct slot *slot, const char *start, bool continues,
+                      bool continues_open) {
+    if (continues_open) {
         slot->start = start;
         slot->line_key = LINE_KEY_OPEN;
         return false;
@@ -350,11 +353,6 @@ static bool note_line(struct connection *connection, struct slot *slot, const ch
         return true;
     connection->skip_keys = 0;
     return false;
-}
-
-/* Its keys are executed before another such line can begin: turn_hold_from goes by parser.run. */
-static bool ends_open_line(const struct connection *connection, const struct slot *slot) {
-    return slot->line_key == LINE_KEY_OPEN && !connection->parser.in_run;
 }
 
 /* Parses one request into the batch. False: the region holds no further one. */
@@ -380,48 +378,55 @@ static bool parse_one(struct worker *worker, struct connection *connection) {
         refuse_protocol(worker, connection, &slot->request);
         return false;
     }
-    if (note_line(connection, slot, start, continues))
+    bool continues_open = __builtin_expect(continues, false) && connection->parser.run.is_open;
+    if (note_line(connection, slot, start, continues, continues_open))
         return true;
     slot->connection = connection;
     slot->near = command_has_key(slot->request.command) ? tier_prepare(worker->tier, &slot->request) : NULL;
     if (worker->slot_count >= TURN_AHEAD)
         prefetch_entry(worker, worker->slot_count - TURN_AHEAD);
     worker->slot_count++;
-    if (worker->slot_count == TURN_BATCH || !connection->authenticated || ends_open_line(connection, slot))
+    /* The keys of an open line are executed before another one can begin: turn_hold_from goes by parser.run. */
+    bool ends_open = continues_open && !connection->parser.in_run;
+    if (worker->slot_count == TURN_BATCH || !connection->authenticated || ends_open)
         execute_batch(worker);
     return true;
 }
 
-/* What a connection may still have of this turn; below zero: keys that were answered before. Requests are counted at
- * their ends: they are no more than the keys. */
+/* What a connection may still have of this turn. */
 struct portion {
-    int64_t keys, requests;
+    int64_t keys;         /* below zero: some that were answered before */
+    int64_t requests;     /* counted at their ends; of no account unless */
+    bool counts_requests; /* there are fewer than keys: with -R, or before it has authenticated */
 };
 
-/* With -R, or before it has authenticated, fewer requests than keys. */
 static struct portion portion_of(const struct worker *worker, const struct connection *connection) {
     int64_t requests = worker->most_requests;
     if (__builtin_expect(!connection->authenticated, false) && requests > AUTH_REQUESTS)
         requests = AUTH_REQUESTS;
-    return (struct portion){SHARE_KEYS, requests};
+    return (struct portion){SHARE_KEYS, requests, requests < SHARE_KEYS};
 }
 
-/* Up to the end of what was read, or until the connection had its keys of this turn, or its requests. True: there is a
- * rest, which waits in its own buffer until the others have been served. Keys that were answered before are not left in
- * the middle, as an open line does not skip them. inline: what is left is counted in registers. */
+/* One key less. The last request takes the keys that are left with it. inline, as what follows: it counts in registers. */
+static inline void use_up(struct portion *portion, const struct connection *connection) {
+    portion->keys--;
+    if (__builtin_expect(portion->counts_requests, false) && !connection->parser.in_run &&
+        --portion->requests <= 0)
+        portion->keys = 0;
+}
+
+/* Up to the end of what was read, or until the connection had its portion. True: there is a rest, which waits in its own
+ * buffer until the others have been served. Keys that were answered before are not left in the middle, as an open line
+ * does not skip them. */
 static inline bool parse_requests(struct worker *worker, struct connection *connection,
                                   struct portion *portion) {
     struct portion left = *portion;
     bool has_rest = false;
     while (goes_on(connection) && connection->region_at < connection->region_size) {
-        if (__builtin_expect(left.keys <= 0 || left.requests <= 0, false) && connection->skip_keys == 0) {
-            has_rest = true;
+        has_rest = __builtin_expect(left.keys <= 0, false) && connection->skip_keys == 0;
+        if (has_rest || !parse_one(worker, connection))
             break;
-        }
-        if (!parse_one(worker, connection))
-            break;
-        left.keys--;
-        left.requests -= !connection->parser.in_run;
+        use_up(&left, connection);
     }
     *portion = left;
     return has_rest || (connection->stops == STOP_SHARE && connection->region_at < connection->region_size);
