@@ -26,7 +26,8 @@ const struct setting root_settings[] = {
     {"memory", SETTING_SIZE, IN(tier.cache.memory_limit), 1 << 20, 1ull << 44, .standard = 64 << 20,
      .change = SETTING_LIVE, .about = "what the cache may keep resident, as `-m`"},
     {"threads", SETTING_COUNT, IN(threads), 1, SETTINGS_THREADS_MAX, .standard = 4, .change = SETTING_FIXED,
-     .about = "worker threads, as `-t`"},
+     .about =
+         "worker threads, as `-t`; connections go to no more of them than there are processors ([threads](sizing.md#threads-processors-descriptors))"},
     {"io", SETTING_WORD, IN(io), .words = io_kind_names, .standard = IO_AUTO, .change = SETTING_FIXED,
      .about = "how the worker threads [talk with the kernel](design.md#io_uring-and-epoll), as `--io`"},
     {"sandbox", SETTING_WORD, IN(sandbox), .words = sandbox_kind_names, .standard = SANDBOX_OFF,

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What more workers than cores come to: the loads of tools/bench/compare workers.
 
-A worker that loses its core while it holds a lock would make all others wait for it, and more of them would serve less. So the
-same load is measured with 1, 2, 4 and 8 workers, in turns, unpinned, the load generator beside them: where there is one for each
-core or more, each may be at most a tenth behind the best of its turn. Locks are met most where all ask for a single key, which is
-in one shard. CPU for each operation grows with the workers all the same: each finds less to do when it wakes up. That is shown by
-counts, which other work on the machine does not spoil as it does rates: operations of a turn, and how often the workers' threads gave
-up their core because there was nothing to do (rests) or lost it to another thread (losses).
+More workers than cores would each find less to do when they wake up, and one that loses its core while it holds a lock would make
+all others wait for it. Connections are therefore given to no more of them than there are processors (server/rotation.c). Whether that
+holds is measured by the same load with 1, 2, 4 and 8 workers, in turns, unpinned, the load generator beside them: where there is one
+for each core or more, each may be at most a tenth behind the best of its turn. Locks are met most where all ask for a single key,
+which is in one shard. What other work on the machine does not spoil as it does rates is CPU for each operation, and counts: operations
+of a turn, and how often the workers' threads gave up their core because there was nothing to do (rests) or lost it to another thread
+(losses).
 """
 
 import collections
