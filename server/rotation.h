@@ -15,7 +15,7 @@
 struct server;
 struct worker;
 
-/* How many processors the server's workers may keep busy; 0: not known. */
+/* How many processors the server's workers may keep busy; 0: not known, or of no matter. */
 typedef unsigned rotation_processors(const struct server *server);
 
 struct rotation {

@@ -70,6 +70,8 @@ unsigned processors_of_quota(const char *groups, const char *mount) {
 }
 
 unsigned processors_of_workers(const struct server *server) {
+    if (server->settings->use_threads == USE_ALL)
+        return 0;
     return lower_of(processors_of_affinity(server),
                     processors_of_quota("/proc/self/cgroup", "/sys/fs/cgroup"));
 }

@@ -256,9 +256,11 @@ def test_connections_go_to_as_many_threads_as_there_are_processors(serve):
     eventually(lambda: in_rotation(server) == len(processors))
 
 
-def test_all_threads_take_connections_where_there_are_processors_for_them(serve):
-    server = serve(Config(SESSIONS, threads=1))
-    assert in_rotation(server) == 1
+@pytest.mark.parametrize("top", [dict(threads=1), dict(threads=64, use_threads="all")])
+def test_all_threads_take_connections(serve, top):
+    """Where there are processors for them, and where all are to."""
+    server = serve(Config(SESSIONS, **top))
+    assert in_rotation(server) == top["threads"]
     assert "new connections go to" not in server.log()
 
 
