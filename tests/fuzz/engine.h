@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ENGINE_MEMORY = 1 << 20, ENGINE_ITEM_MAX = 100000, ENGINE_FILLS = 24, ENGINE_SANE_EVERY = 16 };
+enum { ENGINE_MEMORY = 1 << 20, ENGINE_ITEM_MAX = 100000, ENGINE_FILLS = 8, ENGINE_SANE_EVERY = 16 };
 
 struct engine {
     struct tier *tier;

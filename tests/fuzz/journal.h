@@ -98,12 +98,15 @@ static inline void journal_forge_header(struct journal_image *image, struct choi
     journal_put_crc(bytes + 16, crc32c(whole, bytes + 20, image->header_size - FORMAT_NOTE_SIZE - 20));
 }
 
-/* The same of a record: its CRC takes in its place in the file. */
+/* The same of a record, if the file was not cut before: its CRC takes in its place in the file. */
 static inline void journal_forge_record(struct journal_image *image, struct choices *choices) {
     if (image->records == 0)
         return;
     size_t number = choose(choices, (unsigned)image->records), start = image->starts[number];
     size_t end = number + 1 < image->records ? image->starts[number + 1] : image->size;
+    end = end < image->size ? end : image->size;
+    if (end < start + FORMAT_RECORD_HEADER)
+        return;
     char *record = image->bytes + start, place[8];
     record[8 + choose(choices, 24)] = (char)choose(choices, 256);
     uint64_t offset = htole64(start);

@@ -50,6 +50,7 @@ static inline void check_slots(const char *bytes, size_t size) {
     static const struct redis_place asked = {.host = "a", .port = 1};
     static struct redis_slot_map map;
     static struct redis_known known;
+    uint64_t assigned = 0;
     void *reply = NULL;
     redisReader *reader = redisReaderCreate();
     check_redirection(bytes, size, &asked);
@@ -60,6 +61,8 @@ static inline void check_slots(const char *bytes, size_t size) {
     }
     if (reply && redis_shards_read(reply, &asked, &known))
         check_known(&known);
+    if (reply)
+        redis_assignments_read(reply, &assigned);
     if (reply)
         freeReplyObject(reply);
     redisReaderFree(reader);

@@ -38,10 +38,21 @@ static void *must(void *memory) {
 struct model *model_create(size_t item_max, uint32_t now) {
     struct model *model = must(calloc(1, sizeof *model));
     model->item_max = item_max;
-    model->now = cache_time_from_us(now * 1000000ull);
     model->scratch = must(malloc(item_max + 32));
-    model_reconnect(model);
+    model_begin_anew(model, now);
     return model;
+}
+
+void model_begin_anew(struct model *model, uint32_t now) {
+    for (size_t i = 0; i < MODEL_ENTRIES; i++) {
+        free(model->entries[i].value);
+        model->entries[i].value = NULL;
+        model->entries[i].live = false;
+    }
+    model->now = cache_time_from_us(now * 1000000ull);
+    model->version = 0;
+    model->output_size = 0;
+    model_reconnect(model);
 }
 
 void model_destroy(struct model *model) {
