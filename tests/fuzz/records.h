@@ -15,7 +15,13 @@
 #include <endian.h>
 #include <sanitizer/asan_interface.h>
 
-enum { RECORDS_MOST = 4, RECORDS_ROOM = 1024, RECORDS_KEY_MAX = 24, RECORDS_VALUE_MAX = 64, RECORDS_SPACES = 3 };
+enum {
+    RECORDS_MOST = 4,
+    RECORDS_ROOM = 1024,
+    RECORDS_KEY_MAX = 24,
+    RECORDS_VALUE_MAX = 64,
+    RECORDS_SPACES = 3
+};
 
 /* Bytes that hold records, and those that were put there. */
 struct records {
@@ -33,7 +39,7 @@ FUZZ_HARNESS bool journal_lies_in(struct slice part, const char *bytes, size_t s
 
 /* The records that a walk finds; *ret_holes: places between them that hold none. */
 FUZZ_HARNESS size_t journal_walk(const char *bytes, size_t size, const struct format_header *header,
-                                  size_t *ret_holes) {
+                                 size_t *ret_holes) {
     struct scan scan;
     size_t records = 0, end = header->size;
     *ret_holes = 0;
@@ -102,7 +108,8 @@ FUZZ_HARNESS void records_check_same(const struct records *records, size_t numbe
                got->flags == put->flags && got->expires_at == put->expires_at && got->marks == put->marks);
 }
 
-FUZZ_HARNESS bool records_decode(const struct records *records, size_t number, struct format_record *ret_read) {
+FUZZ_HARNESS bool records_decode(const struct records *records, size_t number,
+                                 struct format_record *ret_read) {
     return format_decode_record(records->bytes, records->size, records->starts[number], &records->key,
                                 RECORDS_SPACES, ret_read);
 }

@@ -20,7 +20,8 @@ enum {
     REQUESTS_CUT = 252, /* first bytes from here on: one by one */
     REQUESTS_SHORT_LINES = 1,
     REQUESTS_STARVED = 2,
-    REQUESTS_IN_STATE = 32, /* second bytes below that have these bits; the usual state is that of all others */
+    REQUESTS_IN_STATE =
+        32, /* second bytes below that have these bits; the usual state is that of all others */
 };
 
 /* Those that came out so far, and where the next one begins. */
@@ -57,22 +58,22 @@ FUZZ_HARNESS void requests_add_slice(struct requests *requests, struct slice sli
 FUZZ_HARNESS void requests_add_request(struct requests *requests) {
     const struct request *request = &requests->request;
     const struct binary_head *head = &requests->head;
-    const uint64_t numbers[] = {
-        (uint64_t)request->command << 8 | (uint64_t)(request->noreply << 4) |
-            (uint64_t)(request->ret_cas << 3) | (uint64_t)(request->ends_run << 2) |
-            (uint64_t)(request->has_exptime << 1) | request->too_large,
-        (uint8_t)request->mode,
-        request->flags,
-        (uint64_t)request->exptime,
-        request->cas,
-        request->delta,
-        request->meta,
-        request->new_cas,
-        request->initial,
-        (uint64_t)request->vivify_ttl,
-        (uint64_t)request->recache_ttl,
-        (uint64_t)head->opcode << 56 | (uint64_t)head->status << 40 | (uint64_t)head->opaque << 8 |
-            (uint64_t)(head->quiet << 2) | (uint64_t)(head->ret_key << 1) | head->closes};
+    const uint64_t numbers[] = {(uint64_t)request->command << 8 | (uint64_t)(request->noreply << 4) |
+                                    (uint64_t)(request->ret_cas << 3) | (uint64_t)(request->ends_run << 2) |
+                                    (uint64_t)(request->has_exptime << 1) | request->too_large,
+                                (uint8_t)request->mode,
+                                request->flags,
+                                (uint64_t)request->exptime,
+                                request->cas,
+                                request->delta,
+                                request->meta,
+                                request->new_cas,
+                                request->initial,
+                                (uint64_t)request->vivify_ttl,
+                                (uint64_t)request->recache_ttl,
+                                (uint64_t)head->opcode << 56 | (uint64_t)head->status << 40 |
+                                    (uint64_t)head->opaque << 8 | (uint64_t)(head->quiet << 2) |
+                                    (uint64_t)(head->ret_key << 1) | head->closes};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         requests_add(requests, numbers[i]);
     requests_add_slice(requests, request->key);
@@ -139,7 +140,7 @@ FUZZ_HARNESS void requests_take(struct requests *requests, const char *bytes, si
 
 /* The first bytes; of those behind them a step is seen. */
 FUZZ_HARNESS void requests_take_first(struct requests *requests, const char *bytes, size_t there,
-                                       size_t size) {
+                                      size_t size) {
     ASAN_POISON_MEMORY_REGION(bytes + there, size - there);
     requests_take(requests, bytes, there);
     ASAN_UNPOISON_MEMORY_REGION(bytes + there, size - there);

@@ -84,8 +84,7 @@ FUZZ_HARNESS size_t token_count_lines(const char *text, size_t size) {
 
 FUZZ_HARNESS void token_check_section(struct slice kind, int line, int lines, struct slice text) {
     FUZZ_CHECK(line >= 1 && line <= lines);
-    FUZZ_CHECK(kind.size == 0 ||
-               (kind.data >= text.data && kind.data + kind.size <= text.data + text.size));
+    FUZZ_CHECK(kind.size == 0 || (kind.data >= text.data && kind.data + kind.size <= text.data + text.size));
 }
 
 /* Comments are blanked, and everything else stays. */
@@ -138,7 +137,8 @@ FUZZ_HARNESS void token_check_file(const char *text) {
     uint64_t number, again;
     if (journal_parse_name(text, &series, &number)) {
         journal_format_name(series, number, name);
-        FUZZ_CHECK(journal_parse_name(name, &series_again, &again) && series == series_again && number == again);
+        FUZZ_CHECK(journal_parse_name(name, &series_again, &again) && series == series_again &&
+                   number == again);
     }
     if (journal_parse_blank(text, &number)) {
         journal_format_blank(number, name);
