@@ -3,6 +3,7 @@
 #ifndef FOREBAY_TESTS_FUZZ_SLOTS_H
 #define FOREBAY_TESTS_FUZZ_SLOTS_H
 
+#include "backends/redis/internal.h"
 #include "backends/redis/slots.h"
 #include <stdlib.h>
 
@@ -53,6 +54,9 @@ static inline void check_slots(const char *bytes, size_t size) {
     uint64_t assigned = 0;
     void *reply = NULL;
     redisReader *reader = redisReaderCreate();
+    if (!reader)
+        abort();
+    redis_bound_arrays(reader);
     check_redirection(bytes, size, &asked);
     if (redisReaderFeed(reader, bytes, size) == REDIS_OK && redisReaderGetReply(reader, &reply) == REDIS_OK &&
         reply && redis_slots_read(reply, &asked, &map)) {
