@@ -47,7 +47,7 @@ struct listener {
     struct ev_loop *loop;
     struct listening sockets[LISTENERS_MAX];
     size_t count;
-    unsigned next_worker;
+    struct rotation rotation;
     ev_timer resume;
     uint64_t paused_at_us; /* monotonic */
     atomic_bool paused;
@@ -361,8 +361,7 @@ static void hand_over(struct listener *listener, int fd, enum address_tls tls) {
     struct server *server = listener->server;
     atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->connections_total, 1, memory_order_relaxed);
-    listener->hand(server->workers[listener->next_worker], fd, tls);
-    listener->next_worker = (listener->next_worker + 1) % server->worker_count;
+    listener->hand(rotation_next(&listener->rotation), fd, tls);
 }
 
 /* What accept4 says besides a descriptor; true: go on with the batch. */
@@ -435,12 +434,14 @@ static bool listen_all(struct listener *listener, char *ret_error, size_t error_
 }
 
 bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server,
-                    listener_hand *hand, char *ret_error, size_t error_size) {
+                    listener_hand *hand, rotation_processors *processors, char *ret_error,
+                    size_t error_size) {
     if (!listener->adopted && !listen_all(listener, ret_error, error_size))
         return false;
     listener->hand = hand;
     listener->loop = loop;
     listener->server = server;
+    rotation_start(&listener->rotation, server, processors);
     ev_init(&listener->resume, resume_accepting);
     listener->resume.repeat = RESUME_SECONDS;
     listener->resume.data = listener;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The listening sockets and the acceptor: takes connections on the main thread's loop and hands them to the
- * workers in rotation. How addresses are written: server/config/address.h.
+ * workers in rotation (server/rotation.h). How addresses are written: server/config/address.h.
  */
 #ifndef FOREBAY_SERVER_LISTENER_H
 #define FOREBAY_SERVER_LISTENER_H
 
 #include "server/config/address.h"
+#include "server/rotation.h"
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -43,9 +44,9 @@ typedef void listener_hand(struct worker *worker, int fd, enum address_tls tls);
 /* Whether one of its sockets is for encrypted connections: server->tls has to be there when it starts. */
 bool listener_uses_tls(const struct listener *listener);
 
-/* Listens, and accepts from now on. False with a whole sentence. */
+/* Listens, and accepts from now on; the workers run. False with a whole sentence. */
 bool listener_start(struct listener *listener, struct ev_loop *loop, struct server *server,
-                    listener_hand *hand, char *ret_error, size_t error_size);
+                    listener_hand *hand, rotation_processors *processors, char *ret_error, size_t error_size);
 
 /* Stops accepting and closes the sockets, but those that were adopted: clients who come now wait in them for the next
  * start. */

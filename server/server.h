@@ -71,6 +71,10 @@ struct server {
     /* Bytes of long answers that have not gone, held below the same bound: connection_count_answer. */
     atomic_size_t answer_bytes;
 
+    /* Set by the listener (rotation.h), 0 before: how many workers, from the first on, connections are given to now, and
+     * were at most. All others have none, so what all may take together is shared by those used. */
+    atomic_uint workers_in_rotation, workers_used;
+
     /* Counted by the listener, the workers (connections that they close) and commands. */
     atomic_uint connections; /* open client connections */
     atomic_uint_fast64_t connections_total, connections_rejected, listen_disabled, listen_disabled_us;

@@ -24,6 +24,11 @@
  *                                then removed from the path: SQLite would mix it with whatever database is put there
  *     written over               the log is renamed to ...-wal.old, for the same reason
  *     log or its index gone      the log is copied into the database, where nothing of it is then missing
+ *
+ * Where transactions of other programs do not let the log be copied, it is renamed, too.
+ *
+ * What is put there is opened when nobody writes to it any more. A copy on its way must not be opened, but a database
+ * that other programs go on using must not be waited for: these respect SQLite's locks, and a copy does not.
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
@@ -35,7 +40,10 @@
 #include <unistd.h>
 
 enum { DATABASE, LOG, INDEX, FILES };
-enum { SETTLE_MS = 1000 }; /* a file that changed less than this ago may still be being copied */
+enum {
+    SETTLE_MS = 1000, /* a file that changed less than this ago may still be being copied */
+    REST_MS = 250,    /* unless it stays as it is so long while SQLite's lock is held */
+};
 
 static const char *const suffixes[FILES] = {"", "-wal", "-shm"};
 
@@ -162,15 +170,22 @@ void sqlite_needs(const struct backend_options *options, struct backend_needs *r
 
 /* ---- Written over in place ---- */
 
-/* The high version in the file, without what is in the log. SQLITE_OK, or why it is not to be had. */
+/* The file alone, without its log and without locks, which a program that copies does not have. Of an unusual path nothing
+ * is known. The database is to be closed in any case. */
+static int open_alone(const char *path, sqlite3 **ret_db) {
+    const char *authority = *path == '/' ? "//" : ""; /* none: a path may begin with // itself */
+    char *uri = strpbrk(path, "?#%") ? NULL : sqlite3_mprintf("file:%s%s?immutable=1", authority, path);
+    int result =
+        uri ? sqlite3_open_v2(uri, ret_db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) : SQLITE_NOMEM;
+    sqlite3_free(uri);
+    return result;
+}
+
+/* The high version in the file. SQLITE_OK, or why it is not to be had. */
 static int read_file_version(const struct sqlite_connection *connection, sqlite3_int64 *ret_version) {
     sqlite3 *db = NULL;
     sqlite3_stmt *statement = NULL;
-    const char *authority = *connection->path == '/' ? "//" : ""; /* none: a path may begin with // itself */
-    char *uri = sqlite3_mprintf("file:%s%s?immutable=1", authority, connection->path);
-    bool plain = uri && !strpbrk(connection->path, "?#%"); /* of an unusual path: nothing is known */
-    int result =
-        plain ? sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) : SQLITE_NOMEM;
+    int result = open_alone(connection->path, &db);
     if (result == SQLITE_OK)
         result = sqlite3_prepare_v2(db, "SELECT value FROM forebay_meta WHERE name = 'high_version'", -1,
                                     &statement, NULL);
@@ -180,7 +195,6 @@ static int read_file_version(const struct sqlite_connection *connection, sqlite3
         *ret_version = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
     sqlite3_close(db);
-    sqlite3_free(uri);
     return result == SQLITE_ROW ? SQLITE_OK : result & 0xff;
 }
 
@@ -269,27 +283,35 @@ static void remove_if_ours(const struct sqlite_connection *connection, int file,
         unlink(path);
 }
 
-static void leave(struct sqlite_connection *connection, int other, bool written_over) {
+static const char *what_happened(const struct sqlite_connection *connection, int other) {
+    struct stat status;
+    return other == FILES                        ? "was written over by another program"
+           : look_at(connection, other, &status) ? "was replaced by another file"
+                                                 : "was removed or renamed";
+}
+
+/* False: other programs' transactions were in the way, and the log, which has more than the database, was renamed. */
+static bool leave(struct sqlite_connection *connection, int other, bool written_over) {
+    bool copied = true;
     sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite_roll_back(connection);
     if (!written_over) {
         sqlite_limit_waiting(connection);
-        sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_FULL, NULL, NULL);
+        copied =
+            sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_FULL, NULL, NULL) == SQLITE_OK;
     }
     if (written_over || other == DATABASE) {
-        remove_if_ours(connection, LOG, written_over ? ".old" : NULL);
+        remove_if_ours(connection, LOG, written_over || !copied ? ".old" : NULL);
         remove_if_ours(connection, INDEX, NULL);
     }
+    return copied || other != DATABASE;
 }
 
 static enum backend_status fail_replaced(const struct sqlite_connection *connection, int other,
-                                         bool written_over, struct backend_error *ret_error) {
-    struct stat status;
-    const char *what = written_over                          ? "was written over by another program"
-                       : look_at(connection, other, &status) ? "was replaced by another file"
-                                                             : "was removed or renamed";
-    return backend_fail(ret_error, BACKEND_REPLACED, "backend \"%s\", %s%s: %s", connection->name,
-                        connection->path, written_over ? "" : suffixes[other], what);
+                                         const char *what, const char *note,
+                                         struct backend_error *ret_error) {
+    return backend_fail(ret_error, BACKEND_REPLACED, "backend \"%s\", %s%s: %s%s", connection->name,
+                        connection->path, other == FILES ? "" : suffixes[other], what, note);
 }
 
 enum backend_status sqlite_files_check(struct sqlite_connection *connection,
@@ -304,10 +326,11 @@ enum backend_status sqlite_files_check(struct sqlite_connection *connection,
                                   "backend \"%s\", %s: is being written by another program", connection->name,
                                   connection->path)
                    : BACKEND_OK;
-    fail_replaced(connection, other, written_over, ret_error);
-    if (writer)
-        leave(connection, other, written_over);
-    return BACKEND_REPLACED;
+    const char *what = what_happened(connection, other);
+    bool is_whole = !writer || leave(connection, other, written_over);
+    return fail_replaced(
+        connection, other, what,
+        is_whole ? "" : " (a part of its log could not be copied into it and is in its -wal.old)", ret_error);
 }
 
 /* ---- Opened again ---- */
@@ -320,28 +343,71 @@ static bool has_settled(const struct stat *status) {
     return age_ms < 0 || age_ms >= SETTLE_MS; /* the clock may have been set back */
 }
 
-enum backend_status sqlite_files_prepare(const struct sqlite_connection *connection,
-                                         const struct backend_identity *expected, bool renews,
-                                         struct backend_error *ret_error) {
-    struct stat database, log;
-    if (!look_at(connection, DATABASE, &database))
-        return backend_fail(
-            ret_error, BACKEND_TRANSIENT,
-            "backend \"%s\", %s: there is no database any more; put it back, or a copy in its place, or an empty file",
-            connection->name, connection->path);
-    if (renews && is_file(expected, DATABASE, &database)) /* it was written to just now: by us */
-        return BACKEND_OK;
-    if (!has_settled(&database))
-        return backend_fail(ret_error, BACKEND_TRANSIENT,
-                            "backend \"%s\", %s: was written to just now, perhaps it is still being copied",
-                            connection->name, connection->path);
-    if (is_file(expected, DATABASE, &database) || !look_at(connection, LOG, &log) ||
+/* A copy on its way is shorter than its beginning says. */
+static bool is_whole(const char *path) {
+    sqlite3 *db = NULL;
+    bool is_database = open_alone(path, &db) == SQLITE_OK &&
+                       sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) == SQLITE_OK;
+    sqlite3_close(db);
+    return is_database;
+}
+
+static bool is_same(const struct stat *before, const struct stat *after) {
+    return before->st_ino == after->st_ino && before->st_size == after->st_size &&
+           before->st_ctim.tv_sec == after->st_ctim.tv_sec &&
+           before->st_ctim.tv_nsec == after->st_ctim.tv_nsec;
+}
+
+/* Who writes by SQLite waits for its lock. */
+static bool rests_while_locked(const char *path) {
+    const struct timespec rest = {.tv_nsec = REST_MS * 1000000L};
+    struct stat before, after;
+    sqlite3 *db = NULL;
+    bool rests = false;
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
+        sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        sqlite3_busy_timeout(db, REST_MS);
+        if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK && stat(path, &before) == 0) {
+            nanosleep(&rest, NULL);
+            rests = stat(path, &after) == 0 && is_same(&before, &after);
+        }
+    }
+    sqlite3_close(db);
+    return rests;
+}
+
+/* A log of the database that was there before would get into this one. */
+static void remove_log_of_another(const struct sqlite_connection *connection, const struct stat *database,
+                                  const struct backend_identity *expected) {
+    struct stat log;
+    if (is_file(expected, DATABASE, database) || !look_at(connection, LOG, &log) ||
         !is_file(expected, LOG, &log))
-        return BACKEND_OK;
+        return;
     for (int file = LOG; file <= INDEX; file++) {
         char path[4096 + 8];
         path_of(connection, file, path, sizeof path);
         unlink(path);
     }
-    return BACKEND_OK;
+}
+
+enum backend_status sqlite_files_prepare(const struct sqlite_connection *connection,
+                                         const struct backend_identity *expected, bool renews,
+                                         struct backend_error *ret_error) {
+    struct stat database;
+    if (!look_at(connection, DATABASE, &database))
+        return backend_fail(
+            ret_error, BACKEND_TRANSIENT,
+            "backend \"%s\", %s: there is no database any more; put it back, or a copy in its place, or an empty file",
+            connection->name, connection->path);
+    enum backend_status status = sqlite_check_kind(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    if (renews && is_file(expected, DATABASE, &database)) /* it was written to just now: by us */
+        return BACKEND_OK;
+    remove_log_of_another(connection, &database, expected);
+    if (has_settled(&database) || (is_whole(connection->path) && rests_while_locked(connection->path)))
+        return BACKEND_OK;
+    return backend_fail(ret_error, BACKEND_TRANSIENT,
+                        "backend \"%s\", %s: was written to just now, perhaps it is still being copied",
+                        connection->name, connection->path);
 }

@@ -17,6 +17,7 @@
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
+#include <string.h>
 #include <strings.h>
 
 static const char ROW_COLUMNS[] = "key, value, flags, expires_at, version, client_cas, marks";
@@ -150,6 +151,39 @@ static enum backend_status check_columns(struct sqlite_connection *connection, c
                          "backend \"%s\", %s: the table \"%s\" is not Forebay's, its columns are: %.100s",
                          connection->name, connection->path, table, columns);
     sqlite3_free(columns);
+    return status;
+}
+
+/* What a table with the right columns may lack, and what SQLite says of a statement then. What else it says, of a trigger for
+ * instance, is left to the statements that are used. */
+#define UPSERT_NOTHING "INSERT INTO \"%w\"(key, value) VALUES (x'', x'') ON CONFLICT(key) DO NOTHING"
+
+static const struct lack {
+    const char *sql, *said, *what;
+} lacks[] = {
+    {"SELECT rowid FROM \"%w\"", "no such column: rowid",
+     "was made WITHOUT ROWID: make it anew without that"},
+    {UPSERT_NOTHING, "a view", "is a view: name the namespace after a table"},
+    {UPSERT_NOTHING, "ON CONFLICT clause does not",
+     "has no unique key: CREATE UNIQUE INDEX on its column key, or make it anew with key as its PRIMARY KEY"},
+};
+
+static enum backend_status check_lack(struct sqlite_connection *connection, const char *table,
+                                      const struct lack *lack, struct backend_error *ret_error) {
+    sqlite3_stmt *statement = NULL;
+    int result = prepare_for(connection, lack->sql, table, &statement);
+    bool lacks_it = result == SQLITE_ERROR && strstr(sqlite3_errmsg(connection->db), lack->said);
+    sqlite3_finalize(statement);
+    return lacks_it ? backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\", %s: the table \"%s\" %s",
+                                   connection->name, connection->path, table, lack->what)
+                    : BACKEND_OK;
+}
+
+static enum backend_status check_table(struct sqlite_connection *connection, const char *table,
+                                       struct backend_error *ret_error) {
+    enum backend_status status = check_columns(connection, table, ret_error);
+    for (size_t i = 0; i < sizeof lacks / sizeof lacks[0] && status == BACKEND_OK; i++)
+        status = check_lack(connection, table, &lacks[i], ret_error);
     return status;
 }
 
@@ -313,7 +347,7 @@ static enum backend_status prepare_table(struct sqlite_connection *connection, s
                                          struct backend_error *ret_error) {
     if (table->own_sql)
         return sqlite_prepare_own(connection, table, ret_error);
-    enum backend_status status = check_columns(connection, table->table->name, ret_error);
+    enum backend_status status = check_table(connection, table->table->name, ret_error);
     return status == BACKEND_OK ? prepare_ours(connection, table, ret_error) : status;
 }
 
@@ -428,7 +462,7 @@ static enum backend_status probe_table(struct sqlite_connection *connection, str
         return sqlite_prepare_own(connection, table, ret_error);
     if (!find_table(connection, table->table->name, &found))
         return sqlite_refuse(connection, "reading the schema", ret_error);
-    return found ? check_columns(connection, table->table->name, ret_error) : BACKEND_OK;
+    return found ? check_table(connection, table->table->name, ret_error) : BACKEND_OK;
 }
 
 static enum backend_status probe_high_version(struct sqlite_connection *connection,

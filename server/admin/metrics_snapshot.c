@@ -62,6 +62,7 @@ static void measure_process(const struct server *server, struct process_measures
         .paused = atomic_load(&server->listen_disabled),
         .paused_us = atomic_load(&server->listen_disabled_us),
         .threads = server->settings->threads,
+        .threads_in_rotation = atomic_load(&server->workers_in_rotation),
         .hands_over = tier_hands_over(server->tier),
         .accepting = !server->listener || listener_is_accepting(server->listener),
         .request_bytes = atomic_load(&server->request_bytes),

@@ -15,7 +15,7 @@ struct process_measures {
     uint64_t descriptors_max;    /* UINT64_MAX: without limit */
     uint64_t started_us;         /* wall clock */
     uint64_t connections, connections_max, accepted, rejected, paused, paused_us;
-    uint64_t threads, accepting, hands_over, request_bytes;
+    uint64_t threads, threads_in_rotation, accepting, hands_over, request_bytes;
     uint64_t reloads, reload_failures, reloaded_us; /* the last that succeeded, wall clock; 0: none */
 };
 

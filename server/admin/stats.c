@@ -165,7 +165,8 @@ static void add_running(struct report *report, const struct server *server) {
     ADD_NUMBERS(report, {"reloads", atomic_load(&server->reloads)},
                 {"reload_failures", atomic_load(&server->reload_failures)},
                 {"last_reload_time", atomic_load(&server->reload_seconds)},
-                {"handover", tier_hands_over(server->tier)});
+                {"handover", tier_hands_over(server->tier)},
+                {"workers_in_rotation", atomic_load(&server->workers_in_rotation)});
     if (server->worker_count)
         add_text(report, "io", worker_io_name(server->workers[0]));
 }

@@ -126,7 +126,8 @@ const struct option_kind option_kinds[] = {
 
     {'t', "threads", required_argument, options_take_threads, 1, SETTINGS_THREADS_MAX, IN_SETTINGS(threads),
      .group = OPTIONS_PROCESS, .placeholder = "N", .standard = "4", .setting = "threads",
-     .about = "worker threads"},
+     .about =
+         "worker threads; connections go to no more of them than there are processors ([why](sizing.md#threads-processors-descriptors))"},
     {OPTION_IO, "io", required_argument, options_take_io, .group = OPTIONS_PROCESS, .placeholder = "NAME",
      .standard = "auto", .setting = "io",
      .about =

@@ -20,6 +20,8 @@ const char *const io_kind_names[] = {[IO_AUTO] = "auto", [IO_EPOLL] = "epoll", [
 
 const char *const sandbox_kind_names[] = {[SANDBOX_OFF] = "off", [SANDBOX_STRICT] = "strict", NULL};
 
+const char *const use_threads_names[] = {[USE_PROCESSORS] = "processors", [USE_ALL] = "all", NULL};
+
 const struct setting root_settings[] = {
     {"listen", SETTING_LIST, .standard_text = SETTINGS_LISTEN_DEFAULT, .change = SETTING_FIXED,
      .about = "addresses, as for `-l`; the port is 11211 where none is given"},
@@ -27,6 +29,10 @@ const struct setting root_settings[] = {
      .change = SETTING_LIVE, .about = "what the cache may keep resident, as `-m`"},
     {"threads", SETTING_COUNT, IN(threads), 1, SETTINGS_THREADS_MAX, .standard = 4, .change = SETTING_FIXED,
      .about = "worker threads, as `-t`"},
+    {"use_threads", SETTING_WORD, IN(use_threads), .words = use_threads_names, .standard = USE_PROCESSORS,
+     .change = SETTING_FIXED,
+     .about =
+         "to how many of the threads connections are given, in turn: `processors`, no more than there are processors for, or `all` ([why](sizing.md#threads-processors-descriptors))"},
     {"io", SETTING_WORD, IN(io), .words = io_kind_names, .standard = IO_AUTO, .change = SETTING_FIXED,
      .about = "how the worker threads [talk with the kernel](design.md#io_uring-and-epoll), as `--io`"},
     {"sandbox", SETTING_WORD, IN(sandbox), .words = sandbox_kind_names, .standard = SANDBOX_OFF,

@@ -20,6 +20,10 @@ enum protocols { PROTOCOLS_AUTO, PROTOCOLS_ASCII, PROTOCOLS_BINARY };
 enum io_kind { IO_AUTO, IO_EPOLL, IO_RING };
 extern const char *const io_kind_names[];
 
+/* To which worker threads connections are given: server/rotation.h. */
+enum use_threads { USE_PROCESSORS, USE_ALL };
+extern const char *const use_threads_names[];
+
 /* Whether the running server closes what it has no use for (sandbox, --sandbox). */
 enum sandbox_kind { SANDBOX_OFF, SANDBOX_STRICT };
 extern const char *const sandbox_kind_names[];
@@ -44,8 +48,9 @@ struct user_options {
 /* Filled by settings.c (defaults), config.c and options.c. Once the server runs, a reload may change what is atomic here;
  * everything else is constant. */
 struct settings {
-    size_t item_max;                  /* -I, bytes */
-    unsigned threads;                 /* -t */
+    size_t item_max;  /* -I, bytes */
+    unsigned threads; /* -t */
+    enum use_threads use_threads;
     enum io_kind io;                  /* --io */
     enum sandbox_kind sandbox;        /* --sandbox */
     _Atomic unsigned max_connections; /* -c */

@@ -13,6 +13,7 @@
 #include "server/reload.h"
 #include "server/worker/io.h"
 #include "server/worker/io_ring.h"
+#include "server/worker/processors.h"
 #include "server/worker/prover.h"
 #include "server/worker/users.h"
 #include "server/worker/worker.h"
@@ -185,7 +186,8 @@ static void serve(struct program *program) {
     struct server *server = &program->server;
     char error[ERROR_MAX];
     if (!sandbox_complete(&program->sandbox, error, sizeof error) ||
-        !listener_start(server->listener, program->loop, server, worker_hand, error, sizeof error) ||
+        !listener_start(server->listener, program->loop, server, worker_hand, processors_of_workers, error,
+                        sizeof error) ||
         (program->options.pid_file && !process_write_pid(program->options.pid_file, error, sizeof error))) {
         fail_start(program, error);
         return;

@@ -8,9 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What libraries read of the system in the midst of it: how many processors there are, libraries of their own, random numbers. */
+/* What libraries read of the system in the midst of it: how many processors there are and how much of them is
+ * left to the process, libraries of their own, random numbers. */
 static const char *const systems_files[] = {"/proc",
                                             "/sys/devices/system/cpu/online",
+                                            "/sys/fs/cgroup",
                                             "/dev/urandom",
                                             "/dev/null",
                                             "/usr/lib",

@@ -240,14 +240,15 @@ static void stop_receiving_ahead(struct io *io) {
 }
 
 /* What a worker may put aside. */
-static size_t aside_bound(const struct settings *settings) {
-    size_t share = settings_request_memory(settings) / ASIDE_SHARE / settings->threads;
+static size_t aside_bound(const struct server *server) {
+    size_t share = settings_request_memory(server->settings) / ASIDE_SHARE /
+                   atomic_load_explicit(&server->workers_used, memory_order_relaxed);
     return share > ASIDE_LEAST ? share : ASIDE_LEAST;
 }
 
 static void put_aside(struct io *io, struct connection *connection) {
     bool strained = io->buffers.strained;
-    if (!ring_buffers_put_aside(&io->buffers, &connection->link, aside_bound(io->worker->server->settings))) {
+    if (!ring_buffers_put_aside(&io->buffers, &connection->link, aside_bound(io->worker->server))) {
         connection_set_state(connection, CONNECTION_BROKEN);
         connection_set_ready(connection);
     }

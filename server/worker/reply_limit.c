@@ -33,7 +33,8 @@ static void refuse(struct worker *worker, const struct slot *slot) {
 }
 
 bool reply_limit_lets(struct worker *worker, const struct slot *slot) {
-    size_t share = worker->server->settings->reply_limit / worker->server->settings->threads;
+    size_t share = worker->server->settings->reply_limit /
+                   atomic_load_explicit(&worker->server->workers_used, memory_order_relaxed);
     if (share == 0)
         return true;
     note_line(worker, slot);

@@ -166,7 +166,11 @@ def test_a_redis_that_would_refuse_the_start_is_an_error(tmp_path, redis):
     accepted(far(f"redis://:wrong@127.0.0.1:{redis.port}/0"), how="--check=offline")
 
 
+COLUMNS = "value, flags, expires_at, version, client_cas, marks"
 SPOILT = {
+    "a table without a rowid": (f"create table sessions(key primary key, {COLUMNS}) without rowid", "WITHOUT ROWID"),
+    "a view": (f"create table t(key primary key, {COLUMNS}); create view sessions as select * from t", "is a view"),
+    "a key that is not unique": (f"create table sessions(key, {COLUMNS})", "CREATE UNIQUE INDEX"),
     "another program's table": ("create table sessions(k, v)", "not Forebay's"),
     "a newer layout": ("create table forebay_meta(name text primary key, value); insert into forebay_meta values('schema', 99)",
                        "version 99"),

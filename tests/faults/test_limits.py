@@ -308,7 +308,7 @@ def test_a_pipeline_lets_others_in_between(serve, requests):
 
 def test_replies_have_a_limit(serve):
     """read_buf_mem_limit: a get line whose answer would take more is an error, alone; other requests end the connection."""
-    server = serve(options=["-o", "read_buf_mem_limit=1", "-t", "16"])  # 64 KiB for each worker
+    server = serve(Config(threads=16, use_threads="all"), options=["-o", "read_buf_mem_limit=1"])  # 64 KiB for each worker
     with server.client() as client:
         assert client.set("k", b"v" * 1000) == b"STORED"
         client.send(b"get k\r\nget" + b" k" * 200 + b"\r\nget k\r\n")

@@ -152,7 +152,7 @@ def test_what_a_second_sigterm_leaves_comes_back(serve):
 
 
 def test_a_journal_is_read_with_any_number_of_threads(serve):
-    server = serve(Config(*spaces(**HELD), threads=4))
+    server = serve(Config(*spaces(**HELD), threads=4, use_threads="all"))
     fill(server.client(), 400)
     for threads in (1, 3, 2):
         server.kill()

@@ -227,6 +227,43 @@ def test_what_is_served_is_told(serve):
     assert re.search(r"namespace sessions: .*sess:.* write-behind .*sqlite:store.db", said)
 
 
+def pin(server, name, processors):
+    """The threads whose names begin so."""
+    for task in os.listdir(f"/proc/{server.pid}/task"):
+        with open(f"/proc/{server.pid}/task/{task}/comm", encoding="ascii") as comm:
+            if comm.read().startswith(name):
+                os.sched_setaffinity(int(task), processors)
+
+
+def in_rotation(server):
+    """To how many threads connections are given, once one has come."""
+    with server.client() as client:
+        return int(client.stats("forebay")["workers_in_rotation"])
+
+
+def test_connections_go_to_as_many_threads_as_there_are_processors(serve):
+    """What the main thread may run on does not count, but what the workers may: all of them together."""
+    processors = sorted(os.sched_getaffinity(0))
+    server = serve(Config(SESSIONS, threads=len(processors) + 1))
+    assert in_rotation(server) == len(processors)
+    assert f"new connections go to {len(processors)} of the {len(processors) + 1} threads" in server.log()
+    pin(server, "worker", processors[:1])
+    eventually(lambda: in_rotation(server) == 1)
+    pin(server, "worker 0", processors[-1:])
+    eventually(lambda: in_rotation(server) == min(len(processors), 2))
+    pin(server, "worker", processors)
+    pin(server, "forebay", processors[:1])
+    eventually(lambda: in_rotation(server) == len(processors))
+
+
+@pytest.mark.parametrize("top", [dict(threads=1), dict(threads=64, use_threads="all")])
+def test_all_threads_take_connections(serve, top):
+    """Where there are processors for them, and where all are to."""
+    server = serve(Config(SESSIONS, **top))
+    assert in_rotation(server) == top["threads"]
+    assert "new connections go to" not in server.log()
+
+
 def test_stop_tells_what_was_drained(serve):
     server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="1h")))
     client = server.client()

@@ -111,6 +111,49 @@ def test_it_is_noticed_while_nothing_happens(serve):
     assert server.rows()[b"sess:1"].value == b"v"
 
 
+def busy(server):
+    """Another program, which changes a row again and again; as nobody else has the database open, the file itself each time."""
+    def run(end):
+        while not end.wait(0.02):
+            with contextlib.closing(sqlite3.connect(path(server), timeout=10)) as database, database:
+                database.execute("UPDATE sessions SET flags = flags + 1 WHERE key = CAST('sess:0' AS BLOB)")
+    return Background(run)
+
+
+def test_a_database_that_another_program_goes_on_using_comes_back(serve):
+    server = serve(spaces())
+    client = server.client()
+    store(client, 10)
+    client.sync()
+    rename(server)
+    eventually(lambda: LOST in server.log())
+    os.rename(path(server, "elsewhere.db"), path(server))
+    with busy(server):
+        eventually(lambda: BACK in server.log())
+        client.sync()
+    expect_rows(server, 10)
+
+
+def test_a_log_that_cannot_be_copied_is_kept(serve):
+    """Another program reads what was there before the last changes for as long as the server has patience."""
+    server = serve(spaces())
+    client = server.client()
+    store(client, 10)
+    client.sync()
+    reader = sqlite3.connect(path(server), isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM sessions").fetchone()
+    store(client, 20)
+    client.sync()
+    rename(server)
+    eventually(lambda: LOST in server.log())
+    assert "is in its -wal.old" in server.log()
+    reader.close()
+    os.rename(path(server, "store.db-wal.old"), path(server, "elsewhere.db-wal"))
+    with contextlib.closing(sqlite3.connect(path(server, "elsewhere.db"))) as elsewhere:
+        assert elsewhere.execute("SELECT count(*) FROM sessions").fetchone() == (20,)
+
+
 def replace_by_rename(server):
     os.rename(path(server, "copy.db"), path(server))
 

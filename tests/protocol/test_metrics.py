@@ -289,6 +289,7 @@ TOLD_AS = {
         "aside_bytes": "forebay_aside_bytes", "aside_strains": "forebay_aside_strains_total",
         "io": TEXT, "reloads": "forebay_reloads_total", "reload_failures": "forebay_reload_failures_total",
         "last_reload_time": "forebay_last_reload_time_seconds", "handover": "forebay_handover",
+        "workers_in_rotation": "forebay_workers_in_rotation",
         "hit_count": "forebay_hit_seconds", "hit_buckets": "forebay_hit_seconds",
         "load_count": "forebay_load_seconds", "load_buckets": "forebay_load_seconds",
         "write_count": "forebay_write_seconds", "write_buckets": "forebay_write_seconds",

@@ -27,7 +27,7 @@ import statistics
 import threading
 import time
 
-from crash import Key, Owner, Rounds, Violation
+from crash import STORES, Key, Owner, RedisStore, Rounds, SqliteStore, Violation
 from forebay import Background, Client, namespace
 from weather import Ahead, Weather
 
@@ -100,6 +100,10 @@ class SoakOwner(Owner):
         self.foreign = [ForeignKey(FOREIGN, f"{FOREIGN}:{number}-{i}".encode(), False) for i in range(keys)]
         self.keys += self.foreign
 
+    def __getstate__(self):
+        """What is kept does not have the table, which belongs to the store of the soak that goes on."""
+        return {**vars(self), "table": None}
+
     def batch(self, client, todo=None):
         super().batch(client, todo)
         if todo is None and self.random.random() < 0.1:
@@ -113,16 +117,54 @@ class SoakOwner(Owner):
             super().batch(client, [(key, ("delete", None))])
 
 
-class ForeignTable:
-    """What the other program writes into: a table of the SQLite store, which the server has made."""
+class SharedStore(SqliteStore):
+    """Another program has it open as well, for a transaction at a time, and keeps to docs/backup.md: while the file is moved,
+    and until the server has noticed, it does not open it, as the log of the one may lie beside the other then."""
 
-    def __init__(self, path):
-        self.path = path
+    settles = 2  # seconds in which a server notices
+
+    def __init__(self, *place):
+        super().__init__(*place)
+        self.lock = threading.Lock()
+        self.closed = 0  # until then
+
+    def moved(self):
+        with self.lock:
+            self.closed = float("inf")
+            back = super().moved()
+
+        def come_back():
+            with self.lock:
+                back()
+                self.closed = time.monotonic() + self.settles
+        return come_back
+
+    @contextlib.contextmanager
+    def open(self):
+        """The database, or None: it is not to be opened now."""
+        with self.lock:
+            if time.monotonic() < self.closed:
+                yield None
+                return
+            with contextlib.closing(sqlite3.connect(f"file:{self.path}?mode=rw", uri=True, timeout=0.2)) as database:
+                yield database
+
+
+STORES["shared"] = SharedStore, RedisStore
+
+
+class ForeignTable:
+    """What the other program writes into: a table that the server has made."""
+
+    def __init__(self, store):
+        self.store = store
 
     def write(self, name, state):
         """False: it could not be, as the store is away or its disk is full."""
         try:
-            with contextlib.closing(sqlite3.connect(f"file:{self.path}?mode=rw", uri=True, timeout=0.2)) as database:
+            with self.store.open() as database:
+                if not database:
+                    return False
                 with database:  # commits
                     if state is None:
                         database.execute(f'DELETE FROM "{FOREIGN}" WHERE key = ?', (name,))
@@ -286,10 +328,10 @@ class Soak(Rounds):
     """Cycles of rounds in all weather and a stretch."""
 
     def __init__(self, folder, seed, stretch=Stretch.lasts, rounds_in_cycle=8, keys=40, **options):
-        super().__init__(folder, seed, store="both", keys=keys, **options)
+        super().__init__(folder, seed, store="shared", keys=keys, **options)
         self.seed, self.stretch_seconds, self.rounds_in_cycle = seed, stretch, rounds_in_cycle
-        table = ForeignTable(self.stores[0].path)
-        self.owners = [SoakOwner(number, self.spaces, keys, seed, table) for number in range(len(self.owners))]
+        self.table = ForeignTable(self.stores[0])
+        self.owners = [SoakOwner(number, self.spaces, keys, seed, self.table) for number in range(len(self.owners))]
         self.cycles = self.number = self.crowd = 0
         self.seconds = 0.0
         self.stretches = []  # Looks.thirds of each
@@ -309,6 +351,8 @@ class Soak(Rounds):
         with open(path, "rb") as file:
             for name, value in pickle.load(file).items():
                 setattr(self, name, value)
+        for owner in self.owners:
+            owner.table = self.table
         os.unlink(path)
 
     def turn_weather(self, kinds):

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What more workers than cores come to: the loads of tools/bench/compare workers.
 
-A worker that loses its core while it holds a lock would make all others wait for it, and more of them would serve less. So the
-same load is measured with 1, 2, 4 and 8 workers, in turns, unpinned, the load generator beside them: where there is one for each
-core or more, each may be at most a tenth behind the best of its turn. Locks are met most where all ask for a single key, which is
-in one shard. CPU for each operation grows with the workers all the same: each finds less to do when it wakes up. That is shown by
-counts, which other work on the machine does not spoil as it does rates: operations of a turn, and how often the workers' threads gave
-up their core because there was nothing to do (rests) or lost it to another thread (losses).
+More workers than cores would each find less to do when they wake up, and one that loses its core while it holds a lock would make
+all others wait for it. Connections are therefore given to no more of them than there are processors (server/rotation.c). Whether that
+holds is measured by the same load with 1, 2, 4 and 8 workers, in turns, unpinned, the load generator beside them: where there is one
+for each core or more, each may be at most a tenth behind the best of its turn. What the bound is for is seen by the most of them
+without it (use_threads = "all"). Locks are met most where all ask for a single key,
+which is in one shard. What other work on the machine does not spoil as it does rates is CPU for each operation, and counts: operations
+of a turn, and how often the workers' threads gave up their core because there was nothing to do (rests) or lost it to another thread
+(losses).
 """
 
 import collections
@@ -16,9 +18,10 @@ import re
 import statistics
 
 import figures
-from measure import PinnedForebay, cpu_seconds, memtier, operations, prefill, rate, servers
+from measure import Config, PinnedForebay, cpu_seconds, memtier, operations, prefill, rate, servers
 
 COUNTS = (1, 2, 4, 8)
+VARIANTS = [(count, "processors") for count in COUNTS] + [(COUNTS[-1], "all")]  # threads, use_threads
 KEYS = 200000
 LEAST = 0.9  # of the best
 CONNECTIONS = 32
@@ -66,18 +69,18 @@ def in_turns(several, given, load):
 
 
 def tell(report, name, turns):
-    for which, count in enumerate(COUNTS):
+    for which, (count, used) in enumerate(VARIANTS):
         of_best = [turn[which].rate / max(one.rate for one in turn) for turn in turns]
         middle = Sample(*(statistics.median(turn[which][field] for turn in turns) for field in range(len(Sample._fields))))
-        report.figure(f"throughput / the best, {count} workers, {name}", statistics.median(of_best),
-                      LEAST if count >= os.cpu_count() else None, at_most=False,
+        report.figure(f"throughput / the best, {count} workers{', all in turn' if used == 'all' else ''}, {name}", statistics.median(of_best),
+                      LEAST if count >= os.cpu_count() and used != "all" else None, at_most=False,
                       detail=f"{middle.rate:.0f} a second, {middle.cpu_us:.3f} us CPU each; {min(of_best):.3g} to {max(of_best):.3g}; "
                              f"{middle.a_turn:.1f} a turn, of 1000 {middle.rests:.1f} rests, {middle.losses:.1f} losses")
 
 
 def workers(given, report):
     """throughput and CPU per operation with 1, 2, 4 and 8 workers on all cores, against the best of them"""
-    kinds = [(PinnedForebay, {"options": ["-m", "256", "-t", str(count)]}, None) for count in COUNTS]
+    kinds = [(PinnedForebay, {"config": Config(memory="256mb", threads=count, use_threads=used)}, None) for count, used in VARIANTS]
     with servers(*kinds) as several:
         for server in several:
             prefill(server, KEYS, 100)

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/worker/processors.h"
+#include "server/worker/internal.h"
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- What they may run on ---- */
+
+/* The main thread's say nothing of theirs: whoever pins threads one by one may leave each worker a processor of its own. */
+static unsigned processors_of_affinity(const struct server *server) {
+    cpu_set_t all, own;
+    CPU_ZERO(&all);
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        if (pthread_getaffinity_np(server->workers[i]->thread, sizeof own, &own) != 0)
+            return 0; /* the machine has more processors than a cpu_set_t has room for */
+        CPU_OR(&all, &all, &own);
+    }
+    return (unsigned)CPU_COUNT(&all);
+}
+
+/* ---- What their control group may use ---- */
+
+/* The path of this process in the hierarchy of version 2: the line "0::/system.slice/forebay.service". */
+static bool find_group(const char *groups, char *ret_path, int size) {
+    FILE *file = fopen(groups, "re");
+    bool found = false;
+    while (file && !found && fgets(ret_path, size, file))
+        found = strncmp(ret_path, "0::/", 4) == 0;
+    if (file)
+        fclose(file);
+    if (!found)
+        return false;
+    ret_path[strcspn(ret_path, "\n")] = '\0';
+    memmove(ret_path, ret_path + 3, strlen(ret_path + 3) + 1);
+    return true;
+}
+
+/* "200000 100000": so much time in each period, both in microseconds; or "max 100000". 0: no limit. */
+static unsigned quota_of_group(const char *mount, const char *group) {
+    char path[2 * PATH_MAX];
+    unsigned long long quota, period;
+    snprintf(path, sizeof path, "%s%s/cpu.max", mount, group);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return 0;
+    bool limited = fscanf(file, "%20llu %20llu", &quota, &period) == 2 && period > 0;
+    fclose(file);
+    if (!limited || quota / period >= UINT_MAX)
+        return 0;
+    return (unsigned)(quota / period) + (quota % period > 0);
+}
+
+/* 0 is none. */
+static unsigned lower_of(unsigned one, unsigned other) {
+    return one == 0 || (other > 0 && other < one) ? other : one;
+}
+
+unsigned processors_of_quota(const char *groups, const char *mount) {
+    char group[PATH_MAX];
+    if (!find_group(groups, group, sizeof group))
+        return 0;
+    unsigned quota = 0;
+    for (char *end = group + strlen(group); end; end = strrchr(group, '/')) {
+        *end = '\0';
+        quota = lower_of(quota, quota_of_group(mount, group));
+    }
+    return quota;
+}
+
+unsigned processors_of_workers(const struct server *server) {
+    if (server->settings->use_threads == USE_ALL)
+        return 0;
+    return lower_of(processors_of_affinity(server),
+                    processors_of_quota("/proc/self/cgroup", "/sys/fs/cgroup"));
+}
