@@ -235,6 +235,12 @@ bool redis_append_slices(struct redis_connection *connection, size_t count, cons
 /* Sends what was appended, without waiting for answers. REDIS_DONE or REDIS_LOST. */
 enum redis_step redis_send(struct redis_connection *connection);
 
+/* More values than any array of an answer has: a page of a scan, the slots of a cluster. */
+enum { REDIS_ARRAY_MAX = 1 << 20 };
+
+/* An answer with an array of more is from then on an error of the reader, for which no memory is asked. Any thread. */
+void redis_bound_arrays(redisReader *reader);
+
 /* As redisBufferWrite until all has gone, redisBufferRead, redisGetReply and redisCommandArgv, which do not survive that there
  * is no memory (wire.c). */
 int redis_write_out(redisContext *context);

@@ -8,6 +8,7 @@
  */
 #include "backends/redis/internal.h"
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -40,7 +41,30 @@ int redis_write_out(redisContext *context) {
     return REDIS_OK;
 }
 
+/* hiredis makes the whole array that an answer announces, of up to 2^31 values, before the first of them has come. */
+static redisReplyObjectFunctions bounded;
+static void *(*make_array)(const redisReadTask *task, int elements);
+
+static void *make_bounded_array(const redisReadTask *task, int elements) {
+    return elements > REDIS_ARRAY_MAX ? NULL : make_array(task, elements);
+}
+
+void redis_bound_arrays(redisReader *reader) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    if (reader->fn == &bounded)
+        return;
+    pthread_mutex_lock(&lock);
+    if (!make_array) {
+        make_array = reader->fn->createArray;
+        bounded = *reader->fn;
+        bounded.createArray = make_bounded_array;
+    }
+    reader->fn = &bounded;
+    pthread_mutex_unlock(&lock);
+}
+
 static void prepare_reader(redisReader *reader) {
+    redis_bound_arrays(reader);
     reader->maxbuf = 0; /* what it would do is done here */
     if (reader->buf && reader->len == 0)
         empty(&reader->buf);

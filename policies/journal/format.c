@@ -138,6 +138,11 @@ void format_encode_header(char *to, const struct format_header *header) {
     put32(to + AT_HEADER_CRC, header_crc(to, header->size));
 }
 
+/* How many namespaces a header of this size has room for: each takes the two bytes of its length. */
+static size_t spaces_most(size_t header_size) {
+    return (header_size - AT_SPACES - FORMAT_NOTE_SIZE) / 2;
+}
+
 /* The table of namespaces: as many as the header says, all inside it. */
 static bool decode_spaces(const char *data, size_t header_size, size_t count, struct slice *ret_spaces) {
     size_t at = AT_SPACES, end = header_size - FORMAT_NOTE_SIZE;
@@ -164,6 +169,8 @@ enum format_status format_decode_header(const char *data, size_t size, struct fo
     if (get32(data + AT_FORMAT) != FORMAT_VERSION)
         return FORMAT_FOREIGN;
     size_t count = get32(data + AT_SPACE_COUNT);
+    if (count > spaces_most(header_size))
+        return FORMAT_BAD;
     struct slice *spaces = calloc(count + 1, sizeof *spaces);
     if (!spaces || !decode_spaces(data, header_size, count, spaces)) {
         free(spaces);

@@ -58,17 +58,23 @@ struct low_water *low_waters_find(struct low_waters *all, struct slice space) {
     return NULL;
 }
 
+/* Room for one more: doubled at the powers of two, so that adding many costs in all what they take. */
+static bool make_room(struct low_waters *all) {
+    if (all->count & (all->count - 1))
+        return true;
+    struct low_water *list = realloc(all->list, (all->count ? 2 * all->count : 1) * sizeof *list);
+    all->list = list ? list : all->list;
+    return list != NULL;
+}
+
 bool low_waters_add(struct low_waters *all, struct slice space, uint64_t version) {
     char *name = malloc(space.size + 1);
-    struct low_water *list = realloc(all->list, (all->count + 1) * sizeof *list);
-    if (list)
-        all->list = list;
-    if (!name || !list) {
+    if (!name || !make_room(all)) {
         free(name);
         return false;
     }
     memcpy(name, space.data, space.size);
-    list[all->count++] = (struct low_water){.space = slice_of(name, space.size), .version = version};
+    all->list[all->count++] = (struct low_water){.space = slice_of(name, space.size), .version = version};
     return true;
 }
 

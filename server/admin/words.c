@@ -3,7 +3,7 @@
 
 struct words words_of(struct slice argument) {
     struct words words = {.count = 0};
-    const char *at = argument.data, *end = argument.data + argument.size;
+    const char *at = argument.data, *end = argument.size ? argument.data + argument.size : at;
     while (at < end && words.count < WORDS_OF_ARGUMENT) {
         while (at < end && *at == ' ')
             at++;

@@ -18,10 +18,11 @@
 #include "tests/fuzz/choices.h"
 #include "tests/fuzz/replies.h"
 #include "tests/support/reply_room.h"
+#include <sanitizer/asan_interface.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ENGINE_MEMORY = 1 << 20, ENGINE_ITEM_MAX = 100000, ENGINE_FILLS = 24, ENGINE_SANE_EVERY = 16 };
+enum { ENGINE_MEMORY = 1 << 20, ENGINE_ITEM_MAX = 100000, ENGINE_FILLS = 8, ENGINE_SANE_EVERY = 16 };
 
 struct engine {
     struct tier *tier;
@@ -135,29 +136,39 @@ static inline void engine_execute(struct engine *engine, struct request *request
     }
 }
 
-/* Bytes that arrived in one piece, from a new connection. */
+static inline enum parse_status engine_parse(struct engine *engine, const char *bytes, size_t size,
+                                             char key[ENTRY_KEY_MAX + 2], struct request *ret_request,
+                                             size_t *ret_consumed) {
+    size_t wanted = 0;
+    return engine->is_binary ? binary_parse(&engine->parser, bytes, size, key, ret_request, &engine->head,
+                                            ret_consumed, &wanted)
+                             : parse(&engine->parser, bytes, size, key, ret_request, ret_consumed, &wanted);
+}
+
+/* Bytes that arrived in one piece, from a new connection. They lie in an exact copy, so that a step beyond them is seen; and of
+ * those that were used up, as well. */
 static inline void engine_feed(struct engine *engine, const char *bytes, size_t size) {
+    char *exact = malloc(size + (size == 0)), key[ENTRY_KEY_MAX + 2];
+    bool goes_on = true;
+    FUZZ_CHECK(exact);
+    if (size > 0)
+        memcpy(exact, bytes, size);
     parser_init(&engine->parser, ENGINE_ITEM_MAX);
     engine->is_binary = size > 0 && (uint8_t)bytes[0] == BINARY_REQUEST;
-    for (size_t at = 0;;) {
-        char *exact = malloc(size - at + (size == at)), key[ENTRY_KEY_MAX + 2];
+    for (size_t at = 0; goes_on;) {
         struct request request;
-        size_t consumed = 0, wanted = 0;
-        FUZZ_CHECK(exact);
-        memcpy(exact, bytes + at, size - at);
-        enum parse_status status =
-            engine->is_binary ? binary_parse(&engine->parser, exact, size - at, key, &request, &engine->head,
-                                             &consumed, &wanted)
-                              : parse(&engine->parser, exact, size - at, key, &request, &consumed, &wanted);
+        size_t consumed = 0;
+        ASAN_POISON_MEMORY_REGION(exact, at & ~(size_t)7);
+        enum parse_status status = engine_parse(engine, exact + at, size - at, key, &request, &consumed);
         FUZZ_CHECK(consumed <= size - at);
         at += consumed;
         if (status == PARSE_OK)
             engine_execute(engine, &request);
-        free(exact);
         bool ends = engine->is_binary && request.command == COMMAND_BAD && engine->head.closes;
-        if (status != PARSE_OK || request.command == COMMAND_QUIT || ends)
-            return;
+        goes_on = status == PARSE_OK && request.command != COMMAND_QUIT && !ends;
     }
+    ASAN_UNPOISON_MEMORY_REGION(exact, size);
+    free(exact);
 }
 
 /* Some entries of many sizes, a few of them short-lived, in both namespaces. */

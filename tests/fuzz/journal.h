@@ -10,10 +10,9 @@
 #ifndef FOREBAY_TESTS_FUZZ_JOURNAL_H
 #define FOREBAY_TESTS_FUZZ_JOURNAL_H
 
-#include "policies/journal/crc32c.h"
-#include "policies/journal/format.h"
 #include "policies/journal/survey.h"
 #include "tests/fuzz/folder.h"
+#include "tests/fuzz/records.h"
 #include <endian.h>
 
 enum { JOURNAL_RECORDS_MAX = 24, JOURNAL_IMAGE_MAX = 48 << 10, JOURNAL_VALUE_MAX = 700, JOURNAL_SPACES = 3 };
@@ -99,12 +98,15 @@ static inline void journal_forge_header(struct journal_image *image, struct choi
     journal_put_crc(bytes + 16, crc32c(whole, bytes + 20, image->header_size - FORMAT_NOTE_SIZE - 20));
 }
 
-/* The same of a record: its CRC takes in its place in the file. */
+/* The same of a record, if the file was not cut before: its CRC takes in its place in the file. */
 static inline void journal_forge_record(struct journal_image *image, struct choices *choices) {
     if (image->records == 0)
         return;
     size_t number = choose(choices, (unsigned)image->records), start = image->starts[number];
     size_t end = number + 1 < image->records ? image->starts[number + 1] : image->size;
+    end = end < image->size ? end : image->size;
+    if (end < start + FORMAT_RECORD_HEADER)
+        return;
     char *record = image->bytes + start, place[8];
     record[8 + choose(choices, 24)] = (char)choose(choices, 256);
     uint64_t offset = htole64(start);
@@ -151,36 +153,6 @@ static inline void journal_make(struct journal_image *image, struct choices *cho
         format_encode_note(image->bytes + image->header_size - FORMAT_NOTE_SIZE, &image->key, image->size);
     while (damages-- > 0 && image->size > image->header_size)
         journal_damage(image, choices);
-}
-
-static inline bool journal_lies_in(struct slice part, const char *bytes, size_t size) {
-    return part.size == 0 || (part.data >= bytes && part.data + part.size <= bytes + size);
-}
-
-/* The records that a walk finds; *ret_holes: places between them that hold none. */
-static inline size_t journal_walk(const char *bytes, size_t size, const struct format_header *header,
-                                  size_t *ret_holes) {
-    struct scan scan;
-    size_t records = 0, end = header->size;
-    *ret_holes = 0;
-    scan_begin(&scan, bytes, size, header);
-    for (enum scan_status found; (found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE;) {
-        const struct format_record *record = &scan.record;
-        FUZZ_CHECK(scan.at == end && scan.extent > 0 && scan.extent <= size - scan.at);
-        end = scan.at + scan.extent;
-        if (found == SCAN_HOLE) {
-            ++*ret_holes;
-            continue;
-        }
-        records++;
-        FUZZ_CHECK(record->space < header->space_count && record->kind >= JOURNAL_PUT &&
-                   record->kind <= JOURNAL_TOUCH_WHOLE);
-        FUZZ_CHECK(record->entry.key.size > 0 && record->entry.key.size <= ENTRY_KEY_MAX);
-        FUZZ_CHECK(journal_lies_in(record->entry.key, bytes + scan.at, scan.extent) &&
-                   journal_lies_in(record->entry.value, bytes + scan.at, scan.extent));
-    }
-    FUZZ_CHECK(scan_next(&scan) == SCAN_END);
-    return records;
 }
 
 /* The bytes alone, as an exact copy, so that a step beyond them is seen. */

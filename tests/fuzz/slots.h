@@ -3,6 +3,7 @@
 #ifndef FOREBAY_TESTS_FUZZ_SLOTS_H
 #define FOREBAY_TESTS_FUZZ_SLOTS_H
 
+#include "backends/redis/internal.h"
 #include "backends/redis/slots.h"
 #include <stdlib.h>
 
@@ -50,8 +51,12 @@ static inline void check_slots(const char *bytes, size_t size) {
     static const struct redis_place asked = {.host = "a", .port = 1};
     static struct redis_slot_map map;
     static struct redis_known known;
+    uint64_t assigned = 0;
     void *reply = NULL;
     redisReader *reader = redisReaderCreate();
+    if (!reader)
+        abort();
+    redis_bound_arrays(reader);
     check_redirection(bytes, size, &asked);
     if (redisReaderFeed(reader, bytes, size) == REDIS_OK && redisReaderGetReply(reader, &reply) == REDIS_OK &&
         reply && redis_slots_read(reply, &asked, &map)) {
@@ -60,6 +65,8 @@ static inline void check_slots(const char *bytes, size_t size) {
     }
     if (reply && redis_shards_read(reply, &asked, &known))
         check_known(&known);
+    if (reply)
+        redis_assignments_read(reply, &assigned);
     if (reply)
         freeReplyObject(reply);
     redisReaderFree(reader);

@@ -3,10 +3,12 @@
 #include "tests/fuzz/corpus.h"
 #include "tests/fuzz/engine.h"
 #include "tests/fuzz/packets.h"
+#include "tests/fuzz/requests.h"
+#include "tests/fuzz/short_run.h"
 #include "tests/fuzz/split.h"
 #include "tests/support/check.h"
 
-enum { RUNS = 4000, CHOICES_MAX = 200 };
+enum { RUNS = 4000, CHOICES_MAX = 200, INPUTS = 6000 };
 
 static int set_up(void **state) {
     *state = engine_create();
@@ -51,10 +53,19 @@ TEST(mutated_bytes_are_answered_the_same_cut_anywhere) {
     }
 }
 
+static void check_packet(const uint8_t *data, size_t size) {
+    check_requests(data, size, true);
+}
+
+TEST(packets_are_the_same_cut_anywhere) {
+    assert_true(short_run("packet", check_packet, INPUTS) > 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packets_are_answered_the_same_cut_anywhere),
         CASE(packets_break_nothing_under_pressure),
+        cmocka_unit_test(packets_are_the_same_cut_anywhere),
         cmocka_unit_test(mutated_bytes_are_answered_the_same_cut_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,8 +65,8 @@ TEST(long_lines_are_answered_the_same_cut_at_their_end) {
 TEST(a_map_of_slots_with_changed_bytes_is_taken_or_refused) {
     static const char *const answers[] = {
         "MOVED 3999 127.0.0.1:6381", "ASK 16383 ::1:65535",
-        "*2\r\n*4\r\n:0\r\n:99\r\n*3\r\n$1\r\na\r\n:7001\r\n$2\r\naa\r\n*3\r\n$-1\r\n:7002\r\n$2\r\nbb\r\n"
-        "*3\r\n:100\r\n:16383\r\n*4\r\n$3\r\n::1\r\n:1\r\n$2\r\ncc\r\n*2\r\n$8\r\nhostname\r\n$1\r\nh\r\n"};
+        ("*2\r\n*4\r\n:0\r\n:99\r\n*3\r\n$1\r\na\r\n:7001\r\n$2\r\naa\r\n*3\r\n$-1\r\n:7002\r\n$2\r\nbb\r\n"
+         "*3\r\n:100\r\n:16383\r\n*4\r\n$3\r\n::1\r\n:1\r\n$2\r\ncc\r\n*2\r\n$8\r\nhostname\r\n$1\r\nh\r\n")};
     for (size_t run = 0; run < MUTATED_RUNS; run++) {
         char bytes[CONVERSATION_MAX];
         const char *answer = answers[below(sizeof answers / sizeof *answers)];

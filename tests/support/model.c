@@ -24,7 +24,7 @@ struct model {
     char *scratch;
     struct held entries[MODEL_ENTRIES];
     char *input, *output;
-    size_t input_size, output_size, output_capacity;
+    size_t input_size, input_capacity, output_size, output_capacity;
     size_t wanted;
     bool closed;
 };
@@ -38,10 +38,21 @@ static void *must(void *memory) {
 struct model *model_create(size_t item_max, uint32_t now) {
     struct model *model = must(calloc(1, sizeof *model));
     model->item_max = item_max;
-    model->now = cache_time_from_us(now * 1000000ull);
     model->scratch = must(malloc(item_max + 32));
-    model_reconnect(model);
+    model_begin_anew(model, now);
     return model;
+}
+
+void model_begin_anew(struct model *model, uint32_t now) {
+    for (size_t i = 0; i < MODEL_ENTRIES; i++) {
+        free(model->entries[i].value);
+        model->entries[i].value = NULL;
+        model->entries[i].live = false;
+    }
+    model->now = cache_time_from_us(now * 1000000ull);
+    model->version = 0;
+    model->output_size = 0;
+    model_reconnect(model);
 }
 
 void model_destroy(struct model *model) {
@@ -271,15 +282,20 @@ void model_feed(struct model *model, const char *bytes, size_t size) {
         model->is_fresh = false;
         model->is_binary = (uint8_t)bytes[0] == BINARY_REQUEST;
     }
-    model->input = must(realloc(model->input, model->input_size + size + 1));
-    memcpy(model->input + model->input_size, bytes, size);
+    if (model->input_size + size > model->input_capacity) {
+        model->input_capacity = 2 * (model->input_size + size);
+        model->input = must(realloc(model->input, model->input_capacity));
+    }
+    if (size > 0)
+        memcpy(model->input + model->input_size, bytes, size);
     model->input_size += size;
     size_t at = 0;
     while (!model->closed && model->input_size - at >= model->wanted) {
         /* A copy of exactly these bytes: the sanitizer finds whoever reads beyond them. */
         size_t there = model->input_size - at;
         char *exact = must(malloc(there + (there == 0)));
-        memcpy(exact, model->input + at, there);
+        if (there > 0)
+            memcpy(exact, model->input + at, there);
         char key_buffer[ENTRY_KEY_MAX + 2];
         struct request request;
         size_t consumed = 0, wanted = 0;
@@ -295,6 +311,7 @@ void model_feed(struct model *model, const char *bytes, size_t size) {
             execute(model, &request);
         free(exact);
     }
-    memmove(model->input, model->input + at, model->input_size - at);
+    if (at > 0 && at < model->input_size)
+        memmove(model->input, model->input + at, model->input_size - at);
     model->input_size -= at;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The smallest server that speaks the protocols, text and binary, by the first byte of a connection: parser, evaluate and reply over a plain array of entries,
- * without sockets, threads, policies and memory limits. Bytes go in, bytes come out. The tests ask it what
- * the protocol is, and the fuzzers shake it.
+ * The smallest server that speaks the protocols, text and binary, by the first byte of a connection: parser, evaluate and
+ * reply over a plain array of entries, without sockets, threads, policies and memory limits. Bytes go in, bytes come out.
+ * The tests ask it what the protocol is, and the fuzzers shake it.
  */
 #ifndef FOREBAY_TESTS_SUPPORT_MODEL_H
 #define FOREBAY_TESTS_SUPPORT_MODEL_H
@@ -16,6 +16,10 @@ struct model;
 /* item_max as memcached's -I. The clock starts at now (Unix seconds) and moves only by model_advance. */
 struct model *model_create(size_t item_max, uint32_t now);
 void model_destroy(struct model *model);
+
+/* As it was when it was created, but for the clock: a fuzzer needs very many. */
+void model_begin_anew(struct model *model, uint32_t now);
+
 void model_advance(struct model *model, uint32_t seconds);
 
 /* The connection is new again; the entries stay. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """tools/fuzz without a fuzzer: what it makes of what one says, and that runs add up, also those that are interrupted."""
 
+import argparse
 import importlib.machinery
 import importlib.util
 import os
@@ -68,6 +69,31 @@ def test_a_run_that_is_interrupted_counts(fuzzer):
     row = fuzzer.state.record()["parser"]
     assert (row["executions"], row["crashes"]) == (8, 0)
     assert fuzzer.turn("parser", 1) is None
+
+
+def test_each_target_has_its_turn_and_none_runs_twice_at_once(fuzzer, monkeypatch):
+    running, lock, taken = [], threading.Lock(), []
+
+    def turn(target, seconds):
+        with lock:
+            assert target not in running
+            running.append(target)
+            taken.append(target)
+        lock_step.wait(timeout=10)
+        with lock:
+            running.remove(target)
+        return fuzz.Result(target, 1, seconds, 0, [], "log")
+
+    lock_step = threading.Barrier(2)  # two jobs are always at work
+    monkeypatch.setattr(fuzzer, "turn", turn)
+    options = argparse.Namespace(targets=["a", "b", "c", "d"], jobs=2, seconds=1, hours=0)
+    assert sorted(result.target for result in fuzz.rounds(options, fuzzer)) == ["a", "b", "c", "d"] == sorted(taken)
+
+
+def test_every_target_is_about_files_that_there_are():
+    assert sorted(fuzz.ABOUT) == fuzz.TARGETS
+    for part in (part for parts in fuzz.ABOUT.values() for part in parts):
+        assert os.path.exists(os.path.join(ROOT, part)), part
 
 
 def test_what_afl_counts_and_finds_over_all_turns_is_added_once(tmp_path, monkeypatch):

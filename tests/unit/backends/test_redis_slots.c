@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The slots of a Redis Cluster (backends/redis/slots.h): where a name is, and what nodes say of it. */
+#include "backends/redis/internal.h"
 #include "backends/redis/slots.h"
 #include "tests/support/check.h"
 #include <stdio.h>
@@ -193,6 +194,29 @@ TEST(answers_of_one_cluster_share_a_node) {
     freeReplyObject(other);
 }
 
+/* wire.c: whatever is announced, no memory is asked for more values than a store has reason to send. */
+TEST(an_array_of_a_billion_is_refused_before_it_comes) {
+    static const char *const answers[] = {"*1048577\r\n", "*1000000000\r\n", "*2147483647\r\n",
+                                          "*1\r\n*1000000000\r\n"};
+    void *reply = NULL;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        redisReader *reader = redisReaderCreate();
+        redis_bound_arrays(reader);
+        redis_bound_arrays(reader);
+        assert_int_equal(redisReaderFeed(reader, answers[i], strlen(answers[i])), REDIS_OK);
+        assert_int_equal(redisReaderGetReply(reader, &reply), REDIS_ERR);
+        assert_null(reply);
+        redisReaderFree(reader);
+    }
+    redisReader *reader = redisReaderCreate();
+    redis_bound_arrays(reader);
+    assert_int_equal(redisReaderFeed(reader, "*2\r\n*0\r\n:7\r\n", 12), REDIS_OK);
+    assert_int_equal(redisReaderGetReply(reader, &reply), REDIS_OK);
+    assert_int_equal(((redisReply *)reply)->element[1]->integer, 7);
+    freeReplyObject(reply);
+    redisReaderFree(reader);
+}
+
 TEST(a_redirection_is_taken_apart) {
     unsigned slot;
     struct redis_place place;
@@ -233,6 +257,7 @@ int main(void) {
         cmocka_unit_test(what_tells_no_masters_is_refused),
         cmocka_unit_test(assignments_are_all_that_give_or_take_slots),
         cmocka_unit_test(answers_of_one_cluster_share_a_node),
+        cmocka_unit_test(an_array_of_a_billion_is_refused_before_it_comes),
         cmocka_unit_test(a_redirection_is_taken_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,26 @@ static uint32_t slow_crc(const char *data, size_t size) {
     return ~crc;
 }
 
+static void put_crc(char *to, uint32_t crc) {
+    for (int i = 0; i < 4; i++)
+        to[i] = (char)(crc >> 8 * i);
+}
+
+/* Under CRCs that are right. For so many no memory is asked for: there is no room in the header for their names. */
+TEST(a_header_with_more_namespaces_than_it_has_room_for_is_bad) {
+    struct format_header header = {.spaces = spaces, .space_count = 2, .size = FORMAT_HEADER_UNIT};
+    struct format_header decoded;
+    char bytes[FORMAT_HEADER_UNIT], covered[FORMAT_HEADER_UNIT];
+    format_encode_header(bytes, &header);
+    memset(bytes + 76, 0xff, 4);
+    memcpy(covered, bytes, 16);
+    memcpy(covered + 16, bytes + 20, 60);
+    put_crc(bytes + 80, slow_crc(covered, 76));
+    memset(bytes + 16, 0, 4);
+    put_crc(bytes + 16, slow_crc(bytes, sizeof bytes - FORMAT_NOTE_SIZE));
+    assert_int_equal(format_decode_header(bytes, sizeof bytes, &decoded), FORMAT_BAD);
+}
+
 TEST(a_low_water_file_is_these_bytes) {
     static struct memory_disk disk;
     struct low_waters all = {.serial = 0x41}, again = {0};
@@ -93,6 +113,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_header_is_these_bytes),
         cmocka_unit_test(a_record_is_these_bytes),
+        cmocka_unit_test(a_header_with_more_namespaces_than_it_has_room_for_is_bad),
         cmocka_unit_test(a_low_water_file_is_these_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
