@@ -52,7 +52,7 @@ class Trial:
     # until the next is opened, lest the process loses its locks.
     not_counted = re.compile(r"^(journal-.*|blank-.*|store\.db)$")
 
-    def __init__(self, folder, library, seed, redis=None):
+    def __init__(self, folder, library, seed, redis=None, notes=False):
         self.folder = os.path.join(folder, "data")
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(self.folder)
@@ -60,12 +60,13 @@ class Trial:
         used = [space for space, backend in self.spaces.items() if redis or backend == "local"]
         self.owner = Owner(0, used, 4, seed)
         self.owner.sizes = (0, 10, 100, 1000, 40000)
-        self.faults = Faults(library, folder)
+        self.faults = Faults(library, folder, notes)
         self.server = Server(self.folder, config=self.config(used), admin=True, env=self.faults.environment())
         self.server.config_folder = folder
         self.server.log_path = os.path.join(folder, "log")
         self.case = None
         self.counts = {}  # {phase: {kind: calls}}
+        self.places, self.callers = {}, {}  # with notes: {phase: [Place]}, {hash: lines of a backtrace}
         self.files = collections.Counter()  # descriptors when nothing goes on
         self.met = 0  # calls that failed
         self.ended_by_libev = False
@@ -92,6 +93,9 @@ class Trial:
             yield at_fault
         finally:
             self.counts[name] = self.faults.counts()
+            if self.faults.notes:
+                self.places[name] = self.faults.places()
+                self.callers.update(self.faults.callers())
             self.met += self.faults.met() if at_fault else 0
             self.faults.heal()
 
