@@ -9,6 +9,7 @@
  *     address.c     URIs
  *     overlap.c     two backends over one database, two namespaces with one name for their entries
  *     link.c        the link: made when needed, lost, pipelines, what an error means
+ *     dial.c        connecting
  *     wire.c        bytes out and in
  *     greeting.c    what is said over a new link
  *     sentinel.c    which Redis is the master
@@ -234,6 +235,10 @@ bool redis_append_slices(struct redis_connection *connection, size_t count, cons
 
 /* Sends what was appended, without waiting for answers. REDIS_DONE or REDIS_LOST. */
 enum redis_step redis_send(struct redis_connection *connection);
+
+/* Connects to a socket file, or to a place where there is none (path NULL or ""), within a time that is also each answer's.
+ * What fails is told in its err and errstr, as hiredis does. NULL: out of memory. */
+redisContext *redis_dial(const struct redis_place *place, const char *path, struct timeval timeout);
 
 /* As redisBufferWrite until all has gone, redisBufferRead, redisGetReply and redisCommandArgv, which do not survive that there
  * is no memory (wire.c). */

@@ -122,10 +122,10 @@ static void talk(const struct redis_connection *connection, redisContext *link, 
 static struct asking ask(const struct redis_connection *connection, const struct redis_place *sentinel) {
     struct asking asking = {.sentinel = sentinel, .words = "out of memory"};
     struct timeval moment = redis_time_left(connection, MOMENT_MS);
-    redisContext *link = redisConnectWithTimeout(sentinel->host, sentinel->port, moment);
+    redisContext *link = redis_dial(sentinel, NULL, moment);
     if (link && link->err)
         snprintf(asking.words, sizeof asking.words, "%s", link->errstr);
-    else if (link && redisSetTimeout(link, moment) == REDIS_OK)
+    else if (link)
         talk(connection, link, &asking);
     if (link)
         redisFree(link);

@@ -29,7 +29,7 @@ from packets import STATUSES
 
 PHASES = ("start", "load", "flush", "recovery", "stop")
 ENDED_BY_LIBEV = -signal.SIGABRT
-REASON = re.compile(r"(error: |^forebay: )\S.{20,}", re.MULTILINE)
+REASON = re.compile(r"(error: |^forebay: )(\S.{20,}|no memory$)", re.MULTILINE)
 DURING = 0.3  # seconds for an answer while everything of a kind fails; nobody promises one then
 
 ASKED = ("stats", "stats items", "stats settings", "stats forebay", "stats backends", "stats write_behind", "stats conns",
