@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What fails of the calls of a whole server, and where they come from: the common part of the library to preload
- * (LD_PRELOAD) whose calls are in injected_faults.c and injected_streams.c.
+ * (LD_PRELOAD) whose calls are in injected_faults.c, injected_streams.c and injected_ring.c.
  *
  * The file that INJECTED_FAULTS names holds a struct control. tests/support/injected.py writes into it, at any time, which
  * kind of call fails, from which call or which place on, how often and with what; it reads there how many calls of each
@@ -43,6 +43,8 @@ enum injected_kind {
     REDIS_MEMORY,     /* allocations of hiredis, which are few among all */
     CLIENT_RECEIVING, /* what a worker asks of a client's socket itself */
     CLIENT_SENDING,
+    RING_RECEIVING, /* the same over io_uring */
+    RING_SENDING,
     STREAM_READING, /* by stdio */
     STREAM_WRITING,
     KIND_COUNT

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Calls of a whole server that fail, each in its turn: a library to preload (LD_PRELOAD). injected.h says what makes them
- * fail; what goes by stdio is in injected_streams.c. What is written to standard error is not counted: it tells what
+ * fail; what goes by stdio is in injected_streams.c, io_uring in injected_ring.c. What is written to standard error is not counted: it tells what
  * happened.
  */
 #include "injected.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -298,35 +297,4 @@ int epoll_wait(int set, struct epoll_event *events_room, int most, int timeout) 
 
 int poll(struct pollfd *files, nfds_t count, int timeout) {
     return injected_fails(WAITING) ? -1 : REAL(poll)(files, count, timeout);
-}
-
-int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params) {
-    return injected_fails(RING_SETUP) ? -errno : REAL(io_uring_queue_init_params)(entries, ring, params);
-}
-
-int io_uring_register_buf_ring(struct io_uring *ring, struct io_uring_buf_reg *about, unsigned flags) {
-    return injected_fails(RING_SETUP) ? -errno : REAL(io_uring_register_buf_ring)(ring, about, flags);
-}
-
-int io_uring_register_ring_fd(struct io_uring *ring) {
-    return injected_fails(RING_SETUP) ? -errno : REAL(io_uring_register_ring_fd)(ring);
-}
-
-int io_uring_submit(struct io_uring *ring) {
-    return injected_fails(RING_CALL) ? -errno : REAL(io_uring_submit)(ring);
-}
-
-int io_uring_submit_and_get_events(struct io_uring *ring) {
-    return injected_fails(RING_CALL) ? -errno : REAL(io_uring_submit_and_get_events)(ring);
-}
-
-int io_uring_submit_and_wait(struct io_uring *ring, unsigned count) {
-    return injected_fails(RING_CALL) ? -errno : REAL(io_uring_submit_and_wait)(ring, count);
-}
-
-int io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **ret_events, unsigned count,
-                                     struct __kernel_timespec *longest, sigset_t *signals) {
-    return injected_fails(RING_CALL)
-               ? -errno
-               : REAL(io_uring_submit_and_wait_timeout)(ring, ret_events, count, longest, signals);
 }

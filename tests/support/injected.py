@@ -47,6 +47,8 @@ KINDS = {
     "redis memory": ("ENOMEM",),
     "client receiving": ("ECONNRESET", "EINTR"),
     "client sending": ("EPIPE", "EAGAIN", "EINTR", SHORT),
+    "ring receiving": ("ECONNRESET", "EINTR", "ENOBUFS"),
+    "ring sending": ("EPIPE", "EAGAIN", "EINTR", SHORT),
     "stream reading": ("EIO",),
     "stream writing": ("ENOSPC",),
 }
