@@ -44,12 +44,13 @@ struct control {
 struct part {
     uintptr_t begin, end, base;
     uint64_t name;
-    bool confuse, events, hiredis, own;
+    bool confuse, events, hiredis, program, sanitizer, own;
 };
 
 struct way {
     void *frames[FRAMES];
     int count;
+    bool program, sanitizer; /* these are on it */
 };
 
 static struct control *control;
@@ -94,6 +95,8 @@ static int note_parts(struct dl_phdr_info *object, size_t size, void *context) {
             .confuse = strstr(object->dlpi_name, "libconfuse.so"),
             .events = strstr(object->dlpi_name, "libev.so"),
             .hiredis = strstr(object->dlpi_name, "libhiredis.so"),
+            .program = !*object->dlpi_name,
+            .sanitizer = strstr(object->dlpi_name, "libasan.so"),
             .own = (uintptr_t)&note_parts >= begin && (uintptr_t)&note_parts < end,
         };
     }
@@ -112,13 +115,18 @@ bool injected_is_hiredis(const void *caller) {
     return control && part_of(caller)->hiredis;
 }
 
-/* The frames of the callers; those of this library are left out. */
+/* The frames of the callers; those of this library and of a sanitizer are left out. */
 static void look(struct way *way) {
     int all = backtrace(way->frames, FRAMES);
     way->count = 0;
-    for (int i = 0; i < all; i++)
-        if (!part_of(way->frames[i])->own)
+    way->program = way->sanitizer = false;
+    for (int i = 0; i < all; i++) {
+        const struct part *part = part_of(way->frames[i]);
+        way->program |= part->program;
+        way->sanitizer |= part->sanitizer && i > 1; /* backtrace itself may be its */
+        if (!part->own && !part->sanitizer)
             way->frames[way->count++] = way->frames[i];
+    }
 }
 
 static uint64_t place_of(enum injected_kind kind, const struct way *way) {
@@ -131,14 +139,15 @@ static uint64_t place_of(enum injected_kind kind, const struct way *way) {
     return hash ? hash : 1;
 }
 
-/* Allocations alone: libev ends the process by itself where it is refused something else. */
+/* Allocations alone: libev ends the process by itself where it is refused something else. What a sanitizer needs for a thread
+ * that begins is not the program's. */
 static bool is_spared(enum injected_kind kind, const struct way *way) {
     if (kind != ALLOCATION)
         return false;
     for (int i = 0; i < way->count; i++)
         if (part_of(way->frames[i])->confuse)
             return true;
-    return way->count > 0 && part_of(way->frames[0])->events;
+    return (way->count > 0 && part_of(way->frames[0])->events) || (way->sanitizer && !way->program);
 }
 
 /* ---- Places ---- */

@@ -14,7 +14,12 @@ from injected import FOREVER, KINDS, Fault
 from injected_trial import PHASES, Case, Trial, told
 
 WAYS = ("epoll", "auto")  # the latter is io_uring, where the kernel has it and gives memory for it
-LASTING = ("ENOMEM", "EMFILE", "ENFILE", "ENOSPC", "EIO", "ECONNREFUSED", "EAGAIN")  # what can go on for long
+LASTING = ("ENOMEM", "EMFILE", "ENFILE", "ENOSPC", "EIO", "ECONNREFUSED")  # what can go on for long
+
+
+def can_last(kind, error):
+    """A socket that takes nothing tells when it takes more, which one that only seems full does not."""
+    return error in LASTING or (kind, error) == ("thread", "EAGAIN")
 
 
 class InjectedRounds:
@@ -61,7 +66,7 @@ class InjectedRounds:
                     calls = self.counted[way][phase][kind]
                     for error in KINDS[kind] if calls else ():
                         yield way, phase, kind, error, 1, calls
-                        if error in LASTING:
+                        if can_last(kind, error):
                             yield way, phase, kind, error, FOREVER, calls
 
     def every_place(self):
@@ -70,7 +75,7 @@ class InjectedRounds:
             for phase in self.phases:
                 for place in sorted(self.places[way][phase]):
                     for error in KINDS[place.kind] if place.kind in self.kinds else ():
-                        for times in (1, FOREVER) if error in LASTING else (1,):
+                        for times in (1, FOREVER) if can_last(place.kind, error) else (1,):
                             yield Case(phase, Fault(place.kind, error, 0, times, place.hash), way)
 
     def every_case(self):
