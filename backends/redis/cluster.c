@@ -259,7 +259,7 @@ static redisReply *say(redisContext *context, size_t count, const char **words) 
     size_t sizes[3];
     for (size_t i = 0; i < count; i++)
         sizes[i] = strlen(words[i]);
-    return redis_command(context, (int)count, words, sizes);
+    return redis_command(context, count, words, sizes);
 }
 
 /* What is wrong with the answer of a node. */

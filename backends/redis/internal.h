@@ -240,12 +240,13 @@ enum redis_step redis_send(struct redis_connection *connection);
  * What fails is told in its err and errstr, as hiredis does. NULL: out of memory. */
 redisContext *redis_dial(const struct redis_place *place, const char *path, struct timeval timeout);
 
-/* As redisBufferWrite until all has gone, redisBufferRead, redisGetReply and redisCommandArgv, which do not survive that there
- * is no memory (wire.c). */
+/* As redisAppendCommandArgv, redisBufferWrite until all has gone, redisBufferRead, redisGetReply and redisCommandArgv, which do
+ * not survive that there is no memory, or lose some (wire.c). */
+int redis_put_command(redisContext *context, size_t count, const char **words, const size_t *sizes);
 int redis_write_out(redisContext *context);
 int redis_read_in(redisContext *context);
 int redis_get_reply(redisContext *context, void **ret_reply);
-redisReply *redis_command(redisContext *context, int count, const char **words, const size_t *sizes);
+redisReply *redis_command(redisContext *context, size_t count, const char **words, const size_t *sizes);
 
 /* The next answer, which is the caller's to free. Errors among the answers are answers. */
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply);

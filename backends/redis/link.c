@@ -157,7 +157,7 @@ bool redis_append(struct redis_connection *connection, size_t count, const char 
     bool whole = connection->link->context != NULL;
     for (size_t i = 0; i < count && whole; i++)
         whole = words[i] != NULL;
-    if (whole && redisAppendCommandArgv(connection->link->context, (int)count, words, sizes) == REDIS_OK)
+    if (whole && redis_put_command(connection->link->context, count, words, sizes) == REDIS_OK)
         return true;
     redis_disconnect(connection);
     return false;

@@ -247,6 +247,7 @@ class Trial:
                 if not self.not_counted.match(kind):
                     found[kind] += 1
         found["anon_inode:[eventfd]"] += found.pop("pipe", 0) // 2  # libev takes a pipe where it gets no eventfd
+        found["anon_inode:[eventpoll]"] += found.pop("anon_inode:[io_uring]", 0)  # and workers these, where they get no rings
         return found
 
     def gives_back(self, usual, seconds=PATIENCE):
