@@ -3,9 +3,12 @@
 What must hold is said at the head of tests/support/injected_trial.py."""
 
 import os
+import re
+import subprocess
 
 import pytest
 from crash import Violation
+from forebay import binary
 from injected import FOREVER, SHORT, Fault
 from injected_rounds import InjectedRounds
 from injected_trial import Case, Trial
@@ -14,8 +17,8 @@ CASES = [
     ("start", Fault("thread", "EAGAIN", 3)),
     ("load", Fault("writing", "ENOSPC", 1, FOREVER)),
     ("load", Fault("descriptor", "EMFILE", 1, FOREVER)),
+    ("load", Fault("client sending", SHORT, 5)),
     ("flush", Fault("redis memory", "ENOMEM", 4)),
-    ("flush", Fault("writing", SHORT, 5)),
     ("flush", Fault("syncing", "EIO", 2)),
     ("recovery", Fault("opening", "EMFILE", 5, FOREVER)),
     ("stop", Fault("writing", "EIO", 2, FOREVER)),
@@ -43,6 +46,13 @@ def test_lives(tmp_path, library):
         violations = list(map(rounds.run, cases))
         assert not any(violations), "\n".join(filter(None, violations))
         assert rounds.unmet < len(cases) / 2  # how many calls there are is up to the moment
+
+
+def test_what_does_not_survive_that_there_is_no_memory_is_not_called():
+    """Of hiredis: what connects by a name or with a timeout ends the process, what makes a command of words forgets it."""
+    called = subprocess.run(["nm", "--undefined-only", binary()], stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert "redisConnectFd" in called
+    assert not re.findall(r"\bredis(?:Connect(?!Fd\b)|Reconnect|Async|v?Command|v?Append|Format)\w*", called)
 
 
 class Careless(Trial):
