@@ -4,12 +4,14 @@ What must hold is said at the head of tests/support/injected_trial.py."""
 
 import os
 import re
+import socket
 import subprocess
+import time
 
 import pytest
 from crash import Violation
-from forebay import binary
-from injected import FOREVER, SHORT, Fault
+from forebay import Server, binary, eventually
+from injected import FOREVER, SHORT, Fault, Faults
 from injected_rounds import InjectedRounds
 from injected_trial import Case, Trial
 
@@ -84,3 +86,18 @@ def test_descriptors_that_are_not_given_back_are_seen(tmp_path, library):
             trial.gives_back(usual, seconds=0)
     finally:
         trial.close()
+
+
+def test_a_connection_that_no_descriptor_is_left_for_costs_no_processor(tmp_path, library):
+    """Of the admin HTTP, whose library would try again as fast as it can."""
+    faults = Faults(library, tmp_path)
+    with Server(tmp_path, admin=True, env=faults.environment()) as server:
+        port = server.admin_port
+        faults.order(Fault("descriptor", "EMFILE", 1, FOREVER))
+        with socket.create_connection(("127.0.0.1", port)):
+            eventually(lambda: faults.met() > 3)
+            time.sleep(0.2)
+            assert faults.met() < 200
+        faults.heal()
+        assert server.ask("/readyz").status == 200
+    faults.close()

@@ -197,9 +197,9 @@ class Trial:
                 while client.line() != b"MN":
                     pass
 
-    def ask_http(self, _):
+    def ask_http(self, patience):
         for path in PATHS:
-            if self.server.ask(path).status not in (200, 500, 503):
+            if self.server.ask(path, patience=patience).status not in (200, 500, 503):
                 raise Violation(f"{path} was answered with an odd status")
 
     def reload(self, _):
