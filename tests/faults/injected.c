@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "injected.h"
+#include "tests/faults/injected.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -33,8 +33,7 @@ struct control {
     atomic_int_least32_t kind;  /* -1: nothing fails */
     atomic_int_least32_t error; /* an errno; 0: the call is given half of what it wants */
     atomic_uint_least64_t at, times, met;
-    atomic_uint_least64_t
-        from; /* a place: calls fail from the first on that comes from there; 0: from `at` on */
+    atomic_uint_least64_t from;  /* the place of the first call that fails; 0: that is one of a number */
     atomic_uint_least64_t notes; /* not 0: places are noted */
     atomic_uint_least64_t calls[KIND_COUNT];
     _Alignas(4096) struct place places[PLACES];

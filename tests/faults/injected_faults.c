@@ -4,7 +4,7 @@
  * fail; what goes by stdio is in injected_streams.c, io_uring in injected_ring.c. What is written to standard error is not counted: it tells what
  * happened.
  */
-#include "injected.h"
+#include "tests/faults/injected.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "refused_entries.h"
+#include "tests/faults/refused_entries.h"
 
 enum { REFUSED_MAX = 1024 };
 

@@ -5,7 +5,7 @@
  * or find no buffer (ENOBUFS), and polls are interrupted: one in RING_FAULTS of each, drawn from RING_SEED. Of the rings, there is
  * no memory for the one of number RING_REFUSED, and of eventfds no descriptor for that of number EVENTFD_REFUSED.
  */
-#include "refused_entries.h"
+#include "tests/faults/refused_entries.h"
 
 #include <dlfcn.h>
 #include <errno.h>
