@@ -259,7 +259,7 @@ static redisReply *say(redisContext *context, size_t count, const char **words) 
     size_t sizes[3];
     for (size_t i = 0; i < count; i++)
         sizes[i] = strlen(words[i]);
-    return redis_command(context, (int)count, words, sizes);
+    return redis_command(context, count, words, sizes);
 }
 
 /* What is wrong with the answer of a node. */
@@ -300,10 +300,10 @@ static redisReply *ask_node(struct redis_connection *connection, enum backend_st
     struct redis_cluster *cluster = connection->cluster;
     const struct redis_place *place = &connection->link->address->place;
     struct timeval moment = redis_time_left(connection, MOMENT_MS);
-    redisContext *context = redisConnectWithTimeout(place->host, place->port, moment);
+    redisContext *context = redis_dial(place, NULL, moment);
     redisReply *reply = NULL;
     connection->link->context = context;
-    if (context && !context->err && redisSetTimeout(context, moment) == REDIS_OK)
+    if (context && !context->err)
         reply = log_in_and_ask(connection, context);
     if (!reply) {
         *ret_status = BACKEND_TRANSIENT;

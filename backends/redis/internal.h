@@ -9,6 +9,7 @@
  *     address.c     URIs
  *     overlap.c     two backends over one database, two namespaces with one name for their entries
  *     link.c        the link: made when needed, lost, pipelines, what an error means
+ *     dial.c        connecting
  *     wire.c        bytes out and in
  *     greeting.c    what is said over a new link
  *     sentinel.c    which Redis is the master
@@ -241,12 +242,17 @@ enum { REDIS_ARRAY_MAX = 1 << 20 };
 /* An answer with an array of more is from then on an error of the reader, for which no memory is asked. Any thread. */
 void redis_bound_arrays(redisReader *reader);
 
-/* As redisBufferWrite until all has gone, redisBufferRead, redisGetReply and redisCommandArgv, which do not survive that there
- * is no memory (wire.c). */
+/* Connects to a socket file, or to a place where there is none (path NULL or ""), within a time that is also each answer's.
+ * What fails is told in its err and errstr, as hiredis does. NULL: out of memory. */
+redisContext *redis_dial(const struct redis_place *place, const char *path, struct timeval timeout);
+
+/* As redisAppendCommandArgv, redisBufferWrite until all has gone, redisBufferRead, redisGetReply and redisCommandArgv, which do
+ * not survive that there is no memory, or lose some (wire.c). */
+int redis_put_command(redisContext *context, size_t count, const char **words, const size_t *sizes);
 int redis_write_out(redisContext *context);
 int redis_read_in(redisContext *context);
 int redis_get_reply(redisContext *context, void **ret_reply);
-redisReply *redis_command(redisContext *context, int count, const char **words, const size_t *sizes);
+redisReply *redis_command(redisContext *context, size_t count, const char **words, const size_t *sizes);
 
 /* The next answer, which is the caller's to free. Errors among the answers are answers. */
 enum redis_step redis_answer(struct redis_connection *connection, redisReply **ret_reply);

@@ -157,7 +157,7 @@ bool redis_append(struct redis_connection *connection, size_t count, const char 
     bool whole = connection->link->context != NULL;
     for (size_t i = 0; i < count && whole; i++)
         whole = words[i] != NULL;
-    if (whole && redisAppendCommandArgv(connection->link->context, (int)count, words, sizes) == REDIS_OK)
+    if (whole && redis_put_command(connection->link->context, count, words, sizes) == REDIS_OK)
         return true;
     redis_disconnect(connection);
     return false;
@@ -238,12 +238,9 @@ enum redis_step redis_connect(struct redis_connection *connection, enum backend_
     if (step != REDIS_DONE)
         return step;
     struct timeval timeout = redis_time_left(connection, UINT64_MAX);
-    connection->link->context =
-        *address->path ? redisConnectUnixWithTimeout(address->path, timeout)
-                       : redisConnectWithTimeout(address->place.host, address->place.port, timeout);
+    connection->link->context = redis_dial(&address->place, address->path, timeout);
     step = REDIS_LOST;
-    if (connection->link->context && !connection->link->context->err &&
-        redisSetTimeout(connection->link->context, timeout) == REDIS_OK)
+    if (connection->link->context && !connection->link->context->err)
         step = redis_greet(connection, ret_status, ret_error);
     if (step == REDIS_LOST) {
         *ret_status = BACKEND_TRANSIENT;

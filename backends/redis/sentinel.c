@@ -81,9 +81,9 @@ static enum verdict judge_answer(const redisReply *reply, struct asking *asking)
 }
 
 /* Says a command and takes the answer, which is the caller's to free. NULL: the link is lost. */
-static redisReply *say(redisContext *link, int count, const char **words, struct asking *asking) {
+static redisReply *say(redisContext *link, size_t count, const char **words, struct asking *asking) {
     size_t sizes[3];
-    for (int i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++)
         sizes[i] = strlen(words[i]);
     redisReply *reply = redis_command(link, count, words, sizes);
     if (!reply)
@@ -95,7 +95,7 @@ static redisReply *say(redisContext *link, int count, const char **words, struct
 /* False: the verdict is in asking. */
 static bool log_in(const struct redis_connection *connection, redisContext *link, struct asking *asking) {
     const char *words[3] = {"AUTH"};
-    int count = 1;
+    size_t count = 1;
     if (!connection->sentinel_user && !connection->sentinel_password)
         return true;
     if (connection->sentinel_user)
@@ -122,10 +122,10 @@ static void talk(const struct redis_connection *connection, redisContext *link, 
 static struct asking ask(const struct redis_connection *connection, const struct redis_place *sentinel) {
     struct asking asking = {.sentinel = sentinel, .words = "out of memory"};
     struct timeval moment = redis_time_left(connection, MOMENT_MS);
-    redisContext *link = redisConnectWithTimeout(sentinel->host, sentinel->port, moment);
+    redisContext *link = redis_dial(sentinel, NULL, moment);
     if (link && link->err)
         snprintf(asking.words, sizeof asking.words, "%s", link->errstr);
-    else if (link && redisSetTimeout(link, moment) == REDIS_OK)
+    else if (link)
         talk(connection, link, &asking);
     if (link)
         redisFree(link);

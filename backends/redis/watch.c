@@ -216,7 +216,7 @@ static bool ping(struct redis_connection *connection, struct redis_watch *watch,
         return true;
     watch->pinged_us = now_us;
     watch->next_ping_us = now_us + BACKEND_PROOF_MS * US_PER_MS;
-    return redisAppendCommandArgv(connection->link->context, 1, words, sizes) == REDIS_OK &&
+    return redis_put_command(connection->link->context, 1, words, sizes) == REDIS_OK &&
            redis_send(connection) == REDIS_DONE;
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes out and in where hiredis would not survive that there is no memory.
+ * Bytes out and in where hiredis would not survive that there is no memory, or would lose some.
  *
  * Once all is sent, redisBufferWrite makes a new buffer for what is said next, and looks into it without asking whether it
  * got one; so does redisReaderFeed where the last answers were long. Both are left nothing to make here: what is to be
- * sent has gone before they are called, and a buffer that cannot be replaced is used again.
+ * sent has gone before they are called, and a buffer that cannot be replaced is used again. redisAppendCommandArgv forgets a
+ * command that it gets no memory for; here, commands are written where they are sent from.
  */
 #include "backends/redis/internal.h"
 #include <errno.h>
@@ -21,6 +22,41 @@ static void empty(char **buffer) {
     }
     sdsfree(*buffer);
     *buffer = fresh;
+}
+
+enum { HEAD_MAX = 24 }; /* a letter, a number and the end of a line */
+
+static char *put(char *at, const char *data, size_t size) {
+    memcpy(at, data, size);
+    return at + size;
+}
+
+/* A number of words, or of bytes, before what it counts. */
+static char *put_head(char *at, char letter, size_t number) {
+    char digits[HEAD_MAX], *first = digits + sizeof digits;
+    do
+        *--first = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    *at++ = letter;
+    return put(put(at, first, (size_t)(digits + sizeof digits - first)), "\r\n", 2);
+}
+
+int redis_put_command(redisContext *context, size_t count, const char **words, const size_t *sizes) {
+    size_t most = HEAD_MAX;
+    for (size_t i = 0; i < count; i++)
+        most += HEAD_MAX + sizes[i] + 2;
+    sds buffer = sdsMakeRoomFor(context->obuf, most);
+    if (!buffer)
+        return REDIS_ERR;
+    context->obuf = buffer;
+    char *end = put_head(buffer + sdslen(buffer), '*', count);
+    for (size_t i = 0; i < count; i++) {
+        end = put_head(end, '$', sizes[i]);
+        end = put(end, words[i], sizes[i]);
+        end = put(end, "\r\n", 2);
+    }
+    sdsIncrLen(buffer, (int)(end - (buffer + sdslen(buffer))));
+    return REDIS_OK;
 }
 
 int redis_write_out(redisContext *context) {
@@ -82,9 +118,9 @@ int redis_get_reply(redisContext *context, void **ret_reply) {
     return redisGetReply(context, ret_reply);
 }
 
-redisReply *redis_command(redisContext *context, int count, const char **words, const size_t *sizes) {
+redisReply *redis_command(redisContext *context, size_t count, const char **words, const size_t *sizes) {
     void *reply = NULL;
-    if (redisAppendCommandArgv(context, count, words, sizes) != REDIS_OK ||
+    if (redis_put_command(context, count, words, sizes) != REDIS_OK ||
         redis_get_reply(context, &reply) != REDIS_OK)
         return NULL;
     return reply;

@@ -346,6 +346,8 @@ static bool read_document(struct reader *reader, struct config_document *documen
     const char *why = NULL;
     int line = 0;
     bool good = text != NULL;
+    if (!scan)
+        config_fail(reader->report, 0, "no memory");
     if (good && !config_scan(text, size, scan, &line, &why)) {
         config_fail(reader->report, line, "%s", why);
         good = false;

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,7 +22,10 @@ enum {
     CONNECTION_MEMORY = 16 << 10,
     PATIENCE_SECONDS = 10,
     BACKLOG = 128,
+    ACCEPT_PAUSE_US = 20000,
 };
+
+static const char ACCEPT_FAILED[] = "Error accepting connection"; /* as libmicrohttpd says it */
 
 _Static_assert(CLIENTS_MAX + CLIENTS_SPARE + 8 <= ADMIN_HTTP_DESCRIPTORS, "and its own few");
 
@@ -82,12 +86,16 @@ bool admin_http_take_token(struct admin_http *http, const struct token *token) {
     return other;
 }
 
+/* What libmicrohttpd says of itself, in its thread. Where a connection waits that no descriptor is left for, it tries again and
+ * again as fast as it can: what it says of that is also where it can be slowed. */
 static void on_library_log(void *context, const char *format, va_list arguments) {
     struct admin_http *http = context;
     char text[500];
     vsnprintf(text, sizeof text, format, arguments);
     text[strcspn(text, "\n")] = '\0';
     server_log_limited(http->server, LOG_KIND_ADMIN, LOG_LEVEL_DEBUG, "admin: %s", text);
+    if (strncmp(text, ACCEPT_FAILED, strlen(ACCEPT_FAILED)) == 0)
+        usleep(ACCEPT_PAUSE_US);
 }
 
 static struct MHD_Daemon *start_daemon(struct admin_http *http) {

@@ -430,11 +430,17 @@ static struct io *open_ring(struct worker *worker) {
     return io;
 }
 
-/* From here on the ring is this thread's alone. */
-static void begin_ring(struct io *io) {
-    /* io_uring_enable_rings, which the shared library of liburing 2.3 does not show */
+/* io_uring_enable_rings, which the shared library of liburing 2.3 does not show. */
+static int enable_ring(struct io *io) {
     long enabled = syscall(__NR_io_uring_register, io->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-    check_call(io, enabled < 0 ? -errno : 0);
+    return enabled < 0 ? -errno : 0;
+}
+
+/* From here on the ring is this thread's alone. A ring that is not enabled takes nothing. */
+static void begin_ring(struct io *io) {
+    int result;
+    while ((result = enable_ring(io)) < 0)
+        check_call(io, result);
     io_uring_register_ring_fd(&io->ring); /* one lookup less in each call; it works without as well */
     io->runs = true;
     poll_wake(io);

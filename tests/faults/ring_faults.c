@@ -5,6 +5,8 @@
  * or find no buffer (ENOBUFS), and polls are interrupted: one in RING_FAULTS of each, drawn from RING_SEED. Of the rings, there is
  * no memory for the one of number RING_REFUSED, and of eventfds no descriptor for that of number EVENTFD_REFUSED.
  */
+#include "tests/faults/refused_entries.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <liburing.h>
@@ -12,14 +14,8 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
-enum { REFUSED_MAX = 1024, FEW_BYTES = 7 };
+enum { FEW_BYTES = 7 };
 
-/* Submissions that the kernel does not see; what it says of them instead. */
-static _Thread_local struct refused {
-    __u64 about;
-    int result;
-} refused[REFUSED_MAX];
-static _Thread_local unsigned refused_count;
 static _Thread_local unsigned random_state;
 
 static unsigned draw(unsigned below) {
@@ -36,18 +32,9 @@ static bool strikes(void) {
     return one_in && draw((unsigned)atoi(one_in)) == 0;
 }
 
-static void refuse(struct io_uring_sqe *entry, int result) {
-    if (refused_count == REFUSED_MAX)
-        return;
-    refused[refused_count++] = (struct refused){entry->user_data, result};
-    __u64 about = entry->user_data;
-    io_uring_prep_nop(entry);
-    entry->user_data = about;
-}
-
 static void harm_send(struct io_uring_sqe *entry) {
     if (draw(3) == 0) {
-        refuse(entry, draw(2) ? -EAGAIN : -EINTR);
+        refused_entries_add(entry, draw(2) ? -EAGAIN : -EINTR);
     } else if (entry->opcode == IORING_OP_SEND && entry->len > 1) {
         entry->len = 1 + draw(entry->len - 1);
         entry->flags &=
@@ -57,7 +44,7 @@ static void harm_send(struct io_uring_sqe *entry) {
 
 static void harm_receive(struct io_uring_sqe *entry) {
     if (draw(3) == 0) {
-        refuse(entry, draw(2) ? -ENOBUFS : -EINTR);
+        refused_entries_add(entry, draw(2) ? -ENOBUFS : -EINTR);
         return;
     }
     entry->ioprio = 0; /* once, not again and again */
@@ -74,22 +61,8 @@ static void harm(struct io_uring *ring) {
         else if (entry->opcode == IORING_OP_RECV)
             harm_receive(entry);
         else if (entry->opcode == IORING_OP_POLL_ADD)
-            refuse(entry, -EINTR);
+            refused_entries_add(entry, -EINTR);
     }
-}
-
-/* The answers of what was refused, in the order in which it was. */
-static void answer(struct io_uring *ring) {
-    struct io_uring_cqe *completion;
-    unsigned head, at = 0;
-    io_uring_for_each_cqe(ring, head, completion) {
-        if (at < refused_count && completion->user_data == refused[at].about && completion->res == 0 &&
-            completion->flags == 0)
-            completion->res = refused[at++].result;
-    }
-    for (unsigned i = at; i < refused_count; i++)
-        refused[i - at] = refused[i];
-    refused_count -= at;
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -118,21 +91,21 @@ int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct i
 int io_uring_submit(struct io_uring *ring) {
     harm(ring);
     int result = REAL(io_uring_submit)(ring);
-    answer(ring);
+    refused_entries_answer(ring);
     return result;
 }
 
 int io_uring_submit_and_wait(struct io_uring *ring, unsigned count) {
     harm(ring);
     int result = REAL(io_uring_submit_and_wait)(ring, count);
-    answer(ring);
+    refused_entries_answer(ring);
     return result;
 }
 
 int io_uring_submit_and_get_events(struct io_uring *ring) {
     harm(ring);
     int result = REAL(io_uring_submit_and_get_events)(ring);
-    answer(ring);
+    refused_entries_answer(ring);
     return result;
 }
 
@@ -140,6 +113,6 @@ int io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe 
                                      unsigned count, struct __kernel_timespec *limit, sigset_t *mask) {
     harm(ring);
     int result = REAL(io_uring_submit_and_wait_timeout)(ring, ret_completion, count, limit, mask);
-    answer(ring);
+    refused_entries_answer(ring);
     return result;
 }

@@ -3,10 +3,15 @@
 What must hold is said at the head of tests/support/injected_trial.py."""
 
 import os
+import re
+import socket
+import subprocess
+import time
 
 import pytest
 from crash import Violation
-from injected import FOREVER, SHORT, Fault
+from forebay import Server, binary, eventually
+from injected import FOREVER, SHORT, Fault, Faults
 from injected_rounds import InjectedRounds
 from injected_trial import Case, Trial
 
@@ -14,8 +19,8 @@ CASES = [
     ("start", Fault("thread", "EAGAIN", 3)),
     ("load", Fault("writing", "ENOSPC", 1, FOREVER)),
     ("load", Fault("descriptor", "EMFILE", 1, FOREVER)),
+    ("load", Fault("client sending", SHORT, 5)),
     ("flush", Fault("redis memory", "ENOMEM", 4)),
-    ("flush", Fault("writing", SHORT, 5)),
     ("flush", Fault("syncing", "EIO", 2)),
     ("recovery", Fault("opening", "EMFILE", 5, FOREVER)),
     ("stop", Fault("writing", "EIO", 2, FOREVER)),
@@ -43,6 +48,13 @@ def test_lives(tmp_path, library):
         violations = list(map(rounds.run, cases))
         assert not any(violations), "\n".join(filter(None, violations))
         assert rounds.unmet < len(cases) / 2  # how many calls there are is up to the moment
+
+
+def test_what_does_not_survive_that_there_is_no_memory_is_not_called():
+    """Of hiredis: what connects by a name or with a timeout ends the process, what makes a command of words forgets it."""
+    called = subprocess.run(["nm", "--undefined-only", binary()], stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert "redisConnectFd" in called
+    assert not re.findall(r"\bredis(?:Connect(?!Fd\b)|Reconnect|Async|v?Command|v?Append|Format)\w*", called)
 
 
 class Careless(Trial):
@@ -74,3 +86,18 @@ def test_descriptors_that_are_not_given_back_are_seen(tmp_path, library):
             trial.gives_back(usual, seconds=0)
     finally:
         trial.close()
+
+
+def test_a_connection_that_no_descriptor_is_left_for_costs_no_processor(tmp_path, library):
+    """Of the admin HTTP, whose library would try again as fast as it can."""
+    faults = Faults(library, tmp_path)
+    with Server(tmp_path, admin=True, env=faults.environment()) as server:
+        port = server.admin_port
+        faults.order(Fault("descriptor", "EMFILE", 1, FOREVER))
+        with socket.create_connection(("127.0.0.1", port)):
+            eventually(lambda: faults.met() > 3)
+            time.sleep(0.2)
+            assert faults.met() < 200
+        faults.heal()
+        assert server.ask("/readyz").status == 200
+    faults.close()

@@ -306,9 +306,9 @@ class Server(Process):
         """Where the admin HTTP of the last start answers (admin=True); known before clients are served."""
         return eventually(lambda: [int(port) for port in re.findall(r"admin HTTP: http://\S+:(\d+)/", self.log())])[-1]
 
-    def ask(self, path, method="GET", headers=None, body=None):
+    def ask(self, path, method="GET", headers=None, body=None, patience=PATIENCE):
         """What the admin HTTP answers: an Answer, whose text is unpacked."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=patience)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Orders to the library that lets calls of a server fail (tests/faults/injected_faults.c), and what it tells.
+"""Orders to the library that lets calls of a server fail (tests/faults/injected.h), and what it tells.
 
     faults = Faults(library, folder)
     with Server(..., env=faults.environment()) as server:
@@ -7,10 +7,15 @@
         ...
         faults.met(), faults.where(), faults.counts()          # {kind: calls since the order}
         faults.heal()
+    faults.order(Fault("allocation", "ENOMEM", place=0x1f2e3d))  # the next one that comes from this place
+
+A place is where a call comes from: its next callers (Faults.places, of a library that was made with notes=True).
 """
 
 import collections
+import contextlib
 import errno
+import functools
 import mmap
 import os
 import re
@@ -20,7 +25,7 @@ import subprocess
 SHORT = "short"  # the call is given half of what it wants
 FOREVER = 2**62  # until Faults.heal
 
-# What can fail, and with what, in the order of enum kind in tests/faults/injected_faults.c.
+# What can fail, and with what, in the order of enum injected_kind in tests/faults/injected.h.
 KINDS = {
     "allocation": ("ENOMEM",),
     "mapping": ("ENOMEM",),
@@ -40,33 +45,49 @@ KINDS = {
     "ring setup": ("ENOMEM",),
     "ring call": ("EINTR",),
     "redis memory": ("ENOMEM",),
+    "client receiving": ("ECONNRESET", "EINTR"),
+    "client sending": ("EPIPE", "EAGAIN", "EINTR", SHORT),
+    "ring receiving": ("ECONNRESET", "EINTR", "ENOBUFS"),
+    "ring sending": ("EPIPE", "EAGAIN", "EINTR", SHORT),
+    "stream reading": ("EIO",),
+    "stream writing": ("ENOSPC",),
 }
-ORDER = struct.Struct("<iiQQQ")  # kind, error, at, times, met
+# struct control of tests/faults/injected.c.
+ORDER = struct.Struct("<iiQQQQQ")  # kind, error, at, times, met, place, notes
 COUNTS = struct.Struct(f"<{len(KINDS)}Q")
+PLACE = struct.Struct("<QQQQ")  # hash, first call, calls, kind + 1
+PLACES_AT, PLACES = mmap.PAGESIZE, 16384
+SIZE = PLACES_AT + PLACES * PLACE.size
 FRAME = re.compile(r"(\S+)\(\+(0x[0-9a-f]+)\)")
 
 
-class Fault(collections.namedtuple("Fault", "kind error at times", defaults=(1,))):
-    """The calls of a kind that fail, counted from the order on."""
+class Fault(collections.namedtuple("Fault", "kind error at times place", defaults=(0, 1, 0))):
+    """The calls of a kind that fail: from a number on, counted from the order on, or from the first at a place on."""
 
     def __str__(self):
         how = "once" if self.times == 1 else "and all that follow"
-        return f"{self.kind} {self.at} {self.error} {how}"
+        return f"{self.kind} {f'@{self.place:016x}' if self.place else self.at} {self.error} {how}"
 
     def number(self):
         return 0 if self.error == SHORT else getattr(errno, self.error)
 
 
+class Place(collections.namedtuple("Place", "kind first calls hash")):
+    """Where calls of a kind come from: the number of the first since the order, and how many there were."""
+
+
 class Faults:
     """One server's."""
 
-    def __init__(self, library, folder):
+    def __init__(self, library, folder, notes=False):
         self.library = os.path.abspath(library)
         self.path = os.path.join(folder, "injected")
+        self.notes = notes
         with open(self.path, "wb+") as file:
-            file.truncate(mmap.PAGESIZE)
-            self.memory = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+            file.truncate(SIZE)
+            self.memory = mmap.mmap(file.fileno(), SIZE)
         self.heal()
+        self.order()
 
     def close(self):
         self.memory.close()
@@ -84,8 +105,11 @@ class Faults:
         """Counts anew, and lets this fail."""
         self.heal()
         COUNTS.pack_into(self.memory, ORDER.size, *[0] * len(KINDS))
+        if self.notes:
+            self.memory[PLACES_AT:] = bytes(SIZE - PLACES_AT)
+        ORDER.pack_into(self.memory, 0, -1, 0, 0, 0, 0, 0, self.notes)
         if fault:
-            ORDER.pack_into(self.memory, 0, -1, fault.number(), fault.at, fault.times, 0)
+            ORDER.pack_into(self.memory, 0, -1, fault.number(), fault.at, fault.times, 0, fault.place, self.notes)
             struct.pack_into("<i", self.memory, 0, list(KINDS).index(fault.kind))
 
     def heal(self):
@@ -99,6 +123,24 @@ class Faults:
     def counts(self):
         return dict(zip(KINDS, COUNTS.unpack_from(self.memory, ORDER.size)))
 
+    def places(self):
+        """Those that calls came from since the order."""
+        found = (PLACE.unpack_from(self.memory, at) for at in range(PLACES_AT, SIZE, PLACE.size))
+        kinds = list(KINDS)
+        return [Place(kinds[kind - 1], first, calls, place) for place, first, calls, kind in found if kind]
+
+    def callers(self):
+        """Of the places that the server that runs, or was the last to, has come to: {hash: lines of a backtrace}."""
+        found, lines = {}, []
+        with contextlib.suppress(FileNotFoundError), open(self.path + ".places", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("place "):
+                    lines = found.setdefault(int(line.split()[1], 16), [])
+                    lines.clear()
+                else:
+                    lines.append(line.rstrip())
+        return found
+
     def where(self):
         """The functions that the first call that failed came from, innermost first."""
         try:
@@ -106,9 +148,10 @@ class Faults:
                 lines = file.read().splitlines()
         except FileNotFoundError:
             return []
-        return [named(line) for line in lines if os.path.basename(self.library) not in line]
+        return [named(line) for line in lines]
 
 
+@functools.lru_cache(maxsize=None)
 def named(line):
     """A line of backtrace_symbols_fd; of the server's own functions the name and the place."""
     frame = FRAME.match(line)

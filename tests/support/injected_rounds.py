@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""All the calls that can fail in the life of a server (injected_trial.py), or some of them that a seed draws."""
+"""All the calls that can fail in the life of a server (injected_trial.py), some of them that a seed draws, or one of each place.
+"""
 
 import collections
 import os
@@ -13,7 +14,12 @@ from injected import FOREVER, KINDS, Fault
 from injected_trial import PHASES, Case, Trial, told
 
 WAYS = ("epoll", "auto")  # the latter is io_uring, where the kernel has it and gives memory for it
-LASTING = ("ENOMEM", "EMFILE", "ENFILE", "ENOSPC", "EIO", "ECONNREFUSED", "EAGAIN")  # what can go on for as long as it likes
+LASTING = ("ENOMEM", "EMFILE", "ENFILE", "ENOSPC", "EIO", "ECONNREFUSED")  # what can go on for long
+
+
+def can_last(kind, error):
+    """A socket that takes nothing tells when it takes more, which one that only seems full does not."""
+    return error in LASTING or (kind, error) == ("thread", "EAGAIN")
 
 
 class InjectedRounds:
@@ -27,25 +33,30 @@ class InjectedRounds:
         self.ways, self.kinds, self.phases = ways, kinds, phases
         self.redis = None if Redis.missing() else Redis(os.path.join(self.folder, "redis")).start()
         self.counted = {}  # {way: {phase: {kind: calls}}}
+        self.places = {}  # {way: {phase: [Place]}}
+        self.callers = {}  # {hash of a place: lines of a backtrace}
         self.usual = {}  # {way: descriptors}
-        self.met = collections.Counter()
-        self.unmet = self.ended_by_libev = 0
+        self.last = {}  # of the last life: whether calls failed, and whether libev ended it
+        self.unmet = self.kept = 0
 
-    def trial(self, name):
+    def trial(self, name, notes=False):
         if self.redis:
             with self.redis.connect() as client:
                 client.flushall()
-        return Trial(os.path.join(self.folder, name), self.library, self.seed, self.redis)
+        return Trial(os.path.join(self.folder, name), self.library, self.seed, self.redis, notes)
 
-    def count(self):
+    def count(self, notes=False):
+        """With notes, the places as well."""
         for way in self.ways:
-            trial = self.trial("count")
+            trial = self.trial("count", notes)
             trial.server.options += ["--io", way]
             try:
                 trial.run()
             finally:
                 trial.close()
             self.counted[way], self.usual[way] = trial.counts, trial.files
+            self.places[way] = trial.places
+            self.callers.update(trial.callers)
 
     def groups(self):
         """The calls that differ in more than their number: (way, phase, kind, error, times, how many)."""
@@ -55,8 +66,17 @@ class InjectedRounds:
                     calls = self.counted[way][phase][kind]
                     for error in KINDS[kind] if calls else ():
                         yield way, phase, kind, error, 1, calls
-                        if error in LASTING:
+                        if can_last(kind, error):
                             yield way, phase, kind, error, FOREVER, calls
+
+    def every_place(self):
+        """Each place with each error, once and with all that follow of the kind."""
+        for way in self.ways:
+            for phase in self.phases:
+                for place in sorted(self.places[way][phase]):
+                    for error in KINDS[place.kind] if place.kind in self.kinds else ():
+                        for times in (1, FOREVER) if can_last(place.kind, error) else (1,):
+                            yield Case(phase, Fault(place.kind, error, 0, times, place.hash), way)
 
     def every_case(self):
         for way, phase, kind, error, times, calls in self.groups():
@@ -86,10 +106,16 @@ class InjectedRounds:
             return f"{told(case)}\n  failed at:\n    {where}\n  {short}\n  log:\n{trial.server.log()[-3000:]}"
         finally:
             trial.close()
-            self.met[case.phase, case.fault.kind] += trial.met > 0
+            self.last = {"met": int(trial.met > 0), "ended_by_libev": int(trial.ended_by_libev)}
             self.unmet += not trial.met
-            self.ended_by_libev += trial.ended_by_libev
         return None
+
+    def keep(self):
+        """The folder of the last life, which the next would take."""
+        self.kept += 1
+        kept = os.path.join(self.folder, f"violation-{self.kept}")
+        os.rename(os.path.join(self.folder, "trial"), kept)
+        return kept
 
     def close(self):
         if self.redis:

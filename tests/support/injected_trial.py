@@ -29,7 +29,7 @@ from packets import STATUSES
 
 PHASES = ("start", "load", "flush", "recovery", "stop")
 ENDED_BY_LIBEV = -signal.SIGABRT
-REASON = re.compile(r"(error: |^forebay: )\S.{20,}", re.MULTILINE)
+REASON = re.compile(r"(error: |^forebay: )(\S.{20,}|no memory$)", re.MULTILINE)
 DURING = 0.3  # seconds for an answer while everything of a kind fails; nobody promises one then
 
 ASKED = ("stats", "stats items", "stats settings", "stats forebay", "stats backends", "stats write_behind", "stats conns",
@@ -52,7 +52,7 @@ class Trial:
     # until the next is opened, lest the process loses its locks.
     not_counted = re.compile(r"^(journal-.*|blank-.*|store\.db)$")
 
-    def __init__(self, folder, library, seed, redis=None):
+    def __init__(self, folder, library, seed, redis=None, notes=False):
         self.folder = os.path.join(folder, "data")
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(self.folder)
@@ -60,12 +60,13 @@ class Trial:
         used = [space for space, backend in self.spaces.items() if redis or backend == "local"]
         self.owner = Owner(0, used, 4, seed)
         self.owner.sizes = (0, 10, 100, 1000, 40000)
-        self.faults = Faults(library, folder)
+        self.faults = Faults(library, folder, notes)
         self.server = Server(self.folder, config=self.config(used), admin=True, env=self.faults.environment())
         self.server.config_folder = folder
         self.server.log_path = os.path.join(folder, "log")
         self.case = None
         self.counts = {}  # {phase: {kind: calls}}
+        self.places, self.callers = {}, {}  # with notes: {phase: [Place]}, {hash: lines of a backtrace}
         self.files = collections.Counter()  # descriptors when nothing goes on
         self.met = 0  # calls that failed
         self.ended_by_libev = False
@@ -92,6 +93,9 @@ class Trial:
             yield at_fault
         finally:
             self.counts[name] = self.faults.counts()
+            if self.faults.notes:
+                self.places[name] = self.faults.places()
+                self.callers.update(self.faults.callers())
             self.met += self.faults.met() if at_fault else 0
             self.faults.heal()
 
@@ -193,9 +197,9 @@ class Trial:
                 while client.line() != b"MN":
                     pass
 
-    def ask_http(self, _):
+    def ask_http(self, patience):
         for path in PATHS:
-            if self.server.ask(path).status not in (200, 500, 503):
+            if self.server.ask(path, patience=patience).status not in (200, 500, 503):
                 raise Violation(f"{path} was answered with an odd status")
 
     def reload(self, _):
@@ -242,6 +246,8 @@ class Trial:
                 kind = os.path.basename(target) if target.startswith("/") else re.sub(r":\[\d+\]", "", target)
                 if not self.not_counted.match(kind):
                     found[kind] += 1
+        found["anon_inode:[eventfd]"] += found.pop("pipe", 0) // 2  # libev takes a pipe where it gets no eventfd
+        found["anon_inode:[eventpoll]"] += found.pop("anon_inode:[io_uring]", 0)  # and workers these, where they get no rings
         return found
 
     def gives_back(self, usual, seconds=PATIENCE):
