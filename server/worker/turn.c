@@ -31,6 +31,7 @@
 #include "server/worker/guard.h"
 #include "server/worker/held.h"
 #include "server/worker/internal.h"
+#include "server/worker/parked.h"
 #include "server/worker/protocol.h"
 #include "server/worker/reply_limit.h"
 #include "server/worker/share.h"
@@ -84,27 +85,6 @@ static __attribute__((noinline)) void defer(struct worker *worker, size_t i) {
     connection->stops |= STOP_DEFERRED;
     connection->resumed = true;
     turn_hold_from(worker, i);
-}
-
-/* Not on the path of a key that is answered at once: noinline keeps that short, here and below. */
-__attribute__((noinline)) void turn_park(struct worker *worker, size_t i) {
-    struct connection *connection = worker->slots[i].connection;
-    const struct request *request = &worker->slots[i].request;
-    for (size_t j = i + 1; j < worker->slot_count; j++) {
-        struct slot *next = &worker->slots[j];
-        if (next->connection != connection || !command_has_key(next->request.command) ||
-            (connection->guarded && !guard_allows(connection, &next->request)) ||
-            untold_may_tell(&worker->slots[i], next) ||
-            !tier_anticipate(worker->tier, connection->ticket, request, &next->request))
-            break;
-    }
-    if (!turn_hold_from(worker, i)) {
-        tier_abandon(connection->ticket);
-        return;
-    }
-    connection_set_parked(connection, true);
-    worker->parked++;
-    tier_submit(worker->tier, connection->ticket);
 }
 
 /* Nothing more of it is executed before the journal has what it did or was shown. */
@@ -186,13 +166,14 @@ static inline void answer_key(struct worker *worker, struct connection *connecti
         write_text(worker, connection, &slot->request, outcome);
 }
 
-void turn_refuse(struct worker *worker, size_t i, const char *line) {
+void turn_fail(struct worker *worker, size_t i, enum outcome_error kind, const char *line) {
     const struct slot *slot = &worker->slots[i];
     struct outcome outcome = {0};
     if (slot->connection->run_failed && skips(worker, slot))
         return;
-    count(&worker->forbidden);
-    outcome_fail(&outcome, ERROR_FORBIDDEN, line);
+    if (kind == ERROR_FORBIDDEN)
+        count(&worker->forbidden);
+    outcome_fail(&outcome, kind, line);
     answer_key(worker, slot->connection, slot, &outcome);
 }
 
@@ -224,7 +205,7 @@ static inline __attribute__((always_inline)) void execute_key(struct worker *wor
         return;
     enum tier_status status = tier_execute(worker->tier, connection->ticket, &slot->request, &outcome);
     if (__builtin_expect(status == TIER_PARKED, false)) {
-        turn_park(worker, i);
+        parked_add(worker, i);
         return;
     }
     if (__builtin_expect(status == TIER_HELD, false))
@@ -494,20 +475,6 @@ static void serve(struct worker *worker, struct connection *connection) {
 
 /* ---- The turn ---- */
 
-static void collect_tickets(struct worker *worker) {
-    struct tier_ticket *ticket;
-    while ((ticket = tier_next_ready(worker->tier))) {
-        struct connection *connection = tier_ticket_owner(ticket);
-        assert(connection_is_parked(connection));
-        worker->parked--;
-        connection->resumed = true;
-        connection_set_parked(connection, false);
-        if (connection_state(connection) != CONNECTION_OPEN)
-            tier_abandon(ticket);
-        connection_set_ready(connection);
-    }
-}
-
 /* Requests of it that it had to leave for the next turn. */
 static bool has_rest(const struct connection *connection) {
     return connection->resumed && !connection->pending && connection_state(connection) == CONNECTION_OPEN;
@@ -542,6 +509,8 @@ static bool is_over(const struct connection *connection) {
 static void settle(struct connection *connection) {
     const struct io_type *io_type = connection->worker->io_type;
     connection->stops &= (uint8_t)~STOP_SHARE;
+    if (connection->ticket != connection->worker->ticket)
+        parked_settle(connection);
     if (io_type->settle)
         io_type->settle(connection);
     if (connection_is_parked(connection) || connection->held || connection->awaits_check)
@@ -580,7 +549,7 @@ static void note_duration(struct worker *worker, uint64_t began_us) {
 }
 
 void turn_run(struct worker *worker) {
-    collect_tickets(worker);
+    parked_collect(worker);
     if (worker->held)
         held_collect(worker);
     share_admit(worker);
