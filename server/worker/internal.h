@@ -76,6 +76,7 @@ struct worker {
     char *input;                              /* TURN_INPUT bytes */
     size_t input_used;
     struct output output;
+    size_t said; /* bytes of replies in this turn, before those of the output */
     /* Where the replies of the get line at hand begin, and how many came before; under a limit alone. Its connection,
      * or NULL once they were sent. */
     const struct connection *line_owner;

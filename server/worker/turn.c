@@ -235,7 +235,9 @@ static void journal_and_send(struct worker *worker, bool ends) {
 
 /* Ends one part of the turn and begins the next. */
 static void send_output(struct worker *worker) {
+    worker->said += worker->output.size;
     journal_and_send(worker, false);
+    share_set(worker, worker->said);
     if (!tier_turn_begin(worker->tier, &worker->now))
         return;
     for (size_t i = 0; i < worker->slot_count; i++)
@@ -444,8 +446,13 @@ static bool reads_on(struct worker *worker, const struct connection *connection,
 }
 
 static void serve(struct worker *worker, struct connection *connection) {
+    bool was_slow = connection->pending != NULL;
     if (!sends_all(connection))
         return;
+    if (was_slow && connection->resumed) { /* what it has asked for besides comes when others were served */
+        connection->behind = true;
+        return;
+    }
     connection->ahead_is_full = connection->behind = false;
     if (connection_is_parked(connection)) /* it sends while it waits: look again when its ticket is back */
         return;
@@ -561,7 +568,8 @@ void turn_run(struct worker *worker) {
     uint64_t began_us = monotonic_us();
     worker->ready = NULL;
     worker->ready_tail = &worker->ready;
-    worker->input_used = 0;
+    worker->input_used = worker->said = 0;
+    share_set(worker, 0);
     tier_time_begin(worker->tier, began_us);
     worker->observes = observe_turn(&worker->observer) || worker->server->settings->reply_limit > 0;
     tier_turn_begin(worker->tier, &worker->now);
