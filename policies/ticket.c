@@ -13,10 +13,15 @@
 #include "policies/ticket.h"
 #include "policies/evaluate.h"
 #include "policies/tier_parts.h"
+#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
-enum { LOADS_KEPT = 8, BYTES_KEPT = 64 << 10 };
+enum {
+    LOADS_KEPT = 8,
+    BYTES_KEPT = 64 << 10,
+    SPARE_BYTES_KEPT = 4 << 10, /* by one that nobody has */
+};
 
 struct tier_ticket *tier_ticket_create(struct tier_worker *worker, void *owner) {
     struct tier_ticket *ticket = calloc(1, sizeof *ticket);
@@ -30,6 +35,11 @@ struct tier_ticket *tier_ticket_create(struct tier_worker *worker, void *owner) 
 void tier_ticket_destroy(struct tier_ticket *ticket) {
     if (!ticket)
         return;
+    while (ticket->spares) {
+        struct tier_ticket *spare = ticket->spares;
+        ticket->spares = spare->next;
+        tier_ticket_destroy(spare);
+    }
     ticket_clear_loads(ticket);
     ticket_clear_ahead(ticket);
     free(ticket->loads.list);
@@ -52,6 +62,75 @@ char *ticket_bytes(struct tier_ticket *ticket, size_t size) {
     }
     return ticket->bytes;
 }
+
+/* ---- Common tickets ---- */
+
+/* Beside its buffers, which stay with it, it is as new. */
+static void make_new(struct tier_ticket *ticket) {
+    struct ticket_loads loads = {.list = ticket->loads.list, .capacity = ticket->loads.capacity};
+    *ticket = (struct tier_ticket){.worker = ticket->worker,
+                                   .spares = ticket->spares,
+                                   .spare_count = ticket->spare_count,
+                                   .loads = loads,
+                                   .bytes = ticket->bytes,
+                                   .bytes_capacity = ticket->bytes_capacity};
+}
+
+static void put_spare(struct tier_ticket *common, struct tier_ticket *spare) {
+    spare->next = common->spares;
+    common->spares = spare;
+    common->spare_count++;
+}
+
+static bool has_spare(struct tier_ticket *common) {
+    if (!common->spares) {
+        struct tier_ticket *spare = tier_ticket_create(common->worker, NULL);
+        if (!spare)
+            return false;
+        put_spare(common, spare);
+    }
+    return true;
+}
+
+bool ticket_reserve(struct tier_ticket *ticket, size_t size) {
+    return (ticket->owner || has_spare(ticket)) && ticket_bytes(ticket, size);
+}
+
+struct tier_ticket *tier_ticket_take(struct tier_ticket *common, void *owner) {
+    assert(!common->owner && owner && common->park != PARK_NONE && !common->ahead.list);
+    if (!has_spare(common)) {
+        tier_abandon(common);
+        return NULL;
+    }
+    struct tier_ticket *ticket = common->spares, spare = *ticket;
+    struct tier_ticket *spares = spare.next;
+    *ticket = *common;
+    ticket->owner = owner;
+    ticket->spares = NULL;
+    ticket->spare_count = 0;
+    for (unsigned i = 0; i < ticket->loads.count; i++)
+        ticket->loads.list[i].ticket = ticket;
+    common->spares = spares; /* and the buffers of the spare one are the common one's */
+    common->spare_count--;
+    common->loads.list = spare.loads.list;
+    common->loads.capacity = spare.loads.capacity;
+    common->bytes = spare.bytes;
+    common->bytes_capacity = spare.bytes_capacity;
+    make_new(common);
+    return ticket;
+}
+
+void tier_ticket_give_back(struct tier_ticket *common, struct tier_ticket *ticket) {
+    tier_abandon(ticket);
+    if (common->spare_count == TICKET_SPARES_MAX || ticket->bytes_capacity > SPARE_BYTES_KEPT) {
+        tier_ticket_destroy(ticket);
+        return;
+    }
+    make_new(ticket);
+    put_spare(common, ticket);
+}
+
+/* ---- What goes along ---- */
 
 static struct slice put_bytes(char **at, struct slice slice) {
     char *start = *at;

@@ -6,6 +6,10 @@
  * and is the worker's again once ticket_return has put it on the worker's ready stack. There is a struct for
  * each kind of wait; of what it does not name, `next`, `deadline_us`, `request`, `outcome`, `bytes` and
  * `error` go along with the ticket, and the rest stays the worker's.
+ *
+ * Most connections wait for nothing, so they have no ticket of their own: a worker executes their requests with one that is
+ * common to all of them. When a request has parked, what it is to wait for moves to a ticket of its connection's own, a spare
+ * one where there is one, and the common one is as new.
  */
 #ifndef FOREBAY_POLICIES_TICKET_H
 #define FOREBAY_POLICIES_TICKET_H
@@ -18,6 +22,7 @@
 enum {
     TICKET_LOADS_MAX = 256, /* keys that one ticket sends to the backend together */
     TICKET_AHEAD_MAX = 255, /* changes that go to the writer together with the first of a connection */
+    TICKET_SPARES_MAX = 32, /* tickets that a common one keeps for whoever parks next */
 };
 
 enum park {
@@ -98,7 +103,9 @@ struct ticket_waiter {
 struct tier_ticket {
     struct tier_worker *worker;   /* NULL: */
     struct ticket_waiter *waiter; /* of this thread; the ticket is good for a barrier alone */
-    void *owner;
+    void *owner;                  /* NULL: it is common to many */
+    struct tier_ticket *spares;   /* of a common one: without an owner, in a list by `next` */
+    unsigned spare_count;
     struct tier_ticket *next; /* in whatever list it is */
     enum park park;           /* what it is about to wait for, until it is handed over */
     bool is_changing;         /* counted in `changing` of its namespace */
@@ -126,6 +133,10 @@ struct tier_ticket {
 
 /* Room for size bytes in ticket->bytes (what was there is lost), or NULL. */
 char *ticket_bytes(struct tier_ticket *ticket, size_t size);
+
+/* Before a change is made whose outcome will wait with the ticket: has room for that many bytes of it, and, if the ticket is
+ * common, a spare one to take it along, so that neither can be missing afterwards. False: no memory. */
+bool ticket_reserve(struct tier_ticket *ticket, size_t size);
 
 /* Copies the request into the ticket for another thread; false: no memory. */
 bool ticket_keep_request(struct tier_ticket *ticket, const struct request *request);

@@ -4,7 +4,8 @@
  * of the policies.
  *
  * Threads: one struct tier shared by all; one struct tier_worker per worker thread, used by that thread
- * alone; one struct tier_ticket per connection, used by its worker's thread except while it is parked.
+ * alone; one struct tier_ticket for each connection that waits, used by its worker's thread except while it is parked,
+ * and a common one of each worker for all that do not.
  *
  * The path of a request on a worker:
  *
@@ -13,7 +14,8 @@
  *     for each request in order:     tier_execute
  *         TIER_DONE    write the reply, tier_release
  *         TIER_HELD    the same; the replies of this connection wait for the journal
- *         TIER_PARKED  stop this connection; tier_anticipate for the requests that follow on it; tier_submit
+ *         TIER_PARKED  stop this connection, and tier_ticket_take, if it has no ticket of its own; tier_anticipate for
+ *                      the requests that follow on it; tier_submit
  *     tier_turn_end(worker)          true: the journal is written, the replies of the turn may be sent
  *
  * and back:  the wake function given to tier_create is called (on any thread); the worker calls
@@ -195,9 +197,17 @@ void tier_abandon(struct tier_ticket *ticket);
 
 /* ---- Tickets ---- */
 
+/* owner NULL: one that is common to many, who wait for nothing; it is never submitted. NULL: no memory. */
 struct tier_ticket *tier_ticket_create(struct tier_worker *worker, void *owner);
-void tier_ticket_destroy(struct tier_ticket *ticket); /* not while submitted */
+void tier_ticket_destroy(struct tier_ticket *ticket); /* not while submitted; the tier may be gone by then */
 void *tier_ticket_owner(const struct tier_ticket *ticket);
+
+/* The request that was executed last, with the common ticket, has parked: what it is to wait for is from now on with a ticket
+ * of that owner's. NULL: no memory; nothing has been done for the request, and nothing is waited for. */
+struct tier_ticket *tier_ticket_take(struct tier_ticket *common, void *owner);
+
+/* A ticket that was taken, and that no request which is still to be executed waits with. Forgets what it brought. */
+void tier_ticket_give_back(struct tier_ticket *common, struct tier_ticket *ticket);
 
 /* ---- Commands about the whole (worker thread) ---- */
 

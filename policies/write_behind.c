@@ -222,7 +222,7 @@ static enum tier_status change_dirty(struct execution *e) {
     if (!has_room(e, &through, &status))
         return status;
     if (through &&
-        !ticket_bytes(e->ticket, e->outcome->status == OUTCOME_HIT ? e->outcome->view.value.size : 0))
+        !ticket_reserve(e->ticket, e->outcome->status == OUTCOME_HIT ? e->outcome->view.value.size : 0))
         return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     if (!queue_reserve(&e->space->queues[e->worker->index]))
         return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
@@ -266,7 +266,7 @@ static enum tier_status touch_blindly(struct execution *e) {
         return refuse_full(e);
     if (through && !goes_through(e, &status))
         return status;
-    if (through && !ticket_bytes(e->ticket, 0))
+    if (through && !ticket_reserve(e->ticket, 0))
         return refuse(e, ERROR_NO_MEMORY, REPLY_NO_MEMORY);
     if (!reserve_journal(e, false))
         return refuse(e, ERROR_JOURNAL_FULL, error_journal);

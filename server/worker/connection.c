@@ -28,7 +28,7 @@
  * is waited for (AUTH_ITEM_MAX, parser.short_lines, and the parser is starved where the buffer is full).
  */
 #include "server/worker/connection.h"
-#include "policies/ticket.h"
+#include "policies/tier.h"
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
 #include "server/config/settings.h"
@@ -62,10 +62,10 @@ static ssize_t send_now(int fd, const void *data, size_t size) {
 #endif
 }
 
-/* What one costs that has not authenticated: itself, its ticket, the buffer, what io_uring brought last, replies that it does
- * not read, and what malloc takes for each of them. Its proof is the prover's, which has few. */
-_Static_assert(sizeof(struct connection) + sizeof(struct tier_ticket) + AUTH_KEEP + AUTH_READ +
-                       sizeof(struct pending) + AUTH_ANSWERS + 5 * 16 <=
+/* What one costs that has not authenticated: itself, the buffer, what io_uring brought last, replies that it does not read, and
+ * what malloc takes for each of them. Its proof is the prover's, which has few. */
+_Static_assert(sizeof(struct connection) + AUTH_KEEP + AUTH_READ + sizeof(struct pending) + AUTH_ANSWERS +
+                       4 * 16 <=
                    AUTH_COST,
                "a stranger costs what the documents say");
 
@@ -254,14 +254,9 @@ struct connection *connection_open(struct worker *worker, int fd, enum address_t
     connection->opened = worker->second;
     parser_init(&connection->parser, auth ? AUTH_ITEM_MAX : worker->server->settings->item_max);
     connection->parser.short_lines = auth;
-    connection->ticket = tier_ticket_create(worker->tier, connection);
-    if (!connection->ticket) {
-        free(connection);
-        return NULL;
-    }
+    connection->ticket = worker->ticket;
     connection->fd = fd;
     if (!enter_io(connection, tls)) {
-        tier_ticket_destroy(connection->ticket);
         free(connection);
         return NULL;
     }
@@ -322,7 +317,8 @@ void connection_close(struct connection *connection) {
     login_drop_proof(connection);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     connection_drop_pending(connection);
-    tier_ticket_destroy(connection->ticket);
+    if (connection->ticket != worker->ticket)
+        tier_ticket_destroy(connection->ticket);
     own_free(connection);
     if (connection->tls)
         tls_leave(connection);

@@ -72,10 +72,10 @@ struct connection {
     /* Its replies may go when the tier has released this hold. 0: this part of the turn is still going on;
      * UINT64_MAX: it could not be written yet. */
     uint64_t held_number;
-    struct tier_ticket *ticket;
-    struct tls_link *tls; /* what encrypts it; NULL: nothing */
-    struct feed *feed;    /* FED: what it is fed */
-    const char *region;   /* the bytes being parsed in this turn: worker input or own buffer */
+    struct tier_ticket *ticket; /* its own while a request of it waits for the tier, or else worker->ticket */
+    struct tls_link *tls;       /* what encrypts it; NULL: nothing */
+    struct feed *feed;          /* FED: what it is fed */
+    const char *region;         /* the bytes being parsed in this turn: worker input or own buffer */
     size_t region_size, region_at;
     char *own; /* bytes of an unfinished or parked request, or NULL */
     size_t own_start, own_size, own_capacity;

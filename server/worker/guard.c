@@ -31,7 +31,7 @@ static void refuse_key(struct worker *worker, size_t i) {
     struct slot *slot = &worker->slots[i];
     tier_abandon(
         slot->connection->ticket); /* it may be back with what was asked for while that was allowed */
-    turn_refuse(worker, i, evaluate_is_read(&slot->request) ? MAY_NOT_READ : MAY_NOT_WRITE);
+    turn_fail(worker, i, ERROR_FORBIDDEN, evaluate_is_read(&slot->request) ? MAY_NOT_READ : MAY_NOT_WRITE);
 }
 
 /* ---- Commands without a key ---- */

@@ -2,8 +2,8 @@
 /*
  * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn), protocol.c (which protocol
  * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
- * tls.c (what encrypted connections do beside), held.c (replies that wait for the journal), reply_limit.c (how many may
- * wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who a client is), guard.c (what it may do),
+ * tls.c (what encrypted connections do beside), parked.c (requests that wait for the tier), held.c (replies that wait for the journal),
+ * reply_limit.c (how many may wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who a client is), guard.c (what it may do),
  * connection.c (its bytes in and out), io_epoll.c and io_ring.c (how the kernel
  * is asked for them), ring_buffers.c (what io_uring brought), output.c (a turn's replies), worker_stats.c (what is told of it).
  */
@@ -57,7 +57,8 @@ struct worker {
     struct feed_owner feeds; /* first: the feeds' thread finds the worker by it */
     struct server *server;
     struct tier_worker *tier;
-    struct cache *cache; /* the tier's, to prefetch from */
+    struct tier_ticket *ticket; /* common to all connections that wait for nothing */
+    struct cache *cache;        /* the tier's, to prefetch from */
     pthread_t thread;
     unsigned index;
     const struct io_type *io_type;
@@ -76,6 +77,7 @@ struct worker {
     char *input;                              /* TURN_INPUT bytes */
     size_t input_used;
     struct output output;
+    size_t said; /* bytes of replies in this turn, before those of the output */
     /* Where the replies of the get line at hand begin, and how many came before; under a limit alone. Its connection,
      * or NULL once they were sent. */
     const struct connection *line_owner;

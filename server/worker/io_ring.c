@@ -21,7 +21,8 @@
  * for a while: nothing is received of it meanwhile, and what was under way is copied as it comes. That happens to
  * clients that send on while their requests wait; from then on such a connection is received from one by one, and only
  * while it may be read, so that the socket holds the client back. The same holds for those that have not authenticated,
- * for all where unfinished requests take much memory, and for all of a worker where the copies do: then what receives
+ * for those of which nothing has come yet (and for good if a buffer is full of it: there may be much behind), for
+ * all where unfinished requests take much memory, and for all of a worker where the copies do: then what receives
  * ahead is cancelled, and at most what the buffers hold comes besides. Without a free buffer the kernel ends a receive
  * (ENOBUFS); it is asked for again when the turn is over.
  *
@@ -308,6 +309,7 @@ static void on_received(struct io *io, struct connection *connection, int result
     }
     if (result <= 0)
         note_end(link, result);
+    link->one_by_one |= connection->fresh && result == CONNECTION_READ;
     if (connection->behind && !connection->pending)
         leave_buffers(io, connection);
     connection->hung_up |= link->ended;
@@ -491,7 +493,7 @@ static void end_ring(struct io *io) {
 
 static bool is_to_ask_each_time(const struct connection *connection) {
     struct server *server = connection->worker->server;
-    return connection->link.one_by_one || !connection->authenticated ||
+    return connection->link.one_by_one || connection->fresh || !connection->authenticated ||
            connection->worker->io->buffers.strained ||
            atomic_load_explicit(&server->request_bytes, memory_order_relaxed) >
                settings_request_memory(server->settings) / 2;

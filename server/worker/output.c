@@ -24,7 +24,7 @@ bool output_init(struct output *output) {
     output->pieces = malloc(PIECES_FIRST * sizeof *output->pieces);
     output->capacity = OUTPUT_FIRST;
     output->piece_capacity = PIECES_FIRST;
-    output->mark = SHARE_OUTPUT;
+    output->share = output->mark = SHARE_OUTPUT;
     return output->data && output->pieces;
 }
 
@@ -161,7 +161,7 @@ void output_hand_over(struct output *output, const struct io_type *type) {
 
 void output_clear(struct output *output) {
     output->size = output->piece_count = 0;
-    output->mark = SHARE_OUTPUT;
+    output->mark = output->share;
     if (output->capacity > OUTPUT_KEEP) {
         char *data = realloc(output->data, OUTPUT_FIRST);
         if (data) {

@@ -50,7 +50,8 @@ struct output {
     size_t size, capacity;
     struct piece *pieces;
     size_t piece_count, piece_capacity;
-    size_t mark;              /* when size is above it, it is looked who has had much: share.h */
+    size_t share;             /* bytes of one connection: share.h */
+    size_t mark;              /* when size is above it, it is looked who has had much */
     struct connection *owner; /* of the last piece, when that grows with the bytes; else NULL */
 };
 

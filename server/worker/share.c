@@ -2,6 +2,7 @@
 #include "server/worker/share.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
+#include <assert.h>
 
 /* Bytes that the last pieces, those of this connection, hold. */
 static size_t size_of_last(const struct output *output, const struct connection *connection) {
@@ -15,10 +16,25 @@ static size_t size_of_last(const struct output *output, const struct connection 
     return size;
 }
 
+static size_t share_now(struct worker *worker, size_t said) {
+    size_t unsent = counted(&worker->unsent_bytes);
+    if (said >= SHARE_TURN)
+        return SHARE_LEAST;
+    if (unsent < SHARE_UNSENT)
+        return SHARE_OUTPUT;
+    size_t share = SHARE_OUTPUT / (1 + unsent / SHARE_UNSENT);
+    return share > SHARE_LEAST ? share : SHARE_LEAST;
+}
+
+void share_set(struct worker *worker, size_t said) {
+    assert(worker->output.size == 0);
+    worker->output.share = worker->output.mark = share_now(worker, said);
+}
+
 bool share_is_used(struct output *output, const struct connection *connection) {
     size_t size = size_of_last(output, connection);
-    bool is_used = size >= SHARE_OUTPUT;
-    output->mark = output->size + (is_used ? SHARE_OUTPUT : SHARE_OUTPUT - size);
+    bool is_used = size >= output->share;
+    output->mark = output->size + (is_used ? output->share : output->share - size);
     return is_used;
 }
 

@@ -7,6 +7,7 @@
 #include "server/worker/answer.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
+#include "server/worker/parked.h"
 #include "server/worker/sasl.h"
 #include "server/worker/turn.h"
 #include "server/worker/untold.h"
@@ -135,7 +136,7 @@ static void execute_sync(struct worker *worker, size_t i) {
         return;
     }
     if (tier_sync(worker->tier, connection->ticket, request->argument, timeout, &outcome) == TIER_PARKED) {
-        turn_park(worker, i);
+        parked_add(worker, i);
         return;
     }
     if (outcome.status == OUTCOME_ERROR) {

@@ -31,6 +31,7 @@
 #include "server/worker/guard.h"
 #include "server/worker/held.h"
 #include "server/worker/internal.h"
+#include "server/worker/parked.h"
 #include "server/worker/protocol.h"
 #include "server/worker/reply_limit.h"
 #include "server/worker/share.h"
@@ -84,27 +85,6 @@ static __attribute__((noinline)) void defer(struct worker *worker, size_t i) {
     connection->stops |= STOP_DEFERRED;
     connection->resumed = true;
     turn_hold_from(worker, i);
-}
-
-/* Not on the path of a key that is answered at once: noinline keeps that short, here and below. */
-__attribute__((noinline)) void turn_park(struct worker *worker, size_t i) {
-    struct connection *connection = worker->slots[i].connection;
-    const struct request *request = &worker->slots[i].request;
-    for (size_t j = i + 1; j < worker->slot_count; j++) {
-        struct slot *next = &worker->slots[j];
-        if (next->connection != connection || !command_has_key(next->request.command) ||
-            (connection->guarded && !guard_allows(connection, &next->request)) ||
-            untold_may_tell(&worker->slots[i], next) ||
-            !tier_anticipate(worker->tier, connection->ticket, request, &next->request))
-            break;
-    }
-    if (!turn_hold_from(worker, i)) {
-        tier_abandon(connection->ticket);
-        return;
-    }
-    connection_set_parked(connection, true);
-    worker->parked++;
-    tier_submit(worker->tier, connection->ticket);
 }
 
 /* Nothing more of it is executed before the journal has what it did or was shown. */
@@ -188,13 +168,14 @@ static inline void answer_key(struct worker *worker, struct connection *connecti
         write_text(worker, connection, &slot->request, outcome);
 }
 
-void turn_refuse(struct worker *worker, size_t i, const char *line) {
+void turn_fail(struct worker *worker, size_t i, enum outcome_error kind, const char *line) {
     const struct slot *slot = &worker->slots[i];
     struct outcome outcome = {0};
     if (slot->connection->run_failed && skips(worker, slot))
         return;
-    count(&worker->forbidden);
-    outcome_fail(&outcome, ERROR_FORBIDDEN, line);
+    if (kind == ERROR_FORBIDDEN)
+        count(&worker->forbidden);
+    outcome_fail(&outcome, kind, line);
     answer_key(worker, slot->connection, slot, &outcome);
 }
 
@@ -226,7 +207,7 @@ static inline __attribute__((always_inline)) void execute_key(struct worker *wor
         return;
     enum tier_status status = tier_execute(worker->tier, connection->ticket, &slot->request, &outcome);
     if (__builtin_expect(status == TIER_PARKED, false)) {
-        turn_park(worker, i);
+        parked_add(worker, i);
         return;
     }
     if (__builtin_expect(status == TIER_HELD, false))
@@ -256,7 +237,9 @@ static void journal_and_send(struct worker *worker, bool ends) {
 
 /* Ends one part of the turn and begins the next. */
 static void send_output(struct worker *worker) {
+    worker->said += worker->output.size;
     journal_and_send(worker, false);
+    share_set(worker, worker->said);
     if (!tier_turn_begin(worker->tier, &worker->now))
         return;
     for (size_t i = 0; i < worker->slot_count; i++)
@@ -478,8 +461,13 @@ static bool reads_on(struct worker *worker, const struct connection *connection,
 }
 
 static void serve(struct worker *worker, struct connection *connection) {
+    bool was_slow = connection->pending != NULL;
     if (!sends_all(connection))
         return;
+    if (was_slow && connection->resumed) { /* what it has asked for besides comes when others were served */
+        connection->behind = true;
+        return;
+    }
     connection->ahead_is_full = connection->behind = false;
     if (connection_is_parked(connection)) /* it sends while it waits: look again when its ticket is back */
         return;
@@ -508,20 +496,6 @@ static void serve(struct worker *worker, struct connection *connection) {
 }
 
 /* ---- The turn ---- */
-
-static void collect_tickets(struct worker *worker) {
-    struct tier_ticket *ticket;
-    while ((ticket = tier_next_ready(worker->tier))) {
-        struct connection *connection = tier_ticket_owner(ticket);
-        assert(connection_is_parked(connection));
-        worker->parked--;
-        connection->resumed = true;
-        connection_set_parked(connection, false);
-        if (connection_state(connection) != CONNECTION_OPEN)
-            tier_abandon(ticket);
-        connection_set_ready(connection);
-    }
-}
 
 /* Requests of it that it had to leave for the next turn. */
 static bool has_rest(const struct connection *connection) {
@@ -557,6 +531,8 @@ static bool is_over(const struct connection *connection) {
 static void settle(struct connection *connection) {
     const struct io_type *io_type = connection->worker->io_type;
     connection->stops &= (uint8_t)~STOP_SHARE;
+    if (connection->ticket != connection->worker->ticket)
+        parked_settle(connection);
     if (io_type->settle)
         io_type->settle(connection);
     if (connection_is_parked(connection) || connection->held || connection->awaits_check)
@@ -595,7 +571,7 @@ static void note_duration(struct worker *worker, uint64_t began_us) {
 }
 
 void turn_run(struct worker *worker) {
-    collect_tickets(worker);
+    parked_collect(worker);
     if (worker->held)
         held_collect(worker);
     share_admit(worker);
@@ -607,7 +583,8 @@ void turn_run(struct worker *worker) {
     uint64_t began_us = monotonic_us();
     worker->ready = NULL;
     worker->ready_tail = &worker->ready;
-    worker->input_used = 0;
+    worker->input_used = worker->said = 0;
+    share_set(worker, 0);
     tier_time_begin(worker->tier, began_us);
     worker->observes = observe_turn(&worker->observer) || worker->server->settings->reply_limit > 0;
     tier_turn_begin(worker->tier, &worker->now);

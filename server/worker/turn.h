@@ -3,6 +3,7 @@
 #ifndef FOREBAY_SERVER_WORKER_TURN_H
 #define FOREBAY_SERVER_WORKER_TURN_H
 
+#include "policies/request.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -18,11 +19,7 @@ void turn_run(struct worker *worker);
  * is broken. */
 bool turn_hold_from(struct worker *worker, size_t i);
 
-/* The same, until its ticket is back, which goes to the tier with what the pipeline will want next. Then the request in slot i
- * is executed again. */
-void turn_park(struct worker *worker, size_t i);
-
-/* Answers the key in slot i by that line, of what its client may not do, as any error of the tier would be. */
-void turn_refuse(struct worker *worker, size_t i, const char *line);
+/* Answers the key in slot i by that line, as any error of the tier would be. */
+void turn_fail(struct worker *worker, size_t i, enum outcome_error kind, const char *line);
 
 #endif

@@ -218,6 +218,7 @@ void worker_free(struct worker *worker) {
     free(worker->input);
     free(worker->slots);
     free(worker->key_buffers);
+    tier_ticket_destroy(worker->ticket);
     free(worker->handed);
     pthread_mutex_destroy(&worker->list_lock);
     pthread_mutex_destroy(&worker->hand_lock);
@@ -233,8 +234,9 @@ static bool worker_allocate(struct worker *worker) {
     if (worker->slots)
         memset(worker->slots, 0, TURN_BATCH * sizeof *worker->slots);
     worker->key_buffers = calloc(TURN_BATCH, sizeof *worker->key_buffers);
+    worker->ticket = tier_ticket_create(worker->tier, NULL);
     return output_init(&worker->output) && worker->wake >= 0 && worker->input && worker->slots &&
-           worker->key_buffers;
+           worker->key_buffers && worker->ticket;
 }
 
 static bool worker_open_io(struct worker *worker) {

@@ -16,6 +16,7 @@ SHARE, KEYS = 96 << 10, 512  # bytes of replies and keys of one turn: server/wor
 TURNS = 2  # that may pass before the other is served: the one at hand, and a whole one
 MARK = b"mark"
 SLOW = 16  # connections that do not read
+MANY = 200  # the same, of which each may leave less
 
 
 def stat(client, name):
@@ -176,6 +177,19 @@ def test_replies_that_nobody_reads_are_little_more_than_a_share(server, name, si
         eventually(lambda: stat(other, "slow_readers") == 0)
         assert stat(other, "unsent_bytes") == 0
         assert other.get(name) == b"x" * size
+
+
+def test_the_more_do_not_read_the_less_each_may_leave(server):
+    """Of full shares half would be left, on average."""
+    with server.client() as other, contextlib.ExitStack() as stack:
+        for _ in range(MANY):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            one.sendall(b"get kilo\r\n" * 6000)
+        eventually(lambda: stat(other, "slow_readers") == MANY)
+        await_standstill(other)
+        assert stat(other, "unsent_bytes") <= MANY * SHARE / 3
+        assert stat(other, "aside_bytes") == 0
+        assert other.get("kilo") == b"x" * 1000
 
 
 def test_memory_of_replies_that_nobody_reads_is_bounded(serve):

@@ -86,7 +86,13 @@ static void point_options(struct tier_rig *rig) {
 
 const char *rig_try_start(struct tier_rig *rig) {
     point_options(rig);
-    return tier_create(&rig->options, &rig->tier, rig->reply, sizeof rig->reply) ? NULL : rig->reply;
+    if (!tier_create(&rig->options, &rig->tier, rig->reply, sizeof rig->reply))
+        return rig->reply;
+    for (unsigned i = 0; i < rig->options.workers; i++) {
+        rig->workers[i].common = tier_ticket_create(tier_get_worker(rig->tier, i), NULL);
+        assert(rig->workers[i].common);
+    }
+    return NULL;
 }
 
 const char *rig_reload(struct tier_rig *rig) {
@@ -103,6 +109,10 @@ void rig_start(struct tier_rig *rig) {
 void rig_end_tier(struct tier_rig *rig) {
     tier_destroy(rig->tier);
     rig->tier = NULL;
+    for (unsigned i = 0; i < RIG_WORKERS; i++) {
+        tier_ticket_destroy(rig->workers[i].common);
+        rig->workers[i].common = NULL;
+    }
 }
 
 void rig_files_can_be_written(bool can) {
@@ -247,12 +257,29 @@ static struct tier_worker *worker_of(const struct rig_call *call) {
     return tier_get_worker(call->rig->tier, call->worker);
 }
 
+static struct tier_ticket *common_of(const struct rig_call *call) {
+    return call->rig->workers[call->worker].common;
+}
+
 static enum tier_status execute(struct rig_call *call, struct outcome *outcome) {
     struct tier_worker *worker = worker_of(call);
+    struct tier_ticket *ticket = call->ticket ? call->ticket : common_of(call);
     if (call->request.command == COMMAND_SYNC)
-        return tier_sync(worker, call->ticket, call->request.key, PATIENCE_MS, outcome);
+        return tier_sync(worker, ticket, call->request.key, PATIENCE_MS, outcome);
     tier_prepare(worker, &call->request);
-    return tier_execute(worker, call->ticket, &call->request, outcome);
+    return tier_execute(worker, ticket, &call->request, outcome);
+}
+
+/* As the server does. */
+static void park(struct rig_call *call) {
+    if (!call->ticket)
+        call->ticket = tier_ticket_take(common_of(call), call);
+    if (call->ticket) {
+        tier_submit(worker_of(call), call->ticket);
+        return;
+    }
+    snprintf(call->reply, sizeof call->reply, "%s", REPLY_NO_MEMORY);
+    call->done = true;
 }
 
 static const char *forget(struct rig_call *call) {
@@ -281,7 +308,7 @@ static void run(struct rig_call *call) {
     memset(&outcome, 0, sizeof outcome);
     enum tier_status status = execute(call, &outcome);
     if (status == TIER_PARKED) {
-        tier_submit(worker_of(call), call->ticket);
+        park(call);
         return;
     }
     write_reply(call, &outcome);
@@ -322,13 +349,7 @@ struct rig_call *rig_begin_turn(struct tier_rig *rig, unsigned worker, const cha
     struct cache_time now = rig_now(rig);
     parse(call, command);
     tier_turn_begin(worker_of(call), &now);
-    call->ticket = tier_ticket_create(worker_of(call), call);
-    if (call->ticket) {
-        run(call);
-    } else { /* as the server does */
-        snprintf(call->reply, sizeof call->reply, "SERVER_ERROR out of memory");
-        call->done = true;
-    }
+    run(call);
     return call;
 }
 

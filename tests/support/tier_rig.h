@@ -36,6 +36,7 @@ struct rig_worker {
     pthread_mutex_t mutex;
     pthread_cond_t woken;
     bool wake;
+    struct tier_ticket *common; /* while the tier runs */
 };
 
 struct tier_rig {

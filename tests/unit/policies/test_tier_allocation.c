@@ -263,6 +263,60 @@ RIG_TEST(answers_are_true_without_memory, write_behind) {
     }
 }
 
+/* Where a change is answered once it is committed, what that takes is there before it is made: it is refused, or waits. */
+RIG_TEST(what_is_refused_for_want_of_a_ticket_is_not_made, write_behind) {
+    enum { TRIES = 8 };
+    struct rig_call *waiting[TRIES] = {NULL};
+    bool waits[TRIES] = {false};
+    char command[32], last[16] = "0";
+    rig->spaces[0].dirty_limit = 1;
+    rig->spaces[0].on_full = FULL_WRITE_THROUGH;
+    rig_start(rig);
+    faulty_hold(rig->faulty, FAULTY_APPLY, true);
+    rig_store(rig, "set key 0");
+    for (int i = 1; i < TRIES; i++) {
+        unsigned long before = atomic_load(&refused);
+        snprintf(command, sizeof command, "set key %d", i);
+        allow(i - 1, 0);
+        waiting[i] = rig_begin(rig, 0, command);
+        allow(-1, 0);
+        waits[i] = !waiting[i]->done;
+        assert_true(waits[i] || atomic_load(&refused) > before);
+        if (waits[i])
+            snprintf(last, sizeof last, "%d", i);
+        rig_expect(rig, "get key", last);
+    }
+    assert_true(!waits[1] && waits[TRIES - 1]);
+    faulty_hold(rig->faulty, FAULTY_APPLY, false);
+    for (int i = 1; i < TRIES; i++) {
+        assert_string_equal(rig_finish(waiting[i]), waits[i] ? "STORED" : REPLY_NO_MEMORY);
+        rig_free(waiting[i]);
+    }
+    rig_do(rig, "sync");
+    rig_assert_row(rig, "key", last);
+}
+
+/* Loads of a ticket that others had before are its own alone. */
+RIG_TEST(a_ticket_that_was_given_back_is_as_new, write_through) {
+    const struct tier_ticket *first = NULL;
+    char command[32], value[16], key[16];
+    rig_start(rig);
+    for (int i = 0; i < 4; i++) {
+        snprintf(key, sizeof key, "key%d", i);
+        snprintf(value, sizeof value, "%d", i);
+        memory_store_put(rig->store, "test", key, value, 1);
+        snprintf(command, sizeof command, i % 2 ? "get %s" : "append %s x", key);
+        struct rig_call *call = rig_begin(rig, 0, command);
+        assert_non_null(call->ticket);
+        assert_true(!first || call->ticket == first);
+        first = call->ticket;
+        assert_string_equal(rig_finish(call), i % 2 ? value : "STORED");
+        tier_ticket_give_back(rig->workers[0].common, call->ticket);
+        call->ticket = NULL;
+        rig_free(call);
+    }
+}
+
 /* A store that has lost something gets it all the same: what the journal alone has is owed until there is memory to read it. */
 RIG_TEST(a_store_that_went_back_gets_all_in_the_end, write_behind) {
     spared_type.remembers_deletes = true;
@@ -320,6 +374,8 @@ int main(void) {
         MEMORY_CASE(flushing_without_memory_loses_nothing),
         MEMORY_CASE(changes_of_a_pipeline_without_memory_go_one_by_one),
         MEMORY_CASE(answers_are_true_without_memory),
+        MEMORY_CASE(what_is_refused_for_want_of_a_ticket_is_not_made),
+        MEMORY_CASE(a_ticket_that_was_given_back_is_as_new),
         MEMORY_CASE(a_store_that_went_back_gets_all_in_the_end),
         MEMORY_CASE(a_start_without_memory_leaves_all_as_it_was),
     };
