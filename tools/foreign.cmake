@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Toolchain file: builds for FOREBAY_MACHINE (Debian's name for it) on another machine, with Debian's cross compiler and, in
-# FOREIGN_ROOT, Debian's libraries for it (unpack_libraries of tools/setup.sh unpacks them there). What is built is run by
+# FOREIGN_ROOT, Debian's libraries for it (unpack_packages of tools/setup.sh unpacks them there). What is built is run by
 # qemu-user-static.
 set(CMAKE_SYSTEM_NAME Linux)
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES FOREBAY_MACHINE FOREIGN_ROOT)

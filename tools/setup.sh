@@ -108,14 +108,14 @@ install_missing() {
     trap - EXIT INT TERM
 }
 
-# unpack_libraries MACHINE PACKAGE...: Debian's packages for another machine, in build/MACHINE-root, for tools/foreign.cmake. apt has
-# folders of its own for that: this machine's learns of no other architecture, and nothing is installed. Nobody has to be root.
-unpack_libraries() {
-    local machine=$1 root=build/$1-root apt=$PWD/build/$1-apt wanted package
-    shift
+# unpack_packages MACHINE NAME PACKAGE...: Debian's packages for a machine, and what they need, in build/MACHINE-NAME. apt has folders
+# of its own for that: this machine's learns of no other architecture, and nothing is installed. Nobody has to be root.
+unpack_packages() {
+    local machine=$1 root=build/$1-$2 apt=$PWD/build/$1-apt wanted package
+    shift 2
     wanted="$*"
     [ "$(cat "$root/.packages" 2>/dev/null)" = "$wanted" ] && return
-    say "unpacking Debian's $machine libraries to $root"
+    say "unpacking Debian's packages for $machine to $root"
     rm -rf "$root" "$apt"
     mkdir -p "$root" "$apt/lists/partial" "$apt/archives/partial"
     : >"$apt/status"
@@ -137,12 +137,12 @@ EOF
 
 # arm64_libraries: what the server needs there.
 arm64_libraries() {
-    unpack_libraries arm64 "${BUILD_PACKAGES[@]}" libcmocka-dev
+    unpack_packages arm64 root "${BUILD_PACKAGES[@]}" libcmocka-dev
 }
 
 # portable_libraries MACHINE: what tests/portable needs, which is no server.
 portable_libraries() {
-    unpack_libraries "$1" libc6-dev libcmocka-dev libhiredis-dev libxxhash-dev
+    unpack_packages "$1" root libc6-dev libcmocka-dev libhiredis-dev libxxhash-dev
 }
 
 # cmake_version_fits: the presets need 3.25, which Debian 12 has.
