@@ -41,6 +41,8 @@ class Encrypted(Config):
         self.folder = folder
         top.setdefault("tls_certificate", os.path.join(str(folder), "server.pem"))
         top.setdefault("tls_key", os.path.join(str(folder), "server.key"))
+        if os.environ.get("FOREBAY_TEST_TLS_KERNEL"):
+            top.setdefault("tls_kernel", True)
         super().__init__(*sections, **top)
 
     @property
@@ -221,6 +223,35 @@ def test_redis_is_reached_by_a_tunnel(serve, certificates, tmp_path):
         assert server.client().set("wt:k", b"1") == b"STORED"
         assert redis.connect().dbsize() > 0
         server.stop()
+
+
+# ---- Where the kernel encrypts: tools/other-kernel ----
+
+def kernel_counts():
+    """{name: count} of what the kernel has encrypted and decrypted for anybody, or None: it does not do that."""
+    try:
+        with open("/proc/net/tls_stat", encoding="ascii") as told:
+            return {name: int(count) for name, count in map(str.split, told)}
+    except FileNotFoundError:
+        return None
+
+
+@pytest.mark.skipif(kernel_counts() is None, reason="the module tls is not loaded: see tools/other-kernel")
+@pytest.mark.parametrize("io", ["epoll", "io_uring"])
+@VERSIONS
+@pytest.mark.parametrize("wanted", [True, False], ids=["kernel", "OpenSSL"])
+def test_the_kernel_encrypts_where_it_is_asked_to(serve_tls, certificates, version, io, wanted):
+    """With OpenSSL 3.0 it decrypts TLS 1.2 alone."""
+    server = serve_tls(tls_kernel=wanted, io=io)
+    before = kernel_counts()
+    with server.tls(certificates.context(version=version)) as client:
+        value = os.urandom(1000000)
+        assert client.set("k", value) == b"STORED" and client.get("k") == value
+        now = kernel_counts()
+    assert now["TlsCurrTxSw"] - before["TlsCurrTxSw"] == wanted
+    assert now["TlsCurrRxSw"] - before["TlsCurrRxSw"] == (wanted and version == TLS12)
+    eventually(lambda: kernel_counts()["TlsCurrTxSw"] == before["TlsCurrTxSw"])
+    assert kernel_counts()["TlsDecryptError"] == before["TlsDecryptError"]
 
 
 # ---- Ends ----
