@@ -9,8 +9,10 @@ import shutil
 import subprocess
 
 import pytest
+from certificates import Certificates, TlsServer
 from conftest import HERE, need_php, need_symfony, run, shell
 from forebay import ROOT, Config, eventually, namespace
+from stunnel import Stunnel
 
 
 @pytest.fixture(params=["memcached", "memcache"])
@@ -43,6 +45,20 @@ def visit(port, extension, what="visits", name="abc123", seconds="0.02", protoco
 @in_each_mode
 def test_every_command_is_answered(shared, extension, protocol, prefix):
     php(extension, "commands", prefix, port=shared.port, protocol=protocol)
+
+
+@pytest.mark.skipif(bool(Stunnel.missing()), reason=str(Stunnel.missing()))
+def test_what_speaks_no_tls_takes_a_tunnel(tmp_path):
+    """Its commands in both protocols, and its sessions."""
+    need_php()
+    certificates = Certificates(tmp_path)
+    certificates.make("server")
+    files = f"ssl_chain_cert={certificates.path('server.pem')},ssl_key={certificates.path('server.key')}"
+    with TlsServer(tmp_path / "server", certificates, ["-Z", "-o", files]) as server, \
+            Stunnel(tmp_path / "tunnel", server.port, certificates.path("ca.pem")) as tunnel:
+        for protocol in ("text", "binary"):
+            php("memcached", "commands", f"{protocol}:", port=tunnel.port, protocol=protocol)
+        assert [visit(tunnel.port, "memcached") for _ in range(2)] == ["1", "2"]
 
 
 def test_an_increment_that_finds_no_memory_fails_and_does_not_end_the_process(serve):
