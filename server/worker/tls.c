@@ -228,6 +228,20 @@ static bool is_drained(const struct tls_link *link) {
     return link->drained && !SSL_has_pending(link->ssl);
 }
 
+/* Whether the client has asked for new keys of what it is sent, and the kernel encrypts that: it goes on with the old ones, while
+ * OpenSSL (3.0) tells the client, with its next write, that new ones follow. Nothing the client could read would. */
+static bool asks_for_keys_of_the_kernel(const struct tls_link *link) {
+    return SSL_get_key_update_type(link->ssl) != SSL_KEY_UPDATE_NONE &&
+           BIO_get_ktls_send(SSL_get_wbio(link->ssl));
+}
+
+/* Says goodbye under the old keys. What it sent before is not executed any more: no answer could be told. */
+static ssize_t refuse_keys(struct connection *connection) {
+    count(&connection->worker->tls_errors);
+    SSL_shutdown(connection->tls->ssl);
+    return end_with(connection, EPROTO);
+}
+
 /* Reads until there is no more, or no room: only then does the kernel tell when there is. What follows bytes, an end or a
  * failure, is told by the next call. */
 ssize_t tls_receive(struct connection *connection, char *data, size_t size) {
@@ -248,6 +262,8 @@ ssize_t tls_receive(struct connection *connection, char *data, size_t size) {
         note_failed_handshake(connection, "it takes too much", "");
         return end_with(connection, EPROTO);
     }
+    if (asks_for_keys_of_the_kernel(link))
+        return refuse_keys(connection);
     connection->readable = read && (!is_drained(link) || connection->hung_up);
     if (read)
         return (ssize_t)got;

@@ -43,6 +43,7 @@ class Encrypted(Config):
         top.setdefault("tls_key", os.path.join(str(folder), "server.key"))
         if os.environ.get("FOREBAY_TEST_TLS_KERNEL"):
             top.setdefault("tls_kernel", True)
+            top.setdefault("tls_handshake_timeout", "10m")  # in a machine that is emulated
         super().__init__(*sections, **top)
 
     @property
@@ -424,14 +425,19 @@ def test_renegotiation_is_refused_and_keys_are_renewed(shared, certificates):
             client.stdin.write(b"version\r\n")
             assert until(b"VERSION")[1]
             client.stdin.write(letter + b"\n")
-            until(b"KEYUPDATE" if letter == b"K" else b"RENEGOTIATING")
+            until(b"KEYUPDATE" if letter in b"kK" else b"RENEGOTIATING")
             with contextlib.suppress(BrokenPipeError):
                 client.stdin.write(b"version\r\n")
             said, answered = until(b"VERSION")
             client.kill()
             return said, answered
 
-    assert after(b"K", "-tls1_3")[1]
+    assert after(b"k", "-tls1_3")[1]
+    said, answered = after(b"K", "-tls1_3")
+    if os.environ.get("FOREBAY_TEST_TLS_KERNEL") and kernel_counts():  # which cannot renew them: the client is closed
+        assert not answered and b"bad record mac" not in said, said
+    else:
+        assert answered
     said, answered = after(b"R", "-tls1_2")
     assert not answered and b"no renegotiation" in said, said
     assert lets_in(shared, None)
