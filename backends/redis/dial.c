@@ -5,6 +5,7 @@
  */
 #include "backends/redis/internal.h"
 #include "cache/base/clock.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -54,8 +55,8 @@ static int connect_to(const struct sockaddr *address, socklen_t size, uint64_t u
 
 static void connect_by_path(redisContext *context, const char *path, uint64_t until_us) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strncpy(address.sun_path, path,
-            sizeof address.sun_path); /* its size is that of a path in redis_address */
+    assert(strlen(path) < sizeof address.sun_path); /* that is the size of a path in redis_address */
+    memcpy(address.sun_path, path, strlen(path));
     context->fd = connect_to((const struct sockaddr *)&address, sizeof address, until_us);
     if (context->fd < 0)
         fail(context, REDIS_ERR_IO, strerror(errno));
