@@ -29,32 +29,6 @@ enum {
     SHARE_LEAST = 8 << 10,
     SHARE_TURN = 4 << 20, /* bytes of a turn; whoever is served after them has SHARE_LEAST */
     SHARE_UNSENT = 512 << 10, /* for each so many bytes that clients leave unread, a share is a part less */
-    SHARE_KEYS     keys that are looked at; with -R also that many requests; of who has not authenticated AUTH_REQUESTS
- *
- * What it has sent beyond is kept until a later turn ("behind"). Of the connections that are behind a turn serves
- * SHARE_BEHIND, in order, after all that have just become ready: so who asks for little waits for a turn of bounded
- * length, however many ask for much. Whose replies had to wait for their socket is behind as well, when they have gone.
- *
- * A connection's bytes are not counted with each reply: the output has a mark, and only when it has grown to there is
- * it looked whose they are. Invariant: the mark is at most output->share behind the beginning of what is said to the
- * connection at hand.
- */
-#ifndef FOREBAY_SERVER_WORKER_SHARE_H
-#define FOREBAY_SERVER_WORKER_SHARE_H
-
-#include <stdbool.h>
-#include <stddef.h>
-
-struct connection;
-struct output;
-struct worker;
-
-enum {
-    SHARE_OUTPUT = 96 << 10, /* a pipeline of 64 values of 1 kB goes at once */
-    SHARE_LEAST = 8 << 10,
-    SHARE_TURN = 4 << 20, /* bytes of a turn; whoever is served after them has SHARE_LEAST */
-    SHARE_UNSENT =
-        1 << 20, /* for each so many bytes that clients of the worker leave unread, a share is a part less */
     SHARE_KEYS = 512,
     SHARE_BEHIND = 16,
 };
