@@ -27,7 +27,7 @@ struct worker;
 enum {
     SHARE_OUTPUT = 96 << 10, /* a pipeline of 64 values of 1 kB goes at once */
     SHARE_LEAST = 8 << 10,
-    SHARE_TURN = 4 << 20, /* bytes of a turn; whoever is served after them has SHARE_LEAST */
+    SHARE_TURN = 4 << 20,     /* bytes of a turn; whoever is served after them has SHARE_LEAST */
     SHARE_UNSENT = 512 << 10, /* for each so many bytes that clients leave unread, a share is a part less */
     SHARE_KEYS = 512,
     SHARE_BEHIND = 16,
