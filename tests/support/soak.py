@@ -283,6 +283,7 @@ class Stretch(Weather):
             if options["policy"] == "write-behind":
                 options["flush_delay"] = "200ms"
         settings.top["sync_timeout"] = "120s"
+        settings.top["journal_keep"] = "10s"  # with a minute's changes it grows and shrinks as the load does
         self.rounds.allowed.refusing.update(self.rounds.spaces)
         self.back = {}
         self.clock = Ahead(self.rounds) if not Ahead.missing() else None
@@ -420,7 +421,7 @@ class Soak(Rounds):
     def summary(self):
         """A table of Markdown."""
         grown = [after / before - 1 for before, after in (each["resident"] for each in self.stretches if each)]
-        largest = max((each["resident"][1] for each in self.stretches if each), default=0)
+        largest = max((each["resident"][1] for each in self.stretches if each), default=None)
         weather = ", ".join(f"{name} {count}" for name, count in self.met.most_common())
         lines = {"hours": f"{self.seconds / 3600:.2f}",
                  "rounds and stretches; kill -9": f"{self.number}, {len(self.stretches)}; {self.kills}",
@@ -429,7 +430,7 @@ class Soak(Rounds):
                  "requests of the crowd": f"{self.crowd:,}",
                  "refused, as the weather explains": f"{self.refused():,}",
                  "lost, undone, older after newer": "0",
-                 "resident memory while it ran on, at most": f"{largest / MIB:.1f} MiB",
+                 "resident memory while it ran on, at most": f"{largest / MIB:.1f} MiB" if largest else "no stretch was whole",
                  "its growth from the second third of a stretch to the last, median and worst":
                      f"{statistics.median(grown):+.1%}, {max(grown):+.1%} of {len(grown)}" if grown else "no stretch was whole"}
         return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in lines.items())])
