@@ -63,8 +63,10 @@ static bool make_room(struct low_waters *all) {
     if (all->count & (all->count - 1))
         return true;
     struct low_water *list = realloc(all->list, (all->count ? 2 * all->count : 1) * sizeof *list);
-    all->list = list ? list : all->list;
-    return list != NULL;
+    if (!list)
+        return false;
+    all->list = list;
+    return true;
 }
 
 bool low_waters_add(struct low_waters *all, struct slice space, uint64_t version) {
