@@ -242,12 +242,13 @@ enum { REDIS_ARRAY_MAX = 1 << 20 };
 /* An answer with an array of more is from then on an error of the reader, for which no memory is asked. Any thread. */
 void redis_bound_arrays(redisReader *reader);
 
-/* Connects to a socket file, or to a place where there is none (path NULL or ""), within a time that is also each answer's.
- * What fails is told in its err and errstr, as hiredis does. NULL: out of memory. */
+/* Connects to a socket file, or to a place where there is none (path NULL or ""), within a time that is also each
+ * answer's. That a name is looked up takes time of its own, as much as the machine's resolver is set to take; its
+ * addresses share this one. What fails is told in its err and errstr, as hiredis does. NULL: out of memory. */
 redisContext *redis_dial(const struct redis_place *place, const char *path, struct timeval timeout);
 
-/* As redisAppendCommandArgv, redisBufferWrite until all has gone, redisBufferRead, redisGetReply and redisCommandArgv, which do
- * not survive that there is no memory, or lose some (wire.c). */
+/* As redisAppendCommandArgv, redisBufferWrite until all has gone, redisBufferRead, redisGetReply and redisCommandArgv,
+ * which do not survive that there is no memory, or lose some (wire.c). */
 int redis_put_command(redisContext *context, size_t count, const char **words, const size_t *sizes);
 int redis_write_out(redisContext *context);
 int redis_read_in(redisContext *context);
