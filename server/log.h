@@ -24,7 +24,8 @@ struct server;
     X(ADMIN_ACTION, LOG_LIMIT_BURST, "changes by the admin HTTP")                                            \
     X(RELOAD, LOG_LIMIT_BURST, "reloads that change nothing")                                                \
     X(RELOAD_WARNING, LOG_LIMIT_BURST, "warnings of reloads")                                                \
-    X(SIGNAL, LOG_LIMIT_BURST, "signals")
+    X(SIGNAL, LOG_LIMIT_BURST, "signals")                                                                    \
+    X(ROTATION, LOG_LIMIT_BURST, "changes of the threads that new connections go to")
 
 enum log_kind {
 #define LOG_KIND(name, burst, what) LOG_KIND_##name,

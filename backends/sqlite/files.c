@@ -25,10 +25,12 @@
  *     written over               the log is renamed to ...-wal.old, for the same reason
  *     log or its index gone      the log is copied into the database, where nothing of it is then missing
  *
- * Where transactions of other programs do not let the log be copied, it is renamed, too.
+ * Where transactions of other programs, or a full disk, do not let the log be copied, it is renamed to ...-wal.kept, and
+ * taken back if the same database is put back before anybody has written to it. Without it that is not whole.
  *
- * What is put there is opened when nobody writes to it any more. A copy on its way must not be opened, but a database
- * that other programs go on using must not be waited for: these respect SQLite's locks, and a copy does not.
+ * What is put there is opened when nothing has written to it for a second. A copy on its way must not be opened, but a
+ * database that other programs go on using must not be waited for: these respect SQLite's lock, and a copy does not, so
+ * that second may be one in which the lock is held.
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
@@ -42,7 +44,10 @@
 enum { DATABASE, LOG, INDEX, FILES };
 enum {
     SETTLE_MS = 1000, /* a file that changed less than this ago may still be being copied */
-    REST_MS = 250,    /* unless it stays as it is so long while SQLite's lock is held */
+    LOGS_KEPT = 9,
+    PATH_SIZE = 4096 + 8,
+    KEPT_PATH_SIZE = PATH_SIZE + 8,
+    NOTE_SIZE = KEPT_PATH_SIZE + 64,
 };
 
 static const char *const suffixes[FILES] = {"", "-wal", "-shm"};
@@ -60,7 +65,7 @@ static void path_of(const struct sqlite_connection *connection, int file, char *
 
 /* False: there is none. */
 static bool look_at(const struct sqlite_connection *connection, int file, struct stat *ret_status) {
-    char path[4096 + 8];
+    char path[PATH_SIZE];
     if (file == DATABASE)
         return stat(connection->path, ret_status) == 0;
     path_of(connection, file, path, sizeof path);
@@ -170,14 +175,19 @@ void sqlite_needs(const struct backend_options *options, struct backend_needs *r
 
 /* ---- Written over in place ---- */
 
-/* The file alone, without its log and without locks, which a program that copies does not have. Of an unusual path nothing
- * is known. The database is to be closed in any case. */
+/* The file alone, without its log and without locks, which a program that copies does not have. The database is to be closed
+ * in any case. */
 static int open_alone(const char *path, sqlite3 **ret_db) {
-    const char *authority = *path == '/' ? "//" : ""; /* none: a path may begin with // itself */
-    char *uri = strpbrk(path, "?#%") ? NULL : sqlite3_mprintf("file:%s%s?immutable=1", authority, path);
+    sqlite3_str *uri = sqlite3_str_new(NULL);
+    sqlite3_str_appendall(uri, *path == '/' ? "file://"
+                                            : "file:"); /* no authority: a path may begin with // itself */
+    for (; *path; path++)
+        sqlite3_str_appendf(uri, strchr("?#%", *path) ? "%%%02x" : "%c", *path);
+    sqlite3_str_appendall(uri, "?immutable=1");
+    char *whole = sqlite3_str_finish(uri);
     int result =
-        uri ? sqlite3_open_v2(uri, ret_db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) : SQLITE_NOMEM;
-    sqlite3_free(uri);
+        whole ? sqlite3_open_v2(whole, ret_db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) : SQLITE_NOMEM;
+    sqlite3_free(whole);
     return result;
 }
 
@@ -270,17 +280,44 @@ static bool is_written_over(struct sqlite_connection *connection) {
 
 /* ---- The writer's farewell ---- */
 
-static void remove_if_ours(const struct sqlite_connection *connection, int file, const char *rest) {
-    char path[4096 + 8], kept[4096 + 16];
+static bool is_ours(const struct sqlite_connection *connection, int file) {
     struct stat status;
-    if (!look_at(connection, file, &status) || !is_file(&connection->base.identity, file, &status))
-        return;
+    return look_at(connection, file, &status) && is_file(&connection->base.identity, file, &status);
+}
+
+static void remove_if_ours(const struct sqlite_connection *connection, int file) {
+    char path[PATH_SIZE];
     path_of(connection, file, path, sizeof path);
-    snprintf(kept, sizeof kept, "%s%s", path, rest ? rest : "");
-    if (rest)
-        rename(path, kept);
-    else
+    if (is_ours(connection, file))
         unlink(path);
+}
+
+/* Under which name a log is kept that has more than its database: the nth. */
+static void kept_path_of(const struct sqlite_connection *connection, int n, char *ret_path) {
+    char path[PATH_SIZE];
+    path_of(connection, LOG, path, sizeof path);
+    if (n == 1)
+        snprintf(ret_path, KEPT_PATH_SIZE, "%s.kept", path);
+    else
+        snprintf(ret_path, KEPT_PATH_SIZE, "%s.kept%d", path, n);
+}
+
+/* Renames the log, which must not get into what is put there. False: it is not there, or cannot be renamed. */
+static bool rename_log(const struct sqlite_connection *connection, const char *name) {
+    char path[PATH_SIZE];
+    path_of(connection, LOG, path, sizeof path);
+    return is_ours(connection, LOG) && rename(path, name) == 0;
+}
+
+/* Those that were kept before stay, but for the last. */
+static bool keep_log(const struct sqlite_connection *connection, char *ret_kept) {
+    int n = 1;
+    for (; n <= LOGS_KEPT; n++) {
+        kept_path_of(connection, n, ret_kept);
+        if (access(ret_kept, F_OK) != 0)
+            break;
+    }
+    return rename_log(connection, ret_kept);
 }
 
 static const char *what_happened(const struct sqlite_connection *connection, int other) {
@@ -290,21 +327,41 @@ static const char *what_happened(const struct sqlite_connection *connection, int
                                                  : "was removed or renamed";
 }
 
-/* False: other programs' transactions were in the way, and the log, which has more than the database, was renamed. */
-static bool leave(struct sqlite_connection *connection, int other, bool written_over) {
-    bool copied = true;
+/* Copies the log into the database. False: other programs' transactions, or a full disk, were in the way. */
+static bool copy_log(struct sqlite_connection *connection) {
+    sqlite_limit_waiting(connection);
+    return sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_FULL, NULL, NULL) == SQLITE_OK;
+}
+
+static void leave_written_over(struct sqlite_connection *connection) {
+    char path[PATH_SIZE], old[KEPT_PATH_SIZE];
+    path_of(connection, LOG, path, sizeof path);
+    snprintf(old, sizeof old, "%s.old", path);
+    rename_log(connection, old);
+    remove_if_ours(connection, INDEX);
+}
+
+/* The database is elsewhere, or nowhere. What is to be told besides goes into the note. */
+static void leave_moved(struct sqlite_connection *connection, char *ret_note) {
+    char kept[KEPT_PATH_SIZE];
+    if (copy_log(connection))
+        remove_if_ours(connection, LOG);
+    else if (keep_log(connection, kept))
+        snprintf(ret_note, NOTE_SIZE, " (its log, without which it is not whole, is %s)", kept);
+    else
+        snprintf(ret_note, NOTE_SIZE, " (with its log, without which it is not whole)");
+    remove_if_ours(connection, INDEX);
+}
+
+static void leave(struct sqlite_connection *connection, int other, bool written_over, char *ret_note) {
     sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite_roll_back(connection);
-    if (!written_over) {
-        sqlite_limit_waiting(connection);
-        copied =
-            sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_FULL, NULL, NULL) == SQLITE_OK;
-    }
-    if (written_over || other == DATABASE) {
-        remove_if_ours(connection, LOG, written_over || !copied ? ".old" : NULL);
-        remove_if_ours(connection, INDEX, NULL);
-    }
-    return copied || other != DATABASE;
+    if (written_over)
+        leave_written_over(connection);
+    else if (other == DATABASE)
+        leave_moved(connection, ret_note);
+    else if (!copy_log(connection))
+        snprintf(ret_note, NOTE_SIZE, " (the database may lack a part of it)");
 }
 
 static enum backend_status fail_replaced(const struct sqlite_connection *connection, int other,
@@ -327,10 +384,10 @@ enum backend_status sqlite_files_check(struct sqlite_connection *connection,
                                   connection->path)
                    : BACKEND_OK;
     const char *what = what_happened(connection, other);
-    bool is_whole = !writer || leave(connection, other, written_over);
-    return fail_replaced(
-        connection, other, what,
-        is_whole ? "" : " (a part of its log could not be copied into it and is in its -wal.old)", ret_error);
+    char note[NOTE_SIZE] = "";
+    if (writer)
+        leave(connection, other, written_over, note);
+    return fail_replaced(connection, other, what, note, ret_error);
 }
 
 /* ---- Opened again ---- */
@@ -343,37 +400,41 @@ static bool has_settled(const struct stat *status) {
     return age_ms < 0 || age_ms >= SETTLE_MS; /* the clock may have been set back */
 }
 
-/* A copy on its way is shorter than its beginning says. */
-static bool is_whole(const char *path) {
+/* A copy on its way is empty, or shorter than its beginning says, unless its length was set first. */
+static bool seems_whole(const char *path, const struct stat *status) {
     sqlite3 *db = NULL;
-    bool is_database = open_alone(path, &db) == SQLITE_OK &&
+    bool is_database = status->st_size > 0 && open_alone(path, &db) == SQLITE_OK &&
                        sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) == SQLITE_OK;
     sqlite3_close(db);
     return is_database;
 }
 
+static bool is_later(const struct timespec *one, const struct timespec *other) {
+    return one->tv_sec != other->tv_sec ? one->tv_sec > other->tv_sec : one->tv_nsec > other->tv_nsec;
+}
+
 static bool is_same(const struct stat *before, const struct stat *after) {
-    return before->st_ino == after->st_ino && before->st_size == after->st_size &&
-           before->st_ctim.tv_sec == after->st_ctim.tv_sec &&
+    return before->st_dev == after->st_dev && before->st_ino == after->st_ino &&
+           before->st_size == after->st_size && before->st_ctim.tv_sec == after->st_ctim.tv_sec &&
            before->st_ctim.tv_nsec == after->st_ctim.tv_nsec;
 }
 
-/* Who writes by SQLite waits for its lock. */
-static bool rests_while_locked(const char *path) {
-    const struct timespec rest = {.tv_nsec = REST_MS * 1000000L};
+/* Who writes by SQLite waits for its lock, so others that go on using a database do not keep it from settling. */
+static bool settles_while_locked(const char *path) {
+    const struct timespec rest = {SETTLE_MS / 1000, SETTLE_MS % 1000 * 1000000L};
     struct stat before, after;
     sqlite3 *db = NULL;
-    bool rests = false;
+    bool settles = false;
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
         sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        sqlite3_busy_timeout(db, REST_MS);
+        sqlite3_busy_timeout(db, SETTLE_MS);
         if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK && stat(path, &before) == 0) {
             nanosleep(&rest, NULL);
-            rests = stat(path, &after) == 0 && is_same(&before, &after);
+            settles = stat(path, &after) == 0 && is_same(&before, &after);
         }
     }
     sqlite3_close(db);
-    return rests;
+    return settles;
 }
 
 /* A log of the database that was there before would get into this one. */
@@ -384,9 +445,25 @@ static void remove_log_of_another(const struct sqlite_connection *connection, co
         !is_file(expected, LOG, &log))
         return;
     for (int file = LOG; file <= INDEX; file++) {
-        char path[4096 + 8];
+        char path[PATH_SIZE];
         path_of(connection, file, path, sizeof path);
         unlink(path);
+    }
+}
+
+/* The log that was kept when the database was left goes back beside it, if nothing has written to that since. */
+static void take_log_back(const struct sqlite_connection *connection, const struct stat *database,
+                          const struct backend_identity *expected) {
+    char path[PATH_SIZE], kept[KEPT_PATH_SIZE];
+    struct stat log;
+    path_of(connection, LOG, path, sizeof path);
+    if (!is_file(expected, DATABASE, database) || access(path, F_OK) == 0)
+        return;
+    for (int n = 1; n <= LOGS_KEPT; n++) {
+        kept_path_of(connection, n, kept);
+        if (stat(kept, &log) == 0 && is_file(expected, LOG, &log) &&
+            !is_later(&database->st_mtim, &log.st_ctim))
+            rename(kept, path);
     }
 }
 
@@ -405,7 +482,9 @@ enum backend_status sqlite_files_prepare(const struct sqlite_connection *connect
     if (renews && is_file(expected, DATABASE, &database)) /* it was written to just now: by us */
         return BACKEND_OK;
     remove_log_of_another(connection, &database, expected);
-    if (has_settled(&database) || (is_whole(connection->path) && rests_while_locked(connection->path)))
+    take_log_back(connection, &database, expected);
+    if (has_settled(&database) ||
+        (seems_whole(connection->path, &database) && settles_while_locked(connection->path)))
         return BACKEND_OK;
     return backend_fail(ret_error, BACKEND_TRANSIENT,
                         "backend \"%s\", %s: was written to just now, perhaps it is still being copied",

@@ -304,7 +304,7 @@ static const struct metric metrics[] = {
     {"forebay_open_descriptors", METRIC_GAUGE, "", "File descriptors that are open", METRIC_OF_SERVER, .write = write_descriptors},
     {"forebay_max_descriptors", METRIC_GAUGE, "", "File descriptors that may be open", METRIC_OF_SERVER, .write = write_descriptors_max},
     {"forebay_workers", METRIC_GAUGE, "", "Worker threads", SERVER(process.threads)},
-    {"forebay_workers_in_rotation", METRIC_GAUGE, "", "Worker threads that new connections are given to: no more than there are processors", SERVER(process.threads_in_rotation)},
+    {"forebay_workers_in_rotation", METRIC_GAUGE, "", "Worker threads that new connections are given to: no more than there are processors, or all (use_threads)", SERVER(process.threads_in_rotation)},
     {"forebay_reloads_total", METRIC_COUNTER, "", "Times that the configuration was read again, and taken", SERVER(process.reloads)},
     {"forebay_reload_failures_total", METRIC_COUNTER, "", "Times that the configuration was read again and refused, so that nothing has changed", SERVER(process.reload_failures)},
     {"forebay_last_reload_time_seconds", METRIC_GAUGE, "seconds", "When it was taken last, in Unix time; 0: not since the start", SERVER(process.reloaded_us)},

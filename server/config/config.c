@@ -232,6 +232,10 @@ const struct config_document *config_document_of(const struct config *config) {
     return config->document;
 }
 
+bool config_gives(const struct config *config, const char *name) {
+    return config_find(&config->document->sections[0], name) != NULL;
+}
+
 const char *config_warnings(struct config *config) {
     buffer_append(&config->warnings, "", 1);
     return config->warnings.failed ? "" : config->warnings.data;

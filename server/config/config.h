@@ -24,4 +24,7 @@ const char *config_warnings(struct config *config);
  * (dirty_limit: 64 MB, or a quarter of what the namespace may use if that is less). */
 void config_derive(struct config *config, const struct settings *settings);
 
+/* Whether the file says something about this setting at its top. */
+bool config_gives(const struct config *config, const char *name);
+
 #endif

@@ -42,7 +42,7 @@ option_take options_take_text, options_take_check, options_take_print_config, op
     options_take_journal_dump, options_take_hash, options_take_listen, options_take_port, options_take_mask,
     options_take_admin, options_take_number, options_take_requests, options_take_protocol, options_take_udp,
     options_take_memory, options_take_on, options_take_item_size, options_take_launch, options_take_off,
-    options_take_restrict, options_take_delimiter, options_take_threads, options_take_launch_text,
+    options_take_restrict, options_take_delimiter, options_take_use_threads, options_take_launch_text,
     options_take_verbose, options_take_log_format, options_take_io, options_take_sandbox,
     options_take_extended, options_take_help, options_take_action, options_take_factor, options_take_ignored,
     options_take_refused;

@@ -17,6 +17,7 @@ enum {
     OPTION_LOG_FORMAT,
     OPTION_IO,
     OPTION_SANDBOX,
+    OPTION_USE_THREADS,
 };
 
 #define IN_SETTINGS(member) offsetof(struct settings, member)
@@ -124,10 +125,13 @@ const struct option_kind option_kinds[] = {
      .placeholder = "CHAR", .standard = ":",
      .about = "the character that ends a prefix in `stats detail`; also switches `stats detail` on"},
 
-    {'t', "threads", required_argument, options_take_threads, 1, SETTINGS_THREADS_MAX, IN_SETTINGS(threads),
+    {'t', "threads", required_argument, options_take_number, 1, SETTINGS_THREADS_MAX, IN_SETTINGS(threads),
      .group = OPTIONS_PROCESS, .placeholder = "N", .standard = "4", .setting = "threads",
      .about =
-         "worker threads; connections go to no more of them than there are processors ([why](sizing.md#threads-processors-descriptors))"},
+         "worker threads; connections go to no more of them than there are [processors](sizing.md#threads-processors-descriptors)"},
+    {OPTION_USE_THREADS, "use-threads", required_argument, options_take_use_threads, .group = OPTIONS_PROCESS,
+     .placeholder = "NAME", .standard = "processors", .setting = "use_threads",
+     .about = "connections go to as many threads as there are `processors`, or to `all`"},
     {OPTION_IO, "io", required_argument, options_take_io, .group = OPTIONS_PROCESS, .placeholder = "NAME",
      .standard = "auto", .setting = "io",
      .about =

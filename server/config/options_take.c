@@ -255,15 +255,6 @@ bool options_take_verbose(struct reading *reading, const struct option_kind *kin
     return true;
 }
 
-bool options_take_threads(struct reading *reading, const struct option_kind *kind, const char *argument) {
-    if (!options_take_number(reading, kind, argument))
-        return false;
-    if (reading->settings->threads > 64)
-        buffer_print(&reading->options->notices, "-t %u: more threads than processors only cost time\n",
-                     reading->settings->threads);
-    return true;
-}
-
 bool options_take_factor(struct reading *reading, const struct option_kind *kind, const char *argument) {
     char *end;
     double factor = strtod(argument, &end);
@@ -350,33 +341,41 @@ static bool add_restriction(struct reading *reading, const char *part) {
     return false;
 }
 
+/* The place of the word among those that the option takes, known: as one would say them. -1: it is none of them. */
+static int take_word(struct reading *reading, const struct option_kind *kind, const char *argument,
+                     const char *const names[], const char *known) {
+    int found = find_word(names, argument);
+    if (found < 0)
+        snprintf(reading->error, reading->error_size, "--%s takes %s, not \"%.100s\"", kind->name, known,
+                 argument);
+    return found;
+}
+
 bool options_take_io(struct reading *reading, const struct option_kind *kind, const char *argument) {
-    int found = find_word(io_kind_names, argument);
+    int found = take_word(reading, kind, argument, io_kind_names, "auto, io_uring or epoll");
     if (found >= 0)
         reading->settings->io = (enum io_kind)found;
-    else
-        snprintf(reading->error, reading->error_size, "--%s takes auto, io_uring or epoll, not \"%.100s\"",
-                 kind->name, argument);
+    return found >= 0;
+}
+
+bool options_take_use_threads(struct reading *reading, const struct option_kind *kind, const char *argument) {
+    int found = take_word(reading, kind, argument, use_threads_names, "processors or all");
+    if (found >= 0)
+        reading->settings->use_threads = (enum use_threads)found;
     return found >= 0;
 }
 
 bool options_take_sandbox(struct reading *reading, const struct option_kind *kind, const char *argument) {
-    int found = find_word(sandbox_kind_names, argument);
+    int found = take_word(reading, kind, argument, sandbox_kind_names, "strict or off");
     if (found >= 0)
         reading->settings->sandbox = (enum sandbox_kind)found;
-    else
-        snprintf(reading->error, reading->error_size, "--%s takes strict or off, not \"%.100s\"", kind->name,
-                 argument);
     return found >= 0;
 }
 
 bool options_take_log_format(struct reading *reading, const struct option_kind *kind, const char *argument) {
-    int found = find_word(log_format_names, argument);
+    int found = take_word(reading, kind, argument, log_format_names, "text, logfmt or json");
     if (found >= 0)
         reading->settings->log_format = (enum log_format)found;
-    else
-        snprintf(reading->error, reading->error_size, "--%s takes text, logfmt or json, not \"%.100s\"",
-                 kind->name, argument);
     return found >= 0;
 }
 

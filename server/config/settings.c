@@ -32,7 +32,7 @@ const struct setting root_settings[] = {
     {"use_threads", SETTING_WORD, IN(use_threads), .words = use_threads_names, .standard = USE_PROCESSORS,
      .change = SETTING_FIXED,
      .about =
-         "to how many of the threads connections are given, in turn: `processors`, no more than there are processors for, or `all` ([why](sizing.md#threads-processors-descriptors))"},
+         "to which threads connections are given, in turn. `processors`: to as many threads as there are [processors](sizing.md#threads-processors-descriptors); `all`: to every thread; as `--use-threads`"},
     {"io", SETTING_WORD, IN(io), .words = io_kind_names, .standard = IO_AUTO, .change = SETTING_FIXED,
      .about = "how the worker threads [talk with the kernel](design.md#io_uring-and-epoll), as `--io`"},
     {"sandbox", SETTING_WORD, IN(sandbox), .words = sandbox_kind_names, .standard = SANDBOX_OFF,

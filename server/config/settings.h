@@ -48,9 +48,9 @@ struct user_options {
 /* Filled by settings.c (defaults), config.c and options.c. Once the server runs, a reload may change what is atomic here;
  * everything else is constant. */
 struct settings {
-    size_t item_max;  /* -I, bytes */
-    unsigned threads; /* -t */
-    enum use_threads use_threads;
+    size_t item_max;                  /* -I, bytes */
+    unsigned threads;                 /* -t */
+    enum use_threads use_threads;     /* --use-threads */
     enum io_kind io;                  /* --io */
     enum sandbox_kind sandbox;        /* --sandbox */
     _Atomic unsigned max_connections; /* -c */

@@ -3,6 +3,7 @@
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
 #include "server/admin/watch.h"
+#include "server/config/config.h"
 #include "server/http/admin_http.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -11,6 +12,7 @@
 #include "server/process.h"
 #include "server/program/program.h"
 #include "server/reload.h"
+#include "server/rotation.h"
 #include "server/worker/io.h"
 #include "server/worker/io_ring.h"
 #include "server/worker/processors.h"
@@ -160,6 +162,12 @@ static void announce_space(struct program *program, const struct space_options *
                      space->policy->name, backend->store.name, uri, journal);
 }
 
+/* Nobody needs to have thought of the default: on a small machine it is no news that some of these rest. */
+static bool threads_are_given(const struct program *program) {
+    return options_origin(&program->options, "threads") ||
+           (program->config && config_gives(program->config, "threads"));
+}
+
 static void announce(struct program *program) {
     char addresses[1024];
     struct server *server = &program->server;
@@ -171,6 +179,8 @@ static void announce(struct program *program) {
                "forebay " FOREBAY_VERSION " serves %s with %u threads and %zu MB of memory",
                *addresses ? addresses : "nobody", server->worker_count,
                program->settings.tier.cache.memory_limit >> 20);
+    if (threads_are_given(program))
+        rotation_tell_rest(server, LOG_KIND_UNLIMITED);
     if (program->settings.data)
         server_log(server, LOG_LEVEL_NOTICE, "data folder: %s", program->settings.data);
     for (size_t i = 0; i < tier_space_count(server->tier); i++)

@@ -2,10 +2,10 @@
 /*
  * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn), protocol.c (which protocol
  * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
- * tls.c (what encrypted connections do beside), parked.c (requests that wait for the tier), held.c (replies that wait for the journal),
- * reply_limit.c (how many may wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who a client is), guard.c (what it may do),
- * connection.c (its bytes in and out), io_epoll.c and io_ring.c (how the kernel
- * is asked for them), ring_buffers.c (what io_uring brought), output.c (a turn's replies), worker_stats.c (what is told of it).
+ * tls.c (what encrypted connections do beside), parked.c (requests that wait for the tier), held.c (replies that wait for
+ * the journal), reply_limit.c (how many may wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who
+ * a client is), guard.c (what it may do), connection.c (its bytes in and out), io_epoll.c and io_ring.c (how the kernel is
+ * asked for them), ring_buffers.c (what io_uring brought), output.c (a turn's replies), worker_stats.c (what is told of it).
  */
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H

@@ -5,7 +5,8 @@
 
 struct server;
 
-/* The lower of both, now; 0: not known, or all workers are to be used whatever it is (use_threads). While the workers run: a rotation_processors (server/rotation.h). */
+/* The lower of both, now; 0: not known, or all workers are to be used whatever it is (use_threads). While the workers run: a
+ * rotation_processors (server/rotation.h). */
 unsigned processors_of_workers(const struct server *server);
 
 /* What cpu.max lets this process use, in whole processors, rounded up: the least of its control group (version 2) and of those

@@ -11,8 +11,8 @@
  * A place is the way by which a call came to be made: its next callers, wherever the program and its libraries lie in
  * memory. So it is the same in every life of the same build.
  *
- * Two libraries do not survive an allocation that fails, whoever uses them, and are spared: libconfuse, which reads the
- * configuration, and what libev itself asks for.
+ * Two of the libraries that do not survive an allocation that fails, whoever uses them, are spared: libconfuse, which reads
+ * the configuration, and what libev itself asks for (docs/security.md, "Calls that fail", has the others).
  *
  * All of this may be called by any thread.
  */

@@ -62,6 +62,7 @@ static void try_files(void) {
     tell("mkdir_outside", mkdir(path_in(probe.outside, "folder"), 0700));
     tell("symlink_inside", symlink(path_in(probe.outside, "file"), "link"));
     tell("remove_outside", unlink(path_in(probe.outside, "other")));
+    tell_and_close("control_groups", open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY));
 }
 
 /* Its own memory, by which also what cannot be written is written over: its program. */

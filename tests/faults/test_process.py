@@ -246,7 +246,9 @@ def test_connections_go_to_as_many_threads_as_there_are_processors(serve):
     processors = sorted(os.sched_getaffinity(0))
     server = serve(Config(SESSIONS, threads=len(processors) + 1))
     assert in_rotation(server) == len(processors)
-    assert f"new connections go to {len(processors)} of the {len(processors) + 1} threads" in server.log()
+    said = server.log()
+    assert said.index(" serves ") < said.index(f"new connections go to {len(processors)} of the {len(processors) + 1} threads")
+    assert "--use-threads all (use_threads) gives them to all" in said
     pin(server, "worker", processors[:1])
     eventually(lambda: in_rotation(server) == 1)
     pin(server, "worker 0", processors[-1:])
@@ -256,10 +258,40 @@ def test_connections_go_to_as_many_threads_as_there_are_processors(serve):
     eventually(lambda: in_rotation(server) == len(processors))
 
 
-@pytest.mark.parametrize("top", [dict(threads=1), dict(threads=64, use_threads="all")])
-def test_all_threads_take_connections(serve, top):
+def test_that_processors_come_and_go_is_told(serve):
+    processors = sorted(os.sched_getaffinity(0))[:2]
+    if len(processors) < 2:
+        pytest.skip("there is one processor")
+    server = serve(Config(SESSIONS, threads=2))
+    assert in_rotation(server) == 2 and "new connections go to" not in server.log()
+    pin(server, "worker", processors[:1])
+    eventually(lambda: in_rotation(server) == 1)
+    assert "new connections go to 1 of the 2 threads" in server.log()
+    assert "new connections go to all" not in server.log()
+    pin(server, "worker", processors)
+    eventually(lambda: in_rotation(server) == 2)
+    assert "new connections go to all 2 threads" in server.log()
+
+
+@pytest.mark.parametrize("options, told", [([], False), (["-t", "3"], True)])
+def test_that_threads_rest_is_told_to_who_asked_for_them(serve, options, told):
+    """On a small machine nobody needs to hear of some of the threads that are there by default."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        server = serve(options=options)
+    finally:
+        os.sched_setaffinity(0, before)
+    assert in_rotation(server) == 1
+    assert ("new connections go to 1 of the 3 threads" in server.log()) == told
+    assert ("new connections go to" in server.log()) == told
+
+
+@pytest.mark.parametrize("top, options", [(dict(threads=1), []), (dict(threads=64, use_threads="all"), []),
+                                          (dict(threads=64), ["--use-threads", "all"])])
+def test_all_threads_take_connections(serve, top, options):
     """Where there are processors for them, and where all are to."""
-    server = serve(Config(SESSIONS, **top))
+    server = serve(Config(SESSIONS, **top), options)
     assert in_rotation(server) == top["threads"]
     assert "new connections go to" not in server.log()
 

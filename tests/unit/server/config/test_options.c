@@ -69,6 +69,7 @@ TEST(without_options_all_is_as_with_memcached) {
     assert_int_equal(settings->listen_count, 0);
     assert_int_equal(settings->tier.cache.memory_limit, 64 << 20);
     assert_int_equal(settings->threads, 4);
+    assert_int_equal(settings->use_threads, USE_PROCESSORS);
     assert_int_equal(settings->max_connections, 1024);
     assert_int_equal(settings->item_max, 1 << 20);
     assert_int_equal(settings->requests_per_event, 20);
@@ -97,8 +98,9 @@ TEST(every_letter_arrives) {
     assert_int_equal(settings->verbosity, 2);
     read_good(
         line,
-        "-t 8 -R 40 -C -b 99 -B ascii -I 2m -F -X -W -D / -s /tmp/f.sock -Y /tmp/auth --admin localhost --log-format=logfmt");
+        "-t 8 -R 40 -C -b 99 -B ascii -I 2m -F -X -W -D / -s /tmp/f.sock -Y /tmp/auth --admin localhost --log-format=logfmt --use-threads all");
     assert_int_equal(settings->threads, 8);
+    assert_int_equal(settings->use_threads, USE_ALL);
     assert_int_equal(settings->requests_per_event, 40);
     assert_int_equal(settings->backlog, 99);
     assert_false(settings->cas_enabled || settings->allow_flush_all || settings->allow_dump ||
@@ -272,6 +274,7 @@ static const struct bad {
     {"-n 0", "-n (--slab-min-size)", "from 1"},
     {"-D ''", "-D", "-D :"},
     {"-B http", "auto, ascii or binary", "\"http\""},
+    {"--use-threads some", "processors or all", "\"some\""},
     {"-l 127.0.0.1:x", "-l: \"127.0.0.1:x\"", "host:port"},
     {"-l 127.0.0.1:99999", "65535", ""},
     {"-l [::1", "']' is missing", ""},
