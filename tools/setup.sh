@@ -108,8 +108,9 @@ install_missing() {
     trap - EXIT INT TERM
 }
 
-# unpack_packages MACHINE NAME PACKAGE...: Debian's packages for a machine, and what they need, in build/MACHINE-NAME. apt has folders
-# of its own for that: this machine's learns of no other architecture, and nothing is installed. Nobody has to be root.
+# unpack_packages MACHINE NAME PACKAGE...: Debian's packages for a machine, and what they need, in build/MACHINE-NAME.
+# apt has folders of its own for that: this machine's learns of no other architecture, and nothing is installed. Nobody
+# has to be root.
 unpack_packages() {
     local machine=$1 root=build/$1-$2 apt=$PWD/build/$1-apt wanted package
     shift 2

@@ -31,7 +31,7 @@ struct place {
 /* ORDER, COUNTS and PLACE there have the same form. */
 struct control {
     atomic_int_least32_t kind;  /* -1: nothing fails */
-    atomic_int_least32_t error; /* an errno; 0: the call is given half of what it wants */
+    atomic_int_least32_t error; /* an errno; 0: the call is given half of what it wants; or INJECTED_LOST */
     atomic_uint_least64_t at, times, met;
     atomic_uint_least64_t from;  /* the place of the first call that fails; 0: that is one of a number */
     atomic_uint_least64_t notes; /* not 0: places are noted */
@@ -138,8 +138,8 @@ static uint64_t place_of(enum injected_kind kind, const struct way *way) {
     return hash ? hash : 1;
 }
 
-/* Allocations alone: libev ends the process by itself where it is refused something else. What a sanitizer needs for a thread
- * that begins is not the program's. */
+/* Allocations alone: libev ends the process by itself where it is refused something else. What a sanitizer needs for a
+ * thread that begins is not the program's. */
 static bool is_spared(enum injected_kind kind, const struct way *way) {
     if (kind != ALLOCATION)
         return false;

@@ -3,10 +3,10 @@
  * What fails of the calls of a whole server, and where they come from: the common part of the library to preload
  * (LD_PRELOAD) whose calls are in injected_faults.c, injected_streams.c and injected_ring.c.
  *
- * The file that INJECTED_FAULTS names holds a struct control. tests/support/injected.py writes into it, at any time, which
- * kind of call fails, from which call or which place on, how often and with what; it reads there how many calls of each
- * kind there were and, where it asks for them, the places they came from. Where the first that failed came from is written
- * to the file of the same name with ".where" behind it; what the places are, to that with ".places".
+ * The file that INJECTED_FAULTS names holds a struct control. tests/support/injected.py writes into it, at any time,
+ * which kind of call fails, from which call or which place on, how often and with what; it reads there how many calls
+ * of each kind there were and, where it asks for them, the places they came from. Where the first that failed came from
+ * is written to the file of the same name with ".where" behind it; what the places are, to that with ".places".
  *
  * A place is the way by which a call came to be made: its next callers, wherever the program and its libraries lie in
  * memory. So it is the same in every life of the same build.
@@ -50,11 +50,16 @@ enum injected_kind {
     KIND_COUNT
 };
 
+/* In the place of an errno: a write to a file says that it has written all, and has written nothing. So is a server
+ * that does not look at what its writes come to. */
+enum { INJECTED_LOST = -1 };
+
 /* The function behind one of ours. */
 #define REAL(name) ((__typeof__(&name))injected_beyond(#name))
 void *injected_beyond(const char *name);
 
-/* Counts a call, and says whether it fails: errno is set then, or 0 where the call is cut short. */
+/* Counts a call, and says whether it fails: errno is set then, or 0 where the call is cut short, or
+ * INJECTED_LOST. */
 bool injected_fails(enum injected_kind kind);
 
 /* Whether calls are counted: not before the library has begun, nor inside its own. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls of a whole server that fail, each in its turn: a library to preload (LD_PRELOAD). injected.h says what makes them
- * fail; what goes by stdio is in injected_streams.c, io_uring in injected_ring.c. What is written to standard error is not counted: it tells what
- * happened.
+ * Calls of a whole server that fail, each in its turn: a library to preload (LD_PRELOAD). injected.h says what makes
+ * them fail; what goes by stdio is in injected_streams.c, io_uring in injected_ring.c. What is written to standard
+ * error is not counted: it tells what happened.
  */
 #include "tests/faults/injected.h"
 
@@ -148,7 +148,7 @@ int mkdir(const char *path, mode_t mode) {
 
 /* ---- What goes through files and sockets ---- */
 
-enum verdict { WHOLE, SHORT, FAILED };
+enum verdict { WHOLE, SHORT, FAILED, LOST };
 
 /* What becomes of a call on a descriptor; those that are neither file nor socket are let be. */
 static enum verdict judge(int file, enum injected_kind of_file, enum injected_kind of_socket) {
@@ -160,6 +160,8 @@ static enum verdict judge(int file, enum injected_kind of_file, enum injected_ki
     errno = before;
     if (!injected_fails(S_ISREG(about.st_mode) ? of_file : of_socket))
         return WHOLE;
+    if (errno == INJECTED_LOST)
+        return LOST;
     return errno ? FAILED : SHORT;
 }
 
@@ -191,6 +193,8 @@ ssize_t write(int file, const void *data, size_t size) {
 
 ssize_t pwrite(int file, const void *data, size_t size, off_t at) {
     enum verdict verdict = judge(file, WRITING, SENDING);
+    if (verdict == LOST)
+        return (ssize_t)size;
     return verdict == FAILED ? -1 : REAL(pwrite)(file, data, part(verdict, size), at);
 }
 
@@ -228,11 +232,13 @@ ssize_t pwritev2(int file, const struct iovec *parts, int count, off_t at, int f
         struct iovec half = {.iov_base = parts[0].iov_base, .iov_len = part(SHORT, parts[0].iov_len)};
         return REAL(pwritev2)(file, &half, 1, at, flags);
     }
+    if (verdict == LOST && count == 1)
+        return (ssize_t)parts[0].iov_len;
     return verdict == FAILED ? -1 : REAL(pwritev2)(file, parts, count, at, flags);
 }
 
-/* Workers ask the kernel for these past the functions of the C library that are above. A receive is not cut short: of an edge
- * that is left half unread, the kernel does not tell again. */
+/* Workers ask the kernel for these past the functions of the C library that are above. A receive is not cut short: of
+ * an edge that is left half unread, the kernel does not tell again. */
 long syscall(long number, ...) {
     long words[6];
     va_list more;

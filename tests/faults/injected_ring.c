@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls on an io_uring that fail, as the rest of them in injected_faults.c, and what is asked by it of clients' sockets. A
- * receive is not cut short: how much arrives at once is up to the network (ring_faults.c has that).
+ * Calls on an io_uring that fail, as the rest of them in injected_faults.c, and what is asked by it of clients'
+ * sockets. A receive is not cut short: how much arrives at once is up to the network (ring_faults.c has that).
  */
 #include "tests/faults/injected.h"
 #include "tests/faults/refused_entries.h"

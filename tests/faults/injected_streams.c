@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls of stdio on files, as the rest of them in injected_faults.c. Those on memory are left out, as what they need is an
- * allocation, and so are the standard streams. A program that is hardened calls the names that end with _chk.
+ * Calls of stdio on files, as the rest of them in injected_faults.c. Those on memory are left out, as what they need is
+ * an allocation, and so are the standard streams. A program that is hardened calls the names that end with _chk.
  */
 #include "tests/faults/injected.h"
 

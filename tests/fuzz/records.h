@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records of a journal alone, without headers and folders: made of any entries, and read back; with a byte changed; or any
- * bytes to which somebody gave the CRCs that would be right. Cheap, so that there may be very many of them.
+ * Records of a journal alone, without headers and folders: made of any entries, and read back; with a byte changed; or
+ * any bytes to which somebody gave the CRCs that would be right. Cheap, so that there may be very many of them.
  *
- * What must hold: what was written is what is read; no byte of a record is changed unnoticed; and no record that is found lies
- * anywhere but in the bytes, whole.
+ * What must hold: what was written is what is read; no byte of a record is changed unnoticed; and no record that is
+ * found lies anywhere but in the bytes, whole.
  */
 #ifndef FOREBAY_TESTS_FUZZ_RECORDS_H
 #define FOREBAY_TESTS_FUZZ_RECORDS_H
@@ -114,7 +114,8 @@ FUZZ_HARNESS bool records_decode(const struct records *records, size_t number,
                                 RECORDS_SPACES, ret_read);
 }
 
-/* One byte behind the sizes is another: as long as it was, the CRC has to tell. What says how long it is, may be anything. */
+/* One byte behind the sizes is another: as long as it was, the CRC has to tell. What says how long it is, may be
+ * anything. */
 FUZZ_HARNESS void records_check_changed(struct records *records, struct choices *choices) {
     size_t number = choose(choices, (unsigned)records->count), start = records->starts[number];
     size_t place = choose_place(choices, records->starts[number + 1] - start), holes;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parsers of both protocols alone, without anybody who answers: any bytes, as they come. Cheap, so that there may be very
- * many of them.
+ * The parsers of both protocols alone, without anybody who answers: any bytes, as they come. Cheap, so that there may
+ * be very many of them.
  *
- * The first byte says where they are cut (and, rarely, that they come one by one), the second in what state the parser is
- * (short lines, starved). What must hold: no step beyond the bytes; a request lies in them; wanted is more than there is; and
- * cut anywhere, the same requests come out, the same bytes are left over, and it is closed or not - unless it is starved.
+ * The first byte says where they are cut (and, rarely, that they come one by one), the second in what state the parser
+ * is (short lines, starved). What must hold: no step beyond the bytes; a request lies in them; wanted is more than
+ * there is; and cut anywhere, the same requests come out, the same bytes are left over, and it is closed or not -
+ * unless it is starved.
  */
 #ifndef FOREBAY_TESTS_FUZZ_REQUESTS_H
 #define FOREBAY_TESTS_FUZZ_REQUESTS_H
@@ -119,10 +120,11 @@ FUZZ_HARNESS void requests_check(const struct requests *requests, const char *by
     FUZZ_CHECK(requests->is_binary || request->command != COMMAND_BAD || (request->error && *request->error));
 }
 
-/* `size` bytes of the conversation have come: takes what there is. Starved, a request may use up nothing of its bytes (the rest
- * of its line comes key by key), which is as often as there are bytes. */
+/* `size` bytes of the conversation have come: takes what there is. Starved, a request may use up nothing of its bytes
+ * (the rest of its line comes key by key), which is as often as there are bytes. */
 FUZZ_HARNESS void requests_take(struct requests *requests, const char *bytes, size_t size) {
-    for (size_t idle = 0; !requests->closed && size - requests->at >= requests->wanted && idle <= size;) {
+    for (size_t idle = 0; !requests->closed && size - requests->at >= requests->wanted;) {
+        FUZZ_CHECK(idle <= size);
         size_t before = requests->at;
         enum parse_status status = requests_next(requests, bytes + before, size - before);
         idle += requests->at == before;

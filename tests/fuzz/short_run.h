@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The short run of a target, the same every time: its seeds (tests/fuzz/corpus/<target>, one input a file, which findings are
- * put into), each as it is and with changed bytes; and noise.
+ * The short run of a target, the same every time: its seeds (tests/fuzz/corpus/<target>, one input a file, which
+ * findings are put into), each as it is and with changed bytes; and noise.
  */
 #ifndef FOREBAY_TESTS_FUZZ_SHORT_RUN_H
 #define FOREBAY_TESTS_FUZZ_SHORT_RUN_H
@@ -9,6 +9,8 @@
 #include "tests/fuzz/choices.h"
 #include "tests/fuzz/corpus.h"
 #include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { SEEDS_MAX = 256, SEED_SIZE_MAX = 4096, NOISE_INPUT_MAX = 200 };
 
@@ -39,16 +41,29 @@ static inline bool read_seed(const char *folder, const char *name, struct seed *
     return true;
 }
 
-/* FOREBAY_FUZZ_CORPUS is where the sources have it. */
+/* FOREBAY_FUZZ_CORPUS is where the sources have it. Sorted, as folders have no order of their own. */
 static inline size_t read_seeds(const char *target, struct seed *seeds) {
     char folder[512];
+    struct dirent **names;
     snprintf(folder, sizeof folder, "%s/%s", FOREBAY_FUZZ_CORPUS, target);
-    DIR *stream = opendir(folder);
-    FUZZ_CHECK(stream);
+    int found = scandir(folder, &names, NULL, alphasort);
+    FUZZ_CHECK(found >= 0);
     size_t count = 0;
-    for (struct dirent *found; count < SEEDS_MAX && (found = readdir(stream));)
-        count += read_seed(folder, found->d_name, &seeds[count]);
-    closedir(stream);
+    for (int i = 0; i < found; i++) {
+        if (count < SEEDS_MAX)
+            count += read_seed(folder, names[i]->d_name, &seeds[count]);
+        free(names[i]);
+    }
+    free(names);
+    return count;
+}
+
+/* Each as it is, and no more: where other tests change such inputs. Returns how many there are. */
+static inline size_t play_seeds(const char *target, play_input *play) {
+    static struct seed seeds[SEEDS_MAX];
+    size_t count = read_seeds(target, seeds);
+    for (size_t i = 0; i < count; i++)
+        play_exactly(play, seeds[i].bytes, seeds[i].size);
     return count;
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Single words as people, files and nodes write them: sizes and durations, addresses, URIs, keys in base64, numbers of
- * commands, names of files, names of keys; and the text of a configuration before its grammar is looked at. Cheap, so that
- * there may be very many of them.
+ * commands, names of files, names of keys; and the text of a configuration before its grammar is looked at. Cheap, so
+ * that there may be very many of them.
  *
- * What must hold: a word is taken or refused, in words; what is printed or encoded is read as the same; what was taken is
- * within its bounds.
+ * What must hold: a word is taken or refused, in words; what is printed or encoded is read as the same; what was taken
+ * is within its bounds.
  */
 #ifndef FOREBAY_TESTS_FUZZ_TOKENS_H
 #define FOREBAY_TESTS_FUZZ_TOKENS_H

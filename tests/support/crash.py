@@ -492,8 +492,8 @@ class Rounds:
                           flush_delay=f"{self.random.choice((20, 200, 1000))}ms", flush_batch=self.random.choice((10, 1000)))
             spaces[space] = dict(backend=backend, **(dict(policy="write-through") if space == "through" else behind))
         # Small files, so that they are recycled while it runs. A busy machine is no reason to refuse anything.
-        top = dict(memory=self.memory, threads=self.random.randint(1, 4), use_threads="all", journal_file_size="1mb" if self.power else "4mb",
-                   sync_timeout="60s", drain_timeout="3s")
+        top = dict(memory=self.memory, threads=self.random.randint(1, 4), use_threads="all",
+                   journal_file_size="1mb" if self.power else "4mb", sync_timeout="60s", drain_timeout="3s")
         return Settings(top, {store.name: dict(timeout="10s") for store in self.stores}, spaces)
 
     def load(self, duration, moment):

@@ -23,6 +23,7 @@ import struct
 import subprocess
 
 SHORT = "short"  # the call is given half of what it wants
+LOST = "lost"  # a file's write says that it was done, and was not: never drawn, as no server survives it
 FOREVER = 2**62  # until Faults.heal
 
 # What can fail, and with what, in the order of enum injected_kind in tests/faults/injected.h.
@@ -69,7 +70,7 @@ class Fault(collections.namedtuple("Fault", "kind error at times place", default
         return f"{self.kind} {f'@{self.place:016x}' if self.place else self.at} {self.error} {how}"
 
     def number(self):
-        return 0 if self.error == SHORT else getattr(errno, self.error)
+        return {SHORT: 0, LOST: -1}[self.error] if self.error in (SHORT, LOST) else getattr(errno, self.error)
 
 
 class Place(collections.namedtuple("Place", "kind first calls hash")):

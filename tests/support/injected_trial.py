@@ -8,6 +8,9 @@ A trial is a start, load, a flush, a kill -9 with a recovery, and an end by SIGT
     descriptors and connections are given back; SIGTERM ends it
     after another start, without a fault, everything is there that was acknowledged (crash.py has the model)
 
+A fault in a start, in load or in a flush is followed by a kill -9 and a start before the end. Until then what was changed
+under load waits for its flush, so that it has to come from the journal; what `sync` acknowledged, from the store.
+
 One exception: where the kernel refuses what libev asks it for, libev says what, and aborts (the exit is ENDED_BY_LIBEV).
 What was acknowledged has to be there even then.
 """
@@ -30,6 +33,8 @@ from packets import STATUSES
 PHASES = ("start", "load", "flush", "recovery", "stop")
 ENDED_BY_LIBEV = -signal.SIGABRT
 REASON = re.compile(r"(error: |^forebay: )(\S.{20,}|no memory$)", re.MULTILINE)
+KILLED = ("start", "load", "flush")  # phases of a fault that a kill -9 follows
+FLUSH_DELAY = "5s"  # longer than load takes, mostly
 DURING = 0.3  # seconds for an answer while everything of a kind fails; nobody promises one then
 
 ASKED = ("stats", "stats items", "stats settings", "stats forebay", "stats backends", "stats write_behind", "stats conns",
@@ -75,8 +80,9 @@ class Trial:
         backends = [sqlite_backend(timeout="5s")]
         if self.redis:
             backends.append(section("backend", "elsewhere", uri=self.redis.uri, timeout="5s"))
-        options = {"behind": dict(policy="write-behind", journal="always"), "through": dict(policy="write-through"),
-                   "remote": dict(policy="write-behind", journal="os")}
+        behind = dict(policy="write-behind", flush_delay=FLUSH_DELAY)
+        options = {"behind": dict(behind, journal="always"), "through": dict(policy="write-through"),
+                   "remote": dict(behind, journal="os")}
         spaces = [namespace(name, name + ":", backend=self.spaces[name], **options[name]) for name in used]
         return Config(*spaces, backends=backends, memory="16mb", journal_file_size="1mb", drain_timeout="2s",
                       sync_timeout="10s")
@@ -207,23 +213,23 @@ class Trial:
 
     # ---- What must hold when it is over ----
 
-    def recovers(self):
-        """The fault is over: everything is as if there had been none."""
+    def recovers(self, flushes=True):
+        """The fault is over: everything is as if there had been none. What waits for its flush does so no longer, or still."""
         if self.died_by_libev():
             self.server.start()
             return
         self.check_alive()
         self.server.await_answer()
-        eventually(self.takes_changes)
+        eventually(lambda: self.takes_changes(flushes))
         eventually(self.is_alone)
         self.read_all(PATIENCE)
 
-    def takes_changes(self):
-        """A change of each namespace reaches its store."""
+    def takes_changes(self, flushes):
+        """A change of each namespace is taken, and reaches its store."""
         try:
             with self.server.client() as client:
                 stored = [client.set(f"{space}:probe", b"x") == b"STORED" for space in (*self.spaces, "plain")]
-                return all(stored) and client.command("sync").startswith(b"SYNCED")
+                return all(stored) and (not flushes or client.command("sync").startswith(b"SYNCED"))
         except OSError:
             self.check_alive()
             return False
@@ -271,8 +277,11 @@ class Trial:
         if case is None or case.phase == "flush":
             with self.phase("flush") as at_fault:
                 self.load(at_fault, sync=True)
-        self.recovers()
+        killed = case is not None and case.phase in KILLED
+        self.recovers(flushes=not killed or case.phase == "flush")
         self.compare(usual)
+        if killed:
+            self.survives()
         if case is None or case.phase == "recovery":
             self.change_some(PATIENCE)
             self.server.kill()
@@ -282,6 +291,13 @@ class Trial:
         with self.phase("stop"):
             self.stop()
         self.last_look()
+
+    def survives(self):
+        """What was acknowledged does so, without the process that has acknowledged it."""
+        self.server.kill()
+        self.server.start()
+        self.read_all(PATIENCE)
+        self.recovers()
 
     def compare(self, usual):
         if usual is None:

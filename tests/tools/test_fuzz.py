@@ -25,7 +25,10 @@ mkdir -p "$out/default/crashes"
 echo "execs_done        : $seconds" >"$out/default/fuzzer_stats"
 echo x >"$out/default/crashes/id:000000"
 """
-FINDS = 'for word; do case $word in -artifact_prefix=*) echo x >"${word#*=}crash-1";; esac; done\n'
+FINDS = """for word; do
+    case $word in -artifact_prefix=*) echo x >"${word#*=}crash-1"; echo "Test unit written to ${word#*=}crash-1";; esac
+done
+"""
 
 
 @pytest.fixture
@@ -90,6 +93,30 @@ def test_each_target_has_its_turn_and_none_runs_twice_at_once(fuzzer, monkeypatc
     assert sorted(result.target for result in fuzz.rounds(options, fuzzer)) == ["a", "b", "c", "d"] == sorted(taken)
 
 
+def test_a_target_that_breaks_has_no_other_turn(fuzzer, monkeypatch):
+    taken = []
+
+    def turn(target, seconds):
+        taken.append(target)
+        fuzzer.stopped = taken.count("whole") == 3
+        return fuzz.Result(target, 1, seconds, 0, ["found"] if target == "broken" else [], "log")
+
+    monkeypatch.setattr(fuzzer, "turn", turn)
+    fuzz.rounds(argparse.Namespace(targets=["broken", "whole"], jobs=1, seconds=1, hours=1), fuzzer)
+    assert taken == ["broken", "whole", "whole", "whole"]
+    taken.clear()
+    fuzzer.stopped = False
+    fuzz.rounds(argparse.Namespace(targets=["broken"], jobs=1, seconds=1, hours=1), fuzzer)
+    assert taken == ["broken"]
+
+
+def test_what_is_found_again_is_counted_once(fuzzer):
+    say(fuzzer, "parser", SAYS.format(executions=5) + FINDS, status=77)
+    for _ in range(2):
+        assert fuzzer.turn("parser", 1).findings
+    assert fuzzer.state.record()["parser"]["crashes"] == 1
+
+
 def test_every_target_is_about_files_that_there_are():
     assert sorted(fuzz.ABOUT) == fuzz.TARGETS
     for part in (part for parts in fuzz.ABOUT.values() for part in parts):
@@ -105,6 +132,20 @@ def test_what_afl_counts_and_finds_over_all_turns_is_added_once(tmp_path, monkey
     assert [len(fuzzer.turn("parser", seconds).findings) for seconds in (10, 25)] == [1, 0]
     row = fuzzer.state.record()["parser"]
     assert (row["executions"], row["crashes"]) == (25, 1)
+
+
+def test_seeds_that_break_what_afl_is_given_are_findings(tmp_path, monkeypatch):
+    """afl-fuzz goes on without them, and its end is a good one."""
+    seed = sorted(os.listdir(os.path.join(fuzz.SEEDS, "parser")))[0]
+    with open(tmp_path / "afl-fuzz", "w", encoding="ascii") as file:
+        file.write(f"#!/bin/sh\necho \"[!] WARNING: Test case 'id:000000,time:0,execs:0,orig:{seed}' results in a crash, "
+                   "skipping\"\n")
+    os.chmod(tmp_path / "afl-fuzz", 0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    fuzzer = fuzz.Afl(fuzz.State(tmp_path / "state"), str(tmp_path))
+    for _ in range(2):
+        assert fuzzer.turn("parser", 1).findings == [os.path.join(fuzz.SEEDS, "parser", seed)]
+    assert fuzzer.state.record()["parser"]["crashes"] == 1
 
 
 def test_the_table_has_every_target_and_their_sum(capsys):
