@@ -59,8 +59,9 @@ static struct redis_node *node_for(struct dealing *dealing, const struct job *jo
         return node;
     if (node)
         *dealing->error = node->error;
-    else
+    else if (!dealing->told_uncovered)
         redis_cluster_tell_uncovered(dealing->connection, job->slot, dealing->error);
+    dealing->told_uncovered |= !node;
     dealing->cluster->wants_map = dealing->pauses = true;
     return NULL;
 }
@@ -281,7 +282,7 @@ static void renew_map(struct dealing *dealing) {
 static void round_of(struct dealing *dealing) {
     if (dealing->cluster->wants_map && !dealing->asks)
         renew_map(dealing);
-    dealing->pauses = dealing->asks = dealing->moving = false;
+    dealing->pauses = dealing->asks = dealing->moving = dealing->told_uncovered = false;
     deal_out(dealing);
     connect_lanes(dealing);
     uint64_t since_us = dealing->heard_us = monotonic_us();

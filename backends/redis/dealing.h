@@ -49,6 +49,7 @@ struct dealing {
     size_t lane_count;
     bool pauses;                 /* before the next round */
     bool moving;                 /* a slot is on its way */
+    bool told_uncovered;         /* in this round: to say how many slots have no master all are counted */
     bool asks;                   /* some job has another node to go to */
     uint64_t heard_us;           /* when something came last, or this round began; monotonic */
     enum backend_status failed;  /* of a job; BACKEND_OK: none has */
