@@ -9,6 +9,10 @@
  * (a client's first: 128 KiB; its certificates: TLS_CHAIN_MOST), and TLS_HANDSHAKE_MOST bytes to be read, for at most
  * tls_handshake_timeout. docs/operating.md has the figures. Afterwards an idle connection has no buffers
  * (SSL_MODE_RELEASE_BUFFERS).
+ *
+ * What one costs in a turn: OpenSSL goes on to the next record where one had no bytes of the client's in it (new keys, a
+ * warning, a wish to renegotiate), as long as there are any. So records are counted as they come: SILENT_MOST without bytes in
+ * between end the connection, and RECORDS_A_CALL are the most of a call.
  */
 #include "server/worker/tls.h"
 #include "server/config/settings.h"
@@ -22,16 +26,29 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { STEPS_A_TURN = 4 }; /* of handshakes: each may take a millisecond, and all wait for the turn */
+enum {
+    STEPS_A_TURN = 4,    /* of handshakes: each may take a millisecond, and all wait for the turn */
+    RECORDS_A_CALL = 64, /* of reading, after which it reads no further: new keys take some microseconds */
+    SILENT_MOST = 32,    /* records without bytes in a row; as many empty ones OpenSSL allows itself */
+};
 
 struct tls_link {
     SSL *ssl;
-    uint32_t began; /* monotonic seconds */
-    bool done;      /* the handshake is */
-    bool ended;     /* the client has said that nothing follows */
-    bool drained;   /* the last read got less than it asked for: what comes then is reported */
-    int failure;    /* errno of what is over; 0: nothing is */
+    uint32_t began;   /* monotonic seconds */
+    bool done;        /* the handshake is */
+    bool ended;       /* the client has said that nothing follows */
+    bool drained;     /* the last read got less than it asked for: what comes then is reported */
+    bool agreed;      /* as `done`, within the call in which it becomes so */
+    bool excessive;   /* the client has sent more than is read of it: OpenSSL reads no further */
+    unsigned records; /* of the call */
+    unsigned silent;  /* records without bytes, since one had some */
+    int failure;      /* errno of what is over; 0: nothing is */
 };
+
+/* Of a handshake. */
+static bool takes_little(const struct tls_link *link) {
+    return BIO_number_read(SSL_get_rbio(link->ssl)) <= TLS_HANDSHAKE_MOST;
+}
 
 /* Looks on as OpenSSL reads the socket. Where the kernel decrypts, a read is a record, and says nothing of what is behind. */
 static long note_read(BIO *bio, int operation, const char *data, size_t size, int number, long argument,
@@ -43,10 +60,28 @@ static long note_read(BIO *bio, int operation, const char *data, size_t size, in
     return result;
 }
 
+/* Looks on as OpenSSL begins to read a record, which may have bytes. Where the end has been told, it throws the record away, and
+ * returns. */
+static void note_record(int is_sent, int version, int type, const void *data, size_t size, SSL *ssl,
+                        void *context) {
+    struct tls_link *link = context;
+    (void)version, (void)data, (void)size;
+    if (is_sent || type != SSL3_RT_HEADER)
+        return;
+    link->agreed = link->agreed || SSL_is_init_finished(ssl);
+    link->records++;
+    if (link->agreed ? link->silent++ <= SILENT_MOST : takes_little(link))
+        return;
+    link->excessive = true;
+    SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
+}
+
 static void watch_reads(struct tls_link *link) {
     BIO *bio = SSL_get_rbio(link->ssl);
     BIO_set_callback_arg(bio, (char *)link);
     BIO_set_callback_ex(bio, note_read);
+    SSL_set_msg_callback(link->ssl, note_record);
+    SSL_set_msg_callback_arg(link->ssl, link);
 }
 
 bool tls_enter(struct connection *connection, enum address_tls kind) {
@@ -134,7 +169,7 @@ static bool note_done(struct connection *connection) {
     if (link->done)
         return true;
     if (!SSL_is_init_finished(link->ssl))
-        return BIO_number_read(SSL_get_rbio(link->ssl)) <= TLS_HANDSHAKE_MOST;
+        return takes_little(link);
     link->done = true;
     worker->handshakes--;
     count(&worker->tls_handshakes);
@@ -181,9 +216,18 @@ void tls_end_slow(struct worker *worker) {
 
 /* ---- In ---- */
 
+/* Says goodbye, if a message of the client's does not lack its end. */
+static ssize_t refuse(struct connection *connection) {
+    count(&connection->worker->tls_errors);
+    SSL_shutdown(connection->tls->ssl);
+    return end_with(connection, EPROTO);
+}
+
 /* The last call got nothing. As receive of io.h: 0 at the end, or -1 with errno. */
 static ssize_t receive_nothing(struct connection *connection) {
     struct tls_link *link = connection->tls;
+    if (link->excessive)
+        return refuse(connection);
     switch (SSL_get_error(link->ssl, 0)) {
     case SSL_ERROR_WANT_WRITE: /* the handshake has more to say than the socket takes: it is then readable again */
         if (!connection->worker->io_type->watch_room(connection, true))
@@ -235,18 +279,21 @@ static bool asks_for_keys_of_the_kernel(const struct tls_link *link) {
            BIO_get_ktls_send(SSL_get_wbio(link->ssl));
 }
 
-/* Says goodbye under the old keys. What it sent before is not executed any more: no answer could be told. */
-static ssize_t refuse_keys(struct connection *connection) {
-    count(&connection->worker->tls_errors);
-    SSL_shutdown(connection->tls->ssl);
-    return end_with(connection, EPROTO);
+/* False as SSL_read_ex says it: it got nothing. */
+static bool read_record(struct tls_link *link, char *data, size_t size, size_t *got) {
+    size_t part;
+    if (SSL_read_ex(link->ssl, data + *got, size - *got, &part) != 1)
+        return false;
+    *got += part;
+    link->silent = 0;
+    return true;
 }
 
-/* Reads until there is no more, or no room: only then does the kernel tell when there is. What follows bytes, an end or a
- * failure, is told by the next call. */
+/* Reads until there is no more, or no room: only then does the kernel tell when there is; or until it was enough for a turn. What
+ * follows bytes, an end or a failure, is told by the next call. */
 ssize_t tls_receive(struct connection *connection, char *data, size_t size) {
     struct tls_link *link = connection->tls;
-    size_t got = 0, part;
+    size_t got = 0;
     bool read;
     if (link->failure || link->ended)
         return receive_end(connection);
@@ -254,16 +301,17 @@ ssize_t tls_receive(struct connection *connection, char *data, size_t size) {
         return put_off(connection);
     ERR_clear_error();
     link->drained = false; /* what a call before found was told since, and may be over */
-    do {
-        read = SSL_read_ex(link->ssl, data + got, size - got, &part) == 1;
-        got += read ? part : 0;
-    } while (read && got < size && !is_drained(link));
+    link->records = 0;
+    do
+        read = read_record(link, data, size, &got);
+    while (read && got < size && !is_drained(link) && link->records < RECORDS_A_CALL);
     if (!note_done(connection)) {
         note_failed_handshake(connection, "it takes too much", "");
         return end_with(connection, EPROTO);
     }
-    if (asks_for_keys_of_the_kernel(link))
-        return refuse_keys(connection);
+    if (asks_for_keys_of_the_kernel(
+            link)) /* what came before is not executed any more: no answer could be told */
+        return refuse(connection);
     connection->readable = read && (!is_drained(link) || connection->hung_up);
     if (read)
         return (ssize_t)got;

@@ -17,6 +17,7 @@ from forebay import (GIVES_BACK, THERE, Background, Client, Closed, Config, Redi
                      section, share)
 from manager import Activated
 from stunnel import Stunnel
+from tls_records import AGAIN, ALERT, APPLICATION, NO_RENEGOTIATION, PIECES, SIGNS_ONLY, WARNING, Records
 
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 VERSIONS = pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])
@@ -440,6 +441,57 @@ def test_renegotiation_is_refused_and_keys_are_renewed(shared, certificates):
         assert answered
     said, answered = after(b"R", "-tls1_2")
     assert not answered and b"no renegotiation" in said, said
+    assert lets_in(shared, None)
+
+
+# ---- Records that have no bytes of a client's: OpenSSL goes on to the next as long as there are any ----
+
+SILENT_MOST = 32
+
+
+def answers(client, *silent):
+    """Whether a client of records is answered behind these."""
+    with contextlib.suppress(ConnectionError):
+        client.send(*silent, (APPLICATION, b"version\r\n"))
+        while (record := client.received()) == (ALERT, NO_RENEGOTIATION):
+            pass
+        return record is not None and record[1].startswith(b"VERSION")
+    return False
+
+
+@pytest.mark.parametrize("silent", [(AGAIN,), (AGAIN, WARNING), PIECES], ids=["renegotiation", "warnings", "pieces"])
+def test_records_without_bytes_are_bounded(serve_tls, certificates, tmp_path, silent):
+    """OpenSSL counts warnings, and forgets them where others come between."""
+    server = serve_tls(tls_ciphers=SIGNS_ONLY, threads=1)
+    with Records(server.config.tls_port, certificates.context(), tmp_path) as client:
+        for _ in range(3):
+            assert answers(client, *silent * (SILENT_MOST // len(silent)))
+        assert not answers(client, *silent * (SILENT_MOST // len(silent) + 1))
+    assert tls_stats(server)["ssl_proto_errors"] == 1
+
+
+def test_new_keys_without_end_close_the_connection(shared, certificates):
+    """s_client sends new keys at a line of its own."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{shared.config.tls_port}", "-CAfile", certificates.path("ca.pem"), "-tls1_3"]
+    before = tls_stats(shared)["ssl_proto_errors"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0) as client:
+        def ask(line, answer):
+            said = b""
+            with contextlib.suppress(BrokenPipeError):
+                client.stdin.write(line + b"\n")
+            while answer not in said and (part := client.stdout.read(4096)):
+                said += part
+            return answer in said
+
+        assert ask(b"version", b"VERSION")
+        for _ in range(SILENT_MOST):
+            assert ask(b"k", b"KEYUPDATE")
+        assert ask(b"version", b"VERSION")
+        for _ in range(SILENT_MOST + 1):
+            ask(b"k", b"KEYUPDATE")
+        assert not ask(b"version", b"VERSION")
+        client.kill()
+    assert tls_stats(shared)["ssl_proto_errors"] == before + 1
     assert lets_in(shared, None)
 
 

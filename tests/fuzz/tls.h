@@ -20,7 +20,11 @@
 #include "tests/fuzz/tls_way.h"
 #include <sys/socket.h>
 
-enum { TLS_SAID_MAX = 40 << 10, TLS_STEPS_MAX = 60 };
+enum {
+    TLS_SAID_MAX = 40 << 10,
+    TLS_STEPS_MAX = 60,
+    TLS_SILENT_MOST = 32 /* records without bytes in a row: worker/tls.c */
+};
 
 /* The server, once for all inputs. */
 struct tls_bench {
@@ -42,6 +46,7 @@ struct tls_talk {
     size_t said, written;         /* bytes that it is to say, and has said */
     size_t heard, told, answered; /* that the server read and sent back, and the client read of these */
     bool over;                    /* the server reads no more */
+    bool stormy;                  /* the client has asked for more than it may */
 };
 
 static inline bool tls_bench_watch(struct connection *connection, bool waits) {
@@ -162,6 +167,16 @@ static inline void tls_hear(struct tls_talk *talk) {
     }
 }
 
+/* New keys again and again, and then bytes. */
+static inline void tls_storm(struct tls_talk *talk, struct choices *choices) {
+    unsigned times = 1 + choose(choices, 2 * TLS_SILENT_MOST);
+    int kind = choose(choices, 2) ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED;
+    unsigned sent = 0;
+    while (sent < times && SSL_key_update(talk->client, kind) == 1 && SSL_do_handshake(talk->client) == 1)
+        sent++;
+    talk->stormy |= sent > TLS_SILENT_MOST;
+}
+
 /* False: it cannot. */
 static inline bool tls_say(struct tls_talk *talk, struct choices *choices) {
     static const size_t sizes[] = {16384, 1, 2, 16, 100, 1000, 5000};
@@ -171,6 +186,8 @@ static inline bool tls_say(struct tls_talk *talk, struct choices *choices) {
     if (choose(choices, 8) == 0)
         SSL_key_update(talk->client,
                        choose(choices, 2) ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
+    if (choose(choices, 16) == 1 && left > 0)
+        tls_storm(talk, choices);
     size = size < left ? size : left;
     if (size == 0 || SSL_write(talk->client, talk->bench->text + talk->written, (int)size) != (int)size)
         return false;
@@ -239,7 +256,9 @@ static inline void tls_play_client(struct tls_bench *bench, struct choices *choi
     talk.way = tls_way_begin(choices);
     tls_converse(&talk, choices);
     FUZZ_CHECK(may || talk.heard == 0);
-    FUZZ_CHECK(talk.way.meddled || !may || (talk.heard == talk.written && talk.answered == talk.written));
+    FUZZ_CHECK(!talk.stormy || talk.over || talk.way.meddled || !may);
+    FUZZ_CHECK(talk.way.meddled || talk.stormy || !may ||
+               (talk.heard == talk.written && talk.answered == talk.written));
     tls_talk_end(&talk);
     SSL_SESSION_free(session);
 }
