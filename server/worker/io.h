@@ -80,6 +80,7 @@ struct io_link {
     bool listens;                               /* what comes is received */
     bool ahead;                                 /* ... again and again, whether it is read or not */
     bool cancels;                               /* ... but is to be no longer */
+    bool began_full;                            /* the first that came filled a buffer; settled with its turn */
     bool one_by_one;                            /* it brought more than was read: each receipt is asked for */
     bool awaits_bytes, awaits_room, awaits_end; /* the socket is polled for that */
     bool gone;                                  /* closed; freed with the last request in flight */

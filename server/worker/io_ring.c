@@ -21,7 +21,7 @@
  * for a while: nothing is received of it meanwhile, and what was under way is copied as it comes. That happens to
  * clients that send on while their requests wait; from then on such a connection is received from one by one, and only
  * while it may be read, so that the socket holds the client back. The same holds for those that have not authenticated,
- * for those of which nothing has come yet (and for good if a buffer is full of it: there may be much behind), for
+ * for those of which nothing has come yet (and for good if a buffer is full of that, and of more than one request: there may be much behind), for
  * all where unfinished requests take much memory, and for all of a worker where the copies do: then what receives
  * ahead is cancelled, and at most what the buffers hold comes besides. Without a free buffer the kernel ends a receive
  * (ENOBUFS); it is asked for again when the turn is over.
@@ -309,7 +309,7 @@ static void on_received(struct io *io, struct connection *connection, int result
     }
     if (result <= 0)
         note_end(link, result);
-    link->one_by_one |= connection->fresh && result == CONNECTION_READ;
+    link->began_full |= connection->fresh && result == CONNECTION_READ;
     if (connection->behind && !connection->pending)
         leave_buffers(io, connection);
     connection->hung_up |= link->ended;
@@ -534,6 +534,12 @@ static bool awaits_much(const struct connection *connection) {
     return connection->own && connection->wanted > connection->own_size + CONNECTION_READ;
 }
 
+/* The same, however much of it is missing, where all that was read is its. */
+static bool awaits_rest(const struct connection *connection) {
+    return awaits_much(connection) ||
+           (connection->own_size >= CONNECTION_READ && connection->wanted > connection->own_size);
+}
+
 /* Nothing is queued. */
 static ssize_t receive_nothing(struct connection *connection) {
     const struct io_link *link = &connection->link;
@@ -649,6 +655,8 @@ static void settle_ring(struct connection *connection) {
         put_aside(io, connection);
         link->one_by_one |= !awaits_much(connection);
     }
+    link->one_by_one |= link->began_full && !awaits_rest(connection);
+    link->began_full = false;
     if (link->first || waits_for_its_share(connection) || awaits_much(connection))
         stop_listening(io, connection);
     if (!link->first && !link->listens && !link->ended && wants_more(connection))
