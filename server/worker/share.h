@@ -33,7 +33,8 @@ enum {
     SHARE_BEHIND = 16,
 };
 
-/* Sets what a share is from here on: a turn begins, or `said` bytes of it were sent, all that the output had. */
+/* Sets what a share is from here on: a turn begins, or `said` bytes of it were sent, all that the output had, large
+ * values as well. */
 void share_set(struct worker *worker, size_t said);
 
 /* The output, which ends with a reply to this connection, has come to its mark. True: the connection has had its share.

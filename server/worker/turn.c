@@ -237,7 +237,7 @@ static void journal_and_send(struct worker *worker, bool ends) {
 
 /* Ends one part of the turn and begins the next. */
 static void send_output(struct worker *worker) {
-    worker->said += worker->output.size;
+    worker->said += output_said(&worker->output);
     journal_and_send(worker, false);
     share_set(worker, worker->said);
     if (!tier_turn_begin(worker->tier, &worker->now))
@@ -281,7 +281,7 @@ static void prefetch_edges(struct worker *worker) {
 static __attribute__((noinline)) void weigh_output(struct worker *worker, struct connection *connection) {
     if (share_is_used(&worker->output, connection))
         connection->stops |= STOP_SHARE;
-    if (worker->output.size > TURN_OUTPUT)
+    if (output_said(&worker->output) > TURN_OUTPUT)
         send_output(worker);
 }
 
