@@ -3,6 +3,7 @@
 connection and the server a bounded amount of memory."""
 
 import contextlib
+import os
 import random
 import select
 import socket
@@ -304,6 +305,20 @@ def test_a_pipeline_lets_others_in_between(serve, requests):
         yields = int(client.stats()["conn_yields"]) - before
         assert yields >= 3 * 600 // requests - 3 * 2 * 10  # a read that ends early ends a turn as well
     check_served(server)
+
+
+def test_threads_that_rest_have_no_share_of_the_limit_of_replies(serve):
+    """With one processor one thread of 16 is used, and has all of it."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        server = serve(Config(threads=16), options=["-o", "read_buf_mem_limit=1"])
+    finally:
+        os.sched_setaffinity(0, before)
+    with server.client() as client:
+        assert client.set("k", b"v" * 1000) == b"STORED"
+        client.send(b"get" + b" k" * 200 + b"\r\n")
+        assert [value for _, _, value, _ in client.values()] == [b"v" * 1000] * 200
 
 
 def test_replies_have_a_limit(serve):
