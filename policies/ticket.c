@@ -126,7 +126,8 @@ void tier_ticket_give_back(struct tier_ticket *common, struct tier_ticket *ticke
         tier_ticket_destroy(ticket);
         return;
     }
-    put_spare(common, ticket); /* beside its buffers nothing of it counts: whoever takes it overwrites the rest */
+    put_spare(common,
+              ticket); /* beside its buffers nothing of it counts: whoever takes it overwrites the rest */
 }
 
 /* ---- What goes along ---- */

@@ -19,8 +19,8 @@ struct worker;
 
 #define ROTATION_UNKNOWN UINT_MAX
 
-/* How many processors the server's workers may keep busy; 0: without a limit, or of no matter; ROTATION_UNKNOWN: it cannot be
- * found out now, so it is taken to be what it was. */
+/* How many processors the server's workers may keep busy; 0: without a limit, or of no matter; ROTATION_UNKNOWN: it
+ * cannot be found out now, so it is taken to be what it was. */
 typedef unsigned rotation_processors(const struct server *server);
 
 struct rotation {

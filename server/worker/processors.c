@@ -10,8 +10,8 @@
 
 /* ---- What they may run on ---- */
 
-/* The main thread's say nothing of theirs: whoever pins threads one by one may leave each worker a processor of its own.
- * 0: not known. */
+/* The main thread's say nothing of theirs: whoever pins threads one by one may leave each worker a processor of its
+ * own. 0: not known. */
 static unsigned processors_of_affinity(const struct server *server) {
     cpu_set_t all, own;
     CPU_ZERO(&all);

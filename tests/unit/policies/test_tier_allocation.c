@@ -264,7 +264,8 @@ RIG_TEST(answers_are_true_without_memory, write_behind) {
     }
 }
 
-/* Where a change is answered once it is committed, what that takes is there before it is made: it is refused, or waits. */
+/* Where a change is answered once it is committed, what that takes is there before it is made: it is refused, or
+ * waits. */
 RIG_TEST(what_is_refused_for_want_of_a_ticket_is_not_made, write_behind) {
     enum { TRIES = 8 };
     struct rig_call *waiting[TRIES] = {NULL};
@@ -344,7 +345,8 @@ RIG_TEST(a_ticket_that_was_given_back_is_as_new, write_through) {
     }
 }
 
-/* A store that has lost something gets it all the same: what the journal alone has is owed until there is memory to read it. */
+/* A store that has lost something gets it all the same: what the journal alone has is owed until there is memory to
+ * read it. */
 RIG_TEST(a_store_that_went_back_gets_all_in_the_end, write_behind) {
     spared_type.remembers_deletes = true;
     rig->spaces[0].flush_delay = 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What control groups leave of the machine: files as the kernel has them, in a folder in place of /sys/fs/cgroup. */
-#include "server/worker/processors.h"
 #include "server/rotation.h"
+#include "server/worker/processors.h"
 #include "tests/support/check.h"
 #include "tests/support/temp_folder.h"
 #include <limits.h>
