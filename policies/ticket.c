@@ -126,8 +126,8 @@ void tier_ticket_give_back(struct tier_ticket *common, struct tier_ticket *ticke
         tier_ticket_destroy(ticket);
         return;
     }
-    make_new(ticket);
-    put_spare(common, ticket);
+    put_spare(common,
+              ticket); /* beside its buffers nothing of it counts: whoever takes it overwrites the rest */
 }
 
 /* ---- What goes along ---- */

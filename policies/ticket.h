@@ -7,9 +7,9 @@
  * each kind of wait; of what it does not name, `next`, `deadline_us`, `request`, `outcome`, `bytes` and
  * `error` go along with the ticket, and the rest stays the worker's.
  *
- * Most connections wait for nothing, so they have no ticket of their own: a worker executes their requests with one that is
- * common to all of them. When a request has parked, what it is to wait for moves to a ticket of its connection's own, a spare
- * one where there is one, and the common one is as new.
+ * Most connections wait for nothing, so they have no ticket of their own: a worker executes their requests with one
+ * that is common to all of them. When a request has parked, what it is to wait for moves to a ticket of its
+ * connection's own, a spare one where there is one, and the common one is as new.
  */
 #ifndef FOREBAY_POLICIES_TICKET_H
 #define FOREBAY_POLICIES_TICKET_H
@@ -113,7 +113,8 @@ struct tier_ticket {
     bool room_denied;         /* it waited for room until its deadline */
     bool confirmed;           /* what memory holds of the request's key may be believed now */
     uint8_t tries;            /* loads of one key for the request at hand */
-    /* latency.h: requests that wait with it and have no answer yet, since when (monotonic), and the turn it is back in */
+    /* latency.h: requests that wait with it and have no answer yet, since when (monotonic), and the turn it is back
+     * in */
     bool is_back; /* nothing was executed since */
     uint16_t riders;
     uint64_t parked_us, back_us;
@@ -134,8 +135,8 @@ struct tier_ticket {
 /* Room for size bytes in ticket->bytes (what was there is lost), or NULL. */
 char *ticket_bytes(struct tier_ticket *ticket, size_t size);
 
-/* Before a change is made whose outcome will wait with the ticket: has room for that many bytes of it, and, if the ticket is
- * common, a spare one to take it along, so that neither can be missing afterwards. False: no memory. */
+/* Before a change is made whose outcome will wait with the ticket: has room for that many bytes of it, and, if the
+ * ticket is common, a spare one to take it along, so that neither can be missing afterwards. False: no memory. */
 bool ticket_reserve(struct tier_ticket *ticket, size_t size);
 
 /* Copies the request into the ticket for another thread; false: no memory. */

@@ -91,19 +91,19 @@ struct tier_options {
 bool tier_create(const struct tier_options *options, struct tier **ret_tier, char *ret_error,
                  size_t error_size);
 
-/* Takes over from *wanted what may change while the tier is at work: namespaces that are new there or gone, settings of the
- * others that may change (setting.change), drain_timeout, slow_log, the memory. Settings that need a restart are the same there,
- * or the caller has refused it. All of it, or false: ret_error (a sentence without its full stop) says why not. Waits for
- * backends and the disk. Strings of namespaces that are new have to live as long as the tier. Any thread but the workers',
- * one at a time, and not once it drains. */
+/* Takes over from *wanted what may change while the tier is at work: namespaces that are new there or gone, settings of
+ * the others that may change (setting.change), drain_timeout, slow_log, the memory. Settings that need a restart are
+ * the same there, or the caller has refused it. All of it, or false: ret_error (a sentence without its full stop) says
+ * why not. Waits for backends and the disk. Strings of namespaces that are new have to live as long as the tier. Any
+ * thread but the workers', one at a time, and not once it drains. */
 bool tier_reload(struct tier *tier, const struct tier_options *wanted, char *ret_error, size_t error_size);
 
-/* One that is under way waits for no backend any more, and is refused if it has nothing taken over yet; so are all later
- * ones. Any thread. */
+/* One that is under way waits for no backend any more, and is refused if it has nothing taken over yet; so are all
+ * later ones. Any thread. */
 void tier_stop_reloading(struct tier *tier);
 
-/* Tells how many lines of kinds that need not come again were left out of the log since the last one, where a line may be
- * written. Once a second or so, from one thread, while the tier is at work. */
+/* Tells how many lines of kinds that need not come again were left out of the log since the last one, where a line may
+ * be written. Once a second or so, from one thread, while the tier is at work. */
 void tier_tell_left_out(struct tier *tier);
 
 /* Flushes what is dirty until drain_timeout is over (or tier_stop_draining was called from another thread or
@@ -112,8 +112,8 @@ void tier_tell_left_out(struct tier *tier);
 size_t tier_drain(struct tier *tier, size_t *ret_journaled);
 void tier_stop_draining(struct tier *tier);
 
-/* Whether keys are being handed over to other servers: changes of write-behind namespaces are answered once their backend has
- * them (operation_hand_over). Any thread. */
+/* Whether keys are being handed over to other servers: changes of write-behind namespaces are answered once their
+ * backend has them (operation_hand_over). Any thread. */
 bool tier_hands_over(const struct tier *tier);
 
 /* Stops all threads and frees all. */
@@ -135,8 +135,9 @@ size_t space_number(const struct space *space); /* tier_space(tier, number) is t
 
 /* ---- Turns (worker thread) ---- */
 
-/* Opens a turn at now, usually tier_now(). True: a reload has given keys to other namespaces since the turn before; what was
- * prepared in that and is not executed yet has to be prepared again. May wait for a moment, while one does so. */
+/* Opens a turn at now, usually tier_now(). True: a reload has given keys to other namespaces since the turn before;
+ * what was prepared in that and is not executed yet has to be prepared again. May wait for a moment, while one does
+ * so. */
 bool tier_turn_begin(struct tier_worker *worker, const struct cache_time *now);
 
 /* Writes the journal, publishes dirty entries, wakes backend threads that have work. True: the replies of the
@@ -170,8 +171,8 @@ enum tier_status tier_execute(struct tier_worker *worker, struct tier_ticket *ti
 
 void tier_release(struct outcome *outcome);
 
-/* Whether the ticket brings an answer for the request that is executed next. That request must be executed, or the answer
- * goes to the one behind it. */
+/* Whether the ticket brings an answer for the request that is executed next. That request must be executed, or the
+ * answer goes to the one behind it. */
 bool tier_has_answer(const struct tier_ticket *ticket);
 
 /* Must an error of this request end its connection instead of being told (on_backend_down = "close")? So it is for get,
@@ -202,8 +203,8 @@ struct tier_ticket *tier_ticket_create(struct tier_worker *worker, void *owner);
 void tier_ticket_destroy(struct tier_ticket *ticket); /* not while submitted; the tier may be gone by then */
 void *tier_ticket_owner(const struct tier_ticket *ticket);
 
-/* The request that was executed last, with the common ticket, has parked: what it is to wait for is from now on with a ticket
- * of that owner's. NULL: no memory; nothing has been done for the request, and nothing is waited for. */
+/* The request that was executed last, with the common ticket, has parked: what it is to wait for is from now on with a
+ * ticket of that owner's. NULL: no memory; nothing has been done for the request, and nothing is waited for. */
 struct tier_ticket *tier_ticket_take(struct tier_ticket *common, void *owner);
 
 /* A ticket that was taken, and that no request which is still to be executed waits with. Forgets what it brought. */
@@ -250,8 +251,9 @@ void tier_stat_quarantine(struct tier *tier, struct stat_sink *sink);
 void tier_stat_latencies(struct tier *tier, struct stat_sink *sink); /* <namespace>:<kind>_<name> value */
 void tier_reset_stats(struct tier *tier); /* tier_counters, latencies and the cache's begin at 0 again */
 
-/* What workers count of requests: memcached's counters by its names and in its order (between the first list and
- * the second `stats` has two of the cache's), and our own. Adding one: its name here, and where its sum is made (tier_stats.c). */
+/* What workers count of requests: memcached's counters by its names and in its order (between the first list and the
+ * second `stats` has two of the cache's), and our own. Adding one: its name here, and where its sum is made
+ * (tier_stats.c). */
 #define TIER_COUNTERS_OF_GETS(X)                                                                             \
     X(cmd_get)                                                                                               \
     X(cmd_set)                                                                                               \

@@ -24,6 +24,8 @@ static void set_width(struct server *server, unsigned width) {
 static void look(struct rotation *rotation) {
     struct server *server = rotation->server;
     unsigned processors = rotation->processors(server);
+    if (processors == ROTATION_UNKNOWN) /* 0 before the first look */
+        processors = width_of(server);
     rotation->looked_us = monotonic_us();
     set_width(server,
               processors > 0 && processors < server->worker_count ? processors : server->worker_count);

@@ -11,12 +11,16 @@
 #define FOREBAY_SERVER_ROTATION_H
 
 #include "server/log.h"
+#include <limits.h>
 #include <stdint.h>
 
 struct server;
 struct worker;
 
-/* How many processors the server's workers may keep busy; 0: not known, or of no matter. */
+#define ROTATION_UNKNOWN UINT_MAX
+
+/* How many processors the server's workers may keep busy; 0: without a limit, or of no matter; ROTATION_UNKNOWN: it
+ * cannot be found out now, so it is taken to be what it was. */
 typedef unsigned rotation_processors(const struct server *server);
 
 struct rotation {

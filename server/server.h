@@ -31,8 +31,8 @@ struct worker;       /* server/worker/worker.h */
 enum server_phase { SERVER_STARTING, SERVER_LOADING, SERVER_SERVING, SERVER_STOPPING, SERVER_STOPPED };
 
 struct server {
-    /* By program/ alone. A thread that reads a phase other than SERVER_STARTING and SERVER_STOPPED may use the tier, the
-     * workers and the maintenance. */
+    /* By program/ alone. A thread that reads a phase other than SERVER_STARTING and SERVER_STOPPED may use the tier,
+     * the workers and the maintenance. */
     _Atomic enum server_phase phase;
 
     /* Set by program/ before the workers start, then constant. */
@@ -71,8 +71,8 @@ struct server {
     /* Bytes of long answers that have not gone, held below the same bound: connection_count_answer. */
     atomic_size_t answer_bytes;
 
-    /* Set by the listener (rotation.h), 0 before: how many workers, from the first on, connections are given to now, and
-     * were at most. All others have none, so what all may take together is shared by those used. */
+    /* Set by the listener (rotation.h), 0 before: how many workers, from the first on, connections are given to now,
+     * and were at most. All others have none, so what all may take together is shared by those used. */
     atomic_uint workers_in_rotation, workers_used;
 
     /* Counted by the listener, the workers (connections that they close) and commands. */

@@ -24,8 +24,8 @@
  *
  * A third stops it while it is OPEN and its client is there: `awaits_check`, until its credential is checked.
  *
- * Before a client has authenticated, its own buffer has room for one credential, AUTH_KEEP bytes; no request that is longer
- * is waited for (AUTH_ITEM_MAX, parser.short_lines, and the parser is starved where the buffer is full).
+ * Before a client has authenticated, its own buffer has room for one credential, AUTH_KEEP bytes; no request that is
+ * longer is waited for (AUTH_ITEM_MAX, parser.short_lines, and the parser is starved where the buffer is full).
  */
 #include "server/worker/connection.h"
 #include "policies/tier.h"
@@ -62,8 +62,8 @@ static ssize_t send_now(int fd, const void *data, size_t size) {
 #endif
 }
 
-/* What one costs that has not authenticated: itself, the buffer, what io_uring brought last, replies that it does not read, and
- * what malloc takes for each of them. Its proof is the prover's, which has few. */
+/* What one costs that has not authenticated: itself, the buffer, what io_uring brought last, replies that it does not
+ * read, and what malloc takes for each of them. Its proof is the prover's, which has few. */
 _Static_assert(sizeof(struct connection) + AUTH_KEEP + AUTH_READ + sizeof(struct pending) + AUTH_ANSWERS +
                        4 * 16 <=
                    AUTH_COST,

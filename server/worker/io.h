@@ -73,14 +73,15 @@ const struct io_type *io_choose(enum io_kind kind, const char **ret_reason);
 
 /* A connection's part of io_ring.c. */
 struct io_link {
-    struct received *first, *last;              /* what came and was not read yet */
-    int error;                                  /* errno that follows it; 0: none */
-    uint8_t in_flight;                          /* requests of it that the kernel has */
-    bool ended;                                 /* nothing will follow but the end or the error */
-    bool listens;                               /* what comes is received */
-    bool ahead;                                 /* ... again and again, whether it is read or not */
-    bool cancels;                               /* ... but is to be no longer */
-    bool one_by_one;                            /* it brought more than was read: each receipt is asked for */
+    struct received *first, *last; /* what came and was not read yet */
+    int error;                     /* errno that follows it; 0: none */
+    uint8_t in_flight;             /* requests of it that the kernel has */
+    bool ended;                    /* nothing will follow but the end or the error */
+    bool listens;                  /* what comes is received */
+    bool ahead;                    /* ... again and again, whether it is read or not */
+    bool cancels;                  /* ... but is to be no longer */
+    bool began_full;               /* the first that came filled a buffer; settled with its turn */
+    bool one_by_one;               /* it brought more than was read: each receipt is asked for */
     bool awaits_bytes, awaits_room, awaits_end; /* the socket is polled for that */
     bool gone;                                  /* closed; freed with the last request in flight */
 };

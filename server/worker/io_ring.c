@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * io_uring: a ring for each worker. What comes on a connection is put into one of the ring's buffers without being asked for
- * each time (a multishot receive), and the replies of a turn are handed over by the same system call that waits for what
- * comes next. So a request costs no system call of its own.
+ * io_uring: a ring for each worker. What comes on a connection is put into one of the ring's buffers without being
+ * asked for each time (a multishot receive), and the replies of a turn are handed over by the same system call that
+ * waits for what comes next. So a request costs no system call of its own.
  *
  *     wait    gives back the buffers of the last turn, submits its sends, waits, and takes all completions:
  *               received    the buffer is queued at its connection (struct received), which is ready
@@ -12,26 +12,27 @@
  *     turn    takes what is queued (take, receive), and queues its sends
  *     settle  asks for what the connection waits for next
  *
- * Sends do not wait: a socket that does not take all at once is a slow reader, whose rest is kept and sent by system calls
- * once it is polled to have room. So a submitted send is over when its submission is, and the output can be used again. Only
- * one that went short or failed is completed: the others would end the wait for what comes next.
+ * Sends do not wait: a socket that does not take all at once is a slow reader, whose rest is kept and sent by system
+ * calls once it is polled to have room. So a submitted send is over when its submission is, and the output can be used
+ * again. Only one that went short or failed is completed: the others would end the wait for what comes next.
  *
  * The buffers are shared by all connections, and at the end of a turn all of them are the ring's again: what a
  * connection has not read by then is copied (put_aside, ring_buffers.h). Who waits for a share (share.h) is in no turn
  * for a while: nothing is received of it meanwhile, and what was under way is copied as it comes. That happens to
  * clients that send on while their requests wait; from then on such a connection is received from one by one, and only
  * while it may be read, so that the socket holds the client back. The same holds for those that have not authenticated,
- * for those of which nothing has come yet (and for good if a buffer is full of it: there may be much behind), for
- * all where unfinished requests take much memory, and for all of a worker where the copies do: then what receives
- * ahead is cancelled, and at most what the buffers hold comes besides. Without a free buffer the kernel ends a receive
- * (ENOBUFS); it is asked for again when the turn is over.
+ * for those of which nothing has come yet (and for good if a buffer is full of that, and of more than one request:
+ * there may be much behind), for all where unfinished requests take much memory, and for all of a worker where the
+ * copies do: then what receives ahead is cancelled, and at most what the buffers hold comes besides. Without a free
+ * buffer the kernel ends a receive (ENOBUFS); it is asked for again when the turn is over.
  *
- * A long value does not come by way of the buffers: while one is awaited its connection is polled, and read by system calls
- * into its own buffer, as under epoll.
+ * A long value does not come by way of the buffers: while one is awaited its connection is polled, and read by system
+ * calls into its own buffer, as under epoll.
  *
  * An encrypted connection is polled, and read and written by system calls: OpenSSL makes them (tls.h).
  *
- * A closed connection may still be known to the kernel: its requests are cancelled, and it is freed with the last of them.
+ * A closed connection may still be known to the kernel: its requests are cancelled, and it is freed with the last of
+ * them.
  */
 #include "server/worker/io_ring.h"
 #include "server/config/settings.h"
@@ -309,7 +310,7 @@ static void on_received(struct io *io, struct connection *connection, int result
     }
     if (result <= 0)
         note_end(link, result);
-    link->one_by_one |= connection->fresh && result == CONNECTION_READ;
+    link->began_full |= connection->fresh && result == CONNECTION_READ;
     if (connection->behind && !connection->pending)
         leave_buffers(io, connection);
     connection->hung_up |= link->ended;
@@ -534,6 +535,12 @@ static bool awaits_much(const struct connection *connection) {
     return connection->own && connection->wanted > connection->own_size + CONNECTION_READ;
 }
 
+/* The same, however much of it is missing, where all that was read is its. */
+static bool awaits_rest(const struct connection *connection) {
+    return awaits_much(connection) ||
+           (connection->own_size >= CONNECTION_READ && connection->wanted > connection->own_size);
+}
+
 /* Nothing is queued. */
 static ssize_t receive_nothing(struct connection *connection) {
     const struct io_link *link = &connection->link;
@@ -649,6 +656,8 @@ static void settle_ring(struct connection *connection) {
         put_aside(io, connection);
         link->one_by_one |= !awaits_much(connection);
     }
+    link->one_by_one |= link->began_full && !awaits_rest(connection);
+    link->began_full = false;
     if (link->first || waits_for_its_share(connection) || awaits_much(connection))
         stop_listening(io, connection);
     if (!link->first && !link->listens && !link->ended && wants_more(connection))

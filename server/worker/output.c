@@ -86,6 +86,7 @@ bool output_large(struct output *output, struct connection *connection, const st
     piece->large = view->large;
     piece->data = view->value.data;
     piece->size = view->value.size;
+    output->large_size += piece->size;
     output->mark -= piece->size < output->mark ? piece->size : output->mark;
     return true;
 }
@@ -110,8 +111,10 @@ bool output_cut(struct output *output, const struct output_place *place) {
     if (place->size > output->size || place->piece_count > output->piece_count)
         return false;
     for (size_t i = place->piece_count; i < output->piece_count; i++)
-        if (output->pieces[i].large)
+        if (output->pieces[i].large) {
+            output->large_size -= output->pieces[i].size;
             cache_large_drop(output->pieces[i].large);
+        }
     output->size = place->size;
     output->piece_count = place->piece_count;
     output->owner = place->owner;
@@ -160,7 +163,7 @@ void output_hand_over(struct output *output, const struct io_type *type) {
 }
 
 void output_clear(struct output *output) {
-    output->size = output->piece_count = 0;
+    output->size = output->large_size = output->piece_count = 0;
     output->mark = output->share;
     if (output->capacity > OUTPUT_KEEP) {
         char *data = realloc(output->data, OUTPUT_FIRST);

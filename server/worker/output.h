@@ -50,6 +50,7 @@ struct output {
     size_t size, capacity;
     struct piece *pieces;
     size_t piece_count, piece_capacity;
+    size_t large_size;        /* bytes of large values, beside `size` */
     size_t share;             /* bytes of one connection: share.h */
     size_t mark;              /* when size is above it, it is looked who has had much */
     struct connection *owner; /* of the last piece, when that grows with the bytes; else NULL */
@@ -86,6 +87,11 @@ static inline void output_commit(struct output *output, struct connection *conne
 }
 
 void output_append(struct output *output, struct connection *connection, const char *data, size_t size);
+
+/* What was said and not sent yet, with the large values. */
+static inline size_t output_said(const struct output *output) {
+    return output->size + output->large_size;
+}
 
 /* Appends a value that is held, not copied. False: no memory. */
 bool output_large(struct output *output, struct connection *connection, const struct cache_view *view);

@@ -5,12 +5,13 @@
 
 struct server;
 
-/* The lower of both, now; 0: not known, or all workers are to be used whatever it is (use_threads). While the workers run: a
- * rotation_processors (server/rotation.h). */
+/* The lower of both, now; 0: no limit is known, or all workers are to be used whatever it is (use_threads);
+ * ROTATION_UNKNOWN. While the workers run: a rotation_processors (server/rotation.h). */
 unsigned processors_of_workers(const struct server *server);
 
-/* What cpu.max lets this process use, in whole processors, rounded up: the least of its control group (version 2) and of those
- * above it, as far as they can be seen. 0: no limit. groups: /proc/self/cgroup; mount: where the control groups are. */
+/* What cpu.max lets this process use, in whole processors, rounded up: the least of its control group (version 2) and
+ * of those above it, as far as they can be seen. 0: no limit; ROTATION_UNKNOWN: there are no descriptors to look.
+ * groups: /proc/self/cgroup; mount: where the control groups are. */
 unsigned processors_of_quota(const char *groups, const char *mount);
 
 #endif

@@ -27,7 +27,7 @@ static size_t share_now(struct worker *worker, size_t said) {
 }
 
 void share_set(struct worker *worker, size_t said) {
-    assert(worker->output.size == 0);
+    assert(output_said(&worker->output) == 0);
     worker->output.share = worker->output.mark = share_now(worker, said);
 }
 

@@ -2,9 +2,11 @@
 /*
  * What one connection may have of a turn, so that nobody waits long for others, and those who do not read hold little:
  *
- *     SHARE_OUTPUT   bytes of replies; one more reply is begun before they are used up, never after. It is a part of them, down
- *                    to SHARE_LEAST, where clients leave replies unread, and SHARE_LEAST where the turn has said much
- *     SHARE_KEYS     keys that are looked at; with -R also that many requests; of who has not authenticated AUTH_REQUESTS
+ *     SHARE_OUTPUT   bytes of replies; one more reply is begun before they are used up, never after. It is less, down
+ *                    to SHARE_LEAST, while clients leave replies unread or replies are held for the journal;
+ *                    SHARE_LEAST once the turn has said SHARE_TURN
+ *     SHARE_KEYS     keys that are looked at; with -R also that many requests; of who has not authenticated
+ *                    AUTH_REQUESTS
  *
  * What it has sent beyond is kept until a later turn ("behind"). Of the connections that are behind a turn serves
  * SHARE_BEHIND, in order, after all that have just become ready: so who asks for little waits for a turn of bounded
@@ -27,13 +29,15 @@ struct worker;
 enum {
     SHARE_OUTPUT = 96 << 10, /* a pipeline of 64 values of 1 kB goes at once */
     SHARE_LEAST = 8 << 10,
-    SHARE_TURN = 4 << 20,     /* bytes of a turn; whoever is served after them has SHARE_LEAST */
-    SHARE_UNSENT = 512 << 10, /* for each so many bytes that clients leave unread, a share is a part less */
+    SHARE_TURN = 4 << 20, /* bytes of a turn; whoever is served after them has SHARE_LEAST */
+    SHARE_UNSENT =
+        512 << 10, /* for each so many bytes that wait for clients or the journal, a share is a part less */
     SHARE_KEYS = 512,
     SHARE_BEHIND = 16,
 };
 
-/* Sets what a share is from here on: a turn begins, or `said` bytes of it were sent, all that the output had. */
+/* Sets what a share is from here on: a turn begins, or `said` bytes of it were sent, all that the output had, large
+ * values as well. */
 void share_set(struct worker *worker, size_t said);
 
 /* The output, which ends with a reply to this connection, has come to its mark. True: the connection has had its share.

@@ -142,8 +142,8 @@ static __attribute__((noinline)) bool skips(struct worker *worker, const struct 
     return true;
 }
 
-/* What an error means for what comes behind it. False: it is not told, or not here. Where the namespace wants that, no error
- * of a read is: what was answered before it is sent, and then the connection is closed. */
+/* What an error means for what comes behind it. False: it is not told, or not here. Where the namespace wants that, no
+ * error of a read is: what was answered before it is sent, and then the connection is closed. */
 static __attribute__((noinline)) bool tells_failure(const struct slot *slot, const struct outcome *outcome) {
     struct connection *connection = slot->connection;
     const struct request *request = &slot->request;
@@ -179,7 +179,8 @@ void turn_fail(struct worker *worker, size_t i, enum outcome_error kind, const c
     answer_key(worker, slot->connection, slot, &outcome);
 }
 
-/* What is to be noted of a key before it is executed, where that is asked for (worker->observes). False: it is not executed. */
+/* What is to be noted of a key before it is executed, where that is asked for (worker->observes). False: it is not
+ * executed. */
 static __attribute__((noinline)) bool observe_key(struct worker *worker, const struct slot *slot,
                                                   struct observed *ret_observed) {
     if (!reply_limit_lets(worker, slot))
@@ -219,9 +220,9 @@ static inline __attribute__((always_inline)) void execute_key(struct worker *wor
         tier_release(&outcome);
 }
 
-/* The stages "journal" and "send", of a part of the turn or (ends) its last. When the journal cannot be written, changes of this turn are not safe from
- * a kill -9, and their replies would promise that they are: the connections are closed without any, except
- * those whose replies are held. */
+/* The stages "journal" and "send", of a part of the turn or (ends) its last. When the journal cannot be written,
+ * changes of this turn are not safe from a kill -9, and their replies would promise that they are: the connections are
+ * closed without any, except those whose replies are held. */
 static void journal_and_send(struct worker *worker, bool ends) {
     uint64_t hold;
     bool kept = tier_turn_end(worker->tier, &hold);
@@ -237,7 +238,7 @@ static void journal_and_send(struct worker *worker, bool ends) {
 
 /* Ends one part of the turn and begins the next. */
 static void send_output(struct worker *worker) {
-    worker->said += worker->output.size;
+    worker->said += output_said(&worker->output);
     journal_and_send(worker, false);
     share_set(worker, worker->said);
     if (!tier_turn_begin(worker->tier, &worker->now))
@@ -265,8 +266,8 @@ static void prefetch_entry(struct worker *worker, size_t i) {
         slot->near = cache_prefetch_entry_of(worker->cache, slot->near, slot->request.hash);
 }
 
-/* The entries of the last requests of a batch, and the values of the first. Of a single one nothing: nothing is executed
- * while it would be on its way. */
+/* The entries of the last requests of a batch, and the values of the first. Of a single one nothing: nothing is
+ * executed while it would be on its way. */
 static void prefetch_edges(struct worker *worker) {
     size_t count = worker->slot_count;
     if (count <= 1)
@@ -281,7 +282,7 @@ static void prefetch_edges(struct worker *worker) {
 static __attribute__((noinline)) void weigh_output(struct worker *worker, struct connection *connection) {
     if (share_is_used(&worker->output, connection))
         connection->stops |= STOP_SHARE;
-    if (worker->output.size > TURN_OUTPUT)
+    if (output_said(&worker->output) > TURN_OUTPUT)
         send_output(worker);
 }
 
@@ -390,7 +391,8 @@ static struct portion portion_of(const struct worker *worker, const struct conne
     return (struct portion){SHARE_KEYS, requests, requests < SHARE_KEYS};
 }
 
-/* One key less. The last request takes the keys that are left with it. inline, as what follows: it counts in registers. */
+/* One key less. The last request takes the keys that are left with it. inline, as what follows: it counts in
+ * registers. */
 static inline void use_up(struct portion *portion, const struct connection *connection) {
     portion->keys--;
     if (__builtin_expect(portion->counts_requests, false) && !connection->parser.in_run &&
@@ -398,9 +400,9 @@ static inline void use_up(struct portion *portion, const struct connection *conn
         portion->keys = 0;
 }
 
-/* Up to the end of what was read, or until the connection had its portion. True: there is a rest, which waits in its own
- * buffer until the others have been served. Keys that were answered before are not left in the middle, as an open line
- * does not skip them. */
+/* Up to the end of what was read, or until the connection had its portion. True: there is a rest, which waits in its
+ * own buffer until the others have been served. Keys that were answered before are not left in the middle, as an open
+ * line does not skip them. */
 static inline bool parse_requests(struct worker *worker, struct connection *connection,
                                   struct portion *portion) {
     struct portion left = *portion;
@@ -450,8 +452,8 @@ static bool sends_all(struct connection *connection) {
     return sent;
 }
 
-/* Whether more that has come already is served in this turn: what one read would have brought, and the rest of a long value.
- * What was parsed is executed before, as its bytes may have to be kept from there on. */
+/* Whether more that has come already is served in this turn: what one read would have brought, and the rest of a long
+ * value. What was parsed is executed before, as its bytes may have to be kept from there on. */
 static bool reads_on(struct worker *worker, const struct connection *connection, size_t read) {
     bool awaits_much = connection->wanted > connection->own_size + CONNECTION_READ;
     if (!connection->link.first || (read >= CONNECTION_READ && !awaits_much))
@@ -576,8 +578,8 @@ void turn_run(struct worker *worker) {
         held_collect(worker);
     share_admit(worker);
     struct connection *first = worker->ready;
-    /* Some wait for a turn that is written to the journal, or the journal does: nobody else may come and make one, where
-     * what sends requests here has seen that changes are refused. */
+    /* Some wait for a turn that is written to the journal, or the journal does: nobody else may come and make one,
+     * where what sends requests here has seen that changes are refused. */
     if (!first && !worker->undated && !tier_has_unwritten(worker->tier))
         return;
     uint64_t began_us = monotonic_us();

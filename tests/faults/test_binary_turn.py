@@ -208,7 +208,7 @@ def test_a_value_that_there_is_no_memory_to_wait_for_is_refused(serve):
 
 def test_replies_have_a_limit(serve):
     """read_buf_mem_limit: a read whose answer would take more is an error, in its place; other requests end the connection."""
-    server = serve(Config(threads=16, use_threads="all"), options=["-o", "read_buf_mem_limit=1"])  # 64 KiB for each worker
+    server = serve(Config(threads=16, use_threads="all"), options=["-o", "read_buf_mem_limit=1"])  # 64 KiB each
     with server.binary_client() as client:
         assert client.set("k", b"v" * 1000) == "SUCCESS"
         answers = ask_all(client, [("getk", "k", b"")] * 200)

@@ -311,7 +311,7 @@ def test_a_long_line_waits_for_the_backend_in_its_middle(serve):
 
 def test_a_limit_of_replies_holds_for_a_long_line(serve):
     """read_buf_mem_limit: an error ends the answer, and other connections are told nothing of it."""
-    server = serve(Config(threads=16, use_threads="all"), options=["-o", "read_buf_mem_limit=1"])  # 64 KiB for each worker
+    server = serve(Config(threads=16, use_threads="all"), options=["-o", "read_buf_mem_limit=1"])  # 64 KiB each
     keys = [b"key-%06d" % i for i in range(30000)]
     fill(server, keys[:300], b"v" * 1000)
     with server.client() as client:

@@ -8,7 +8,8 @@ import socket
 import sys
 
 import pytest
-from forebay import Background, Client, Config, Server, eventually, namespace, share
+from forebay import (Background, Client, Config, Server, eventually, locked, namespace, share,
+                     sqlite_backend)
 
 REFUSAL = "io_uring is not allowed here (a container's seccomp filter, or the sysctl kernel.io_uring_disabled): allow it there"
 MIB = 1 << 20
@@ -259,6 +260,29 @@ def test_who_waits_for_its_share_is_not_received_from(serve_ring):
             if waited:
                 break
         assert waited and kept
+
+
+@pytest.mark.parametrize("first, answers, ahead", [(Client.storage("set", b"long", b"x" * 100000), [b"STORED"], True),
+                                                   (Client.storage("set", b"long", b"x" * 20000), [b"STORED"], True),
+                                                   (b"get none\r\n" * 2000, [b"END"] * 2000, False)],
+                         ids=["long value", "value", "pipeline"])
+def test_only_who_begins_with_much_at_once_is_received_from_one_by_one(serve_ring, first, answers, ahead):
+    """A long value is one request. What a client sends while it waits for the store is received ahead, or left to its socket."""
+    spaces = [namespace("through", "t:", "write-through"), namespace("aside", "", "cache-aside")]
+    server = serve_ring(Config(*spaces, threads=1, backends=[sqlite_backend(timeout="60s")]))
+    with server.client() as client, server.client() as other:
+        client.send(first)
+        assert [client.line() for _ in answers] == answers
+        parked = int(other.stats("forebay")["parked"])
+        with locked(server):
+            client.send(Client.storage("set", b"t:k", b"v"))
+            eventually(lambda: int(other.stats("forebay")["parked"]) > parked)
+            client.send(b"get none\r\n")
+            assert other.get("none") is None
+            if ahead:
+                eventually(lambda: unread(server, client) == 0)
+            assert unread(server, client) == (0 if ahead else len(b"get none\r\n"))
+        assert [client.line() for _ in range(2)] == [b"STORED", b"END"]
 
 
 def test_more_connections_than_buffers_are_served_at_once(serve_ring):

@@ -3,6 +3,7 @@
 connection and the server a bounded amount of memory."""
 
 import contextlib
+import os
 import random
 import select
 import socket
@@ -306,9 +307,39 @@ def test_a_pipeline_lets_others_in_between(serve, requests):
     check_served(server)
 
 
+def test_who_has_waited_once_takes_no_more_than_who_has_not(serve):
+    """What a request waits with is given back when it is answered."""
+    spaces = [namespace("through", "t:", "write-through"), namespace("aside", "", "cache-aside")]
+    server = serve(Config(*spaces, threads=1), options=["-c", "3000"], env=GIVES_BACK)
+    clients = 400
+    with contextlib.ExitStack() as stack:
+        def growth(key, count):
+            before = server.resident()
+            for _ in range(count):
+                assert stack.enter_context(server.client()).set(key, b"v") == b"STORED"
+            return server.resident() - before
+
+        growth("t:k", 100)
+        assert growth("t:k", clients) - growth("k", clients) < 1000 * clients
+
+
+def test_threads_that_rest_have_no_share_of_the_limit_of_replies(serve):
+    """With one processor one thread of 16 is used, and has all of it."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        server = serve(Config(threads=16), options=["-o", "read_buf_mem_limit=1"])
+    finally:
+        os.sched_setaffinity(0, before)
+    with server.client() as client:
+        assert client.set("k", b"v" * 1000) == b"STORED"
+        client.send(b"get" + b" k" * 200 + b"\r\n")
+        assert [value for _, _, value, _ in client.values()] == [b"v" * 1000] * 200
+
+
 def test_replies_have_a_limit(serve):
     """read_buf_mem_limit: a get line whose answer would take more is an error, alone; other requests end the connection."""
-    server = serve(Config(threads=16, use_threads="all"), options=["-o", "read_buf_mem_limit=1"])  # 64 KiB for each worker
+    server = serve(Config(threads=16, use_threads="all"), options=["-o", "read_buf_mem_limit=1"])  # 64 KiB each
     with server.client() as client:
         assert client.set("k", b"v" * 1000) == b"STORED"
         client.send(b"get k\r\nget" + b" k" * 200 + b"\r\nget k\r\n")

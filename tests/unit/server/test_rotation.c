@@ -97,6 +97,19 @@ TEST(workers_get_no_more_when_processors_go) {
     assert_in_turn(fixture, 2);
 }
 
+TEST(where_it_cannot_be_looked_all_stays_as_it_was) {
+    struct fixture *fixture = *state;
+    start(fixture, 2);
+    change_to(fixture, ROTATION_UNKNOWN);
+    assert_in_turn(fixture, 2);
+    assert_int_equal(fixture->server.workers_used, 2);
+}
+
+TEST(all_take_turns_where_it_could_not_be_looked_yet) {
+    start(*state, ROTATION_UNKNOWN);
+    assert_in_turn(*state, WORKERS);
+}
+
 TEST(the_processors_are_not_looked_at_for_each_connection) {
     struct fixture *fixture = *state;
     start(fixture, 2);
@@ -126,6 +139,8 @@ int main(void) {
         CASE(all_take_turns_where_nobody_knows_the_processors),
         CASE(workers_get_connections_when_processors_come),
         CASE(workers_get_no_more_when_processors_go),
+        CASE(where_it_cannot_be_looked_all_stays_as_it_was),
+        CASE(all_take_turns_where_it_could_not_be_looked_yet),
         CASE(the_processors_are_not_looked_at_for_each_connection),
         CASE(workers_that_were_used_stay_so),
     };

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* What control groups leave of the machine: files as the kernel has them, in a folder in place of /sys/fs/cgroup. */
+#include "server/rotation.h"
 #include "server/worker/processors.h"
 #include "tests/support/check.h"
 #include "tests/support/temp_folder.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct fixture {
     struct temp_folder folder;
@@ -103,6 +106,29 @@ TEST(a_system_without_control_groups_has_no_limit) {
     assert_int_equal(quota(*state, "0::/\n"), 0);
 }
 
+/* The lowest descriptor that is free, and those above it, are not to be had. */
+static unsigned quota_without_descriptors(const struct fixture *fixture, int spare) {
+    char path[PATH_MAX];
+    struct rlimit before, none;
+    snprintf(path, sizeof path, "%s/groups", fixture->folder.path);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(STDIN_FILENO);
+    assert_true(next >= 0);
+    close(next);
+    none = (struct rlimit){.rlim_cur = (rlim_t)(next + spare), .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    unsigned found = processors_of_quota(path, fixture->folder.path);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    return found;
+}
+
+TEST(without_descriptors_it_is_not_known) {
+    put(*state, "cpu.max", "100000 100000\n");
+    assert_int_equal(quota(*state, "0::/\n"), 1);
+    assert_int_equal(quota_without_descriptors(*state, 0), ROTATION_UNKNOWN);
+    assert_int_equal(quota_without_descriptors(*state, 1), 1); /* one is enough */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(a_container_has_what_its_root_says),
@@ -112,6 +138,7 @@ int main(void) {
         CASE(no_limit_is_none),
         CASE(what_is_no_limit_is_none),
         CASE(the_line_is_found_among_those_of_version_1),
+        CASE(without_descriptors_it_is_not_known),
         CASE(a_system_without_control_groups_has_no_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
