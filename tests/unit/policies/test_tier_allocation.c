@@ -273,6 +273,7 @@ RIG_TEST(what_is_refused_for_want_of_a_ticket_is_not_made, write_behind) {
     char command[32], last[16] = "0";
     rig->spaces[0].dirty_limit = 1;
     rig->spaces[0].on_full = FULL_WRITE_THROUGH;
+    rig->backend.store.timeout_ms = 60000; /* nothing that waits is given up before it is let go */
     rig_start(rig);
     faulty_hold(rig->faulty, FAULTY_APPLY, true);
     rig_store(rig, "set key 0");
