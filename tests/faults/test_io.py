@@ -4,6 +4,7 @@
 import contextlib
 import os
 import random
+import re
 import socket
 import sys
 
@@ -389,3 +390,22 @@ def test_no_reply_is_lost_doubled_or_sent_to_another(serve_ring, seed):
             clients.enter_context(Background(lambda _, number=number: converse(server, seed * 100 + number, share(40))))
     with server.client() as client:
         eventually(lambda: int(client.stats()["curr_connections"]) == 1)
+
+
+def test_who_has_waited_once_takes_no_more_than_who_has_not(serve):
+    """What a request waits with is given back when it is answered."""
+    spaces = [namespace("through", "t:", "write-through"), namespace("aside", "", "cache-aside")]
+    server = serve(Config(*spaces, threads=1), options=["-c", "3000"])
+    clients = 400
+    with open(f"/proc/{server.pid}/maps", encoding="utf-8") as maps:
+        if re.search("lib[at]san", maps.read()):
+            pytest.skip("a sanitizer has memory of its own for what is asked for")
+    with contextlib.ExitStack() as stack:
+        def growth(key, count):
+            before = server.resident()
+            for _ in range(count):
+                assert stack.enter_context(server.client()).set(key, b"v") == b"STORED"
+            return server.resident() - before
+
+        growth("t:k", 100)
+        assert growth("t:k", clients) - growth("k", clients) < 1000 * clients

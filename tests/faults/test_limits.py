@@ -307,25 +307,6 @@ def test_a_pipeline_lets_others_in_between(serve, requests):
     check_served(server)
 
 
-def test_who_has_waited_once_takes_no_more_than_who_has_not(serve):
-    """What a request waits with is given back when it is answered."""
-    spaces = [namespace("through", "t:", "write-through"), namespace("aside", "", "cache-aside")]
-    server = serve(Config(*spaces, threads=1), options=["-c", "3000"], env=GIVES_BACK)
-    clients = 400
-    with open(f"/proc/{server.pid}/maps", encoding="utf-8") as maps:
-        if "libtsan" in maps.read():
-            pytest.skip("TSan has memory of its own for each address")
-    with contextlib.ExitStack() as stack:
-        def growth(key, count):
-            before = server.resident()
-            for _ in range(count):
-                assert stack.enter_context(server.client()).set(key, b"v") == b"STORED"
-            return server.resident() - before
-
-        growth("t:k", 100)
-        assert growth("t:k", clients) - growth("k", clients) < 1000 * clients
-
-
 def test_threads_that_rest_have_no_share_of_the_limit_of_replies(serve):
     """With one processor one thread of 16 is used, and has all of it."""
     before = os.sched_getaffinity(0)
