@@ -273,10 +273,13 @@ RIG_TEST(what_is_refused_for_want_of_a_ticket_is_not_made, write_behind) {
     char command[32], last[16] = "0";
     rig->spaces[0].dirty_limit = 1;
     rig->spaces[0].on_full = FULL_WRITE_THROUGH;
-    rig->backend.store.timeout_ms = 60000; /* nothing that waits is given up before it is let go */
     rig_start(rig);
     faulty_hold(rig->faulty, FAULTY_APPLY, true);
     rig_store(rig, "set key 0");
+    struct rig_call *sync = rig_begin(rig, 0, "sync");
+    faulty_wait_held(
+        rig->faulty,
+        FAULTY_APPLY); /* it asks for no memory meanwhile */
     for (int i = 1; i < TRIES; i++) {
         unsigned long before = atomic_load(&refused);
         snprintf(command, sizeof command, "set key %d", i);
@@ -295,6 +298,8 @@ RIG_TEST(what_is_refused_for_want_of_a_ticket_is_not_made, write_behind) {
         assert_string_equal(rig_finish(waiting[i]), waits[i] ? "STORED" : REPLY_NO_MEMORY);
         rig_free(waiting[i]);
     }
+    rig_finish(sync);
+    rig_free(sync);
     rig_do(rig, "sync");
     rig_assert_row(rig, "key", last);
 }
