@@ -277,9 +277,7 @@ RIG_TEST(what_is_refused_for_want_of_a_ticket_is_not_made, write_behind) {
     faulty_hold(rig->faulty, FAULTY_APPLY, true);
     rig_store(rig, "set key 0");
     struct rig_call *sync = rig_begin(rig, 0, "sync");
-    faulty_wait_held(
-        rig->faulty,
-        FAULTY_APPLY); /* it asks for no memory meanwhile */
+    faulty_wait_held(rig->faulty, FAULTY_APPLY); /* it asks for no memory meanwhile */
     for (int i = 1; i < TRIES; i++) {
         unsigned long before = atomic_load(&refused);
         snprintf(command, sizeof command, "set key %d", i);
