@@ -2,8 +2,8 @@
 /*
  * Which worker gets the next connection: they take turns, but no more of them than there are processors for them. With
  * more, each would find less to do whenever it wakes up, and every operation would cost more (docs/engine.md, "More
- * workers, and 64 cores"). How many processors there are is looked at again while connections come, once a second: workers
- * that had none so far get some when there are more. Connections stay with their worker.
+ * workers, and 64 cores"). How many processors there are is looked at again while connections come, once a second:
+ * workers that had none so far get some when there are more. Connections stay with their worker.
  *
  * The main thread's, but for server->workers_in_rotation and server->workers_used, which it sets.
  */

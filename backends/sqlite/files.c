@@ -25,8 +25,8 @@
  *     written over               the log is renamed to ...-wal.old, for the same reason
  *     log or its index gone      the log is copied into the database, where nothing of it is then missing
  *
- * Where transactions of other programs, or a full disk, do not let the log be copied, it is renamed to ...-wal.kept, and
- * taken back if the same database is put back before anybody has written to it. Without it that is not whole.
+ * Where transactions of other programs, or a full disk, do not let the log be copied, it is renamed to ...-wal.kept,
+ * and taken back if the same database is put back before anybody has written to it. Without it that is not whole.
  *
  * What is put there is opened when nothing has written to it for a second. A copy on its way must not be opened, but a
  * database that other programs go on using must not be waited for: these respect SQLite's lock, and a copy does not, so
@@ -175,8 +175,8 @@ void sqlite_needs(const struct backend_options *options, struct backend_needs *r
 
 /* ---- Written over in place ---- */
 
-/* The file alone, without its log and without locks, which a program that copies does not have. The database is to be closed
- * in any case. */
+/* The file alone, without its log and without locks, which a program that copies does not have. The database is to be
+ * closed in any case. */
 static int open_alone(const char *path, sqlite3 **ret_db) {
     sqlite3_str *uri = sqlite3_str_new(NULL);
     sqlite3_str_appendall(uri, *path == '/' ? "file://"

@@ -135,15 +135,21 @@ def test_a_database_that_another_program_goes_on_using_comes_back(serve):
     expect_rows(server, 10)
 
 
+def reader_of_what_is(server):
+    """Another program's transaction: while it lasts, the server copies nothing that comes later out of the log."""
+    reader = sqlite3.connect(path(server), isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM sessions").fetchone()
+    return reader
+
+
 @contextlib.contextmanager
 def log_that_cannot_be_copied(server):
     """20 rows, of which the database has 10 for as long as another program reads what was there before the others."""
     client = server.client()
     store(client, 10)
     client.sync()
-    reader = sqlite3.connect(path(server), isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM sessions").fetchone()
+    reader = reader_of_what_is(server)
     store(client, 20)
     client.sync()
     yield
@@ -416,9 +422,7 @@ def test_a_checkpoint_that_another_program_leaves_half_done_is_none_of_that(serv
     client = server.client()
     store(client, 50)
     client.sync()
-    reader = sqlite3.connect(path(server), isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM sessions").fetchone()  # so that the server copies nothing
+    reader = reader_of_what_is(server)
     store(client, 300, b"new" * 1000)
     client.sync()
     server.pause()
