@@ -140,10 +140,12 @@ def test_many_greedy_clients_are_all_served_to_their_end(server):
 
 
 def connect_with_room(server):
-    """A client that need not read: what it asks for in a turn fits into its socket."""
+    """A client that need not read: what it asks for in a turn fits into its socket. Its worker has it."""
     one = socket.socket()
     one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
     one.connect(("127.0.0.1", server.port))
+    one.sendall(b"mn\r\n")
+    assert one.recv(4) == b"MN\r\n"
     return one
 
 
