@@ -29,7 +29,7 @@ def analyse(only, *places):
 @pytest.mark.parametrize("only", FAULTS)
 def test_the_project_is_clean(only):
     done = analyse(only)
-    assert (done.returncode, done.stdout) == (0, "")
+    assert done.returncode == 0 and done.stdout == "", done.stdout
 
 
 @pytest.mark.parametrize("only", FAULTS)
