@@ -101,7 +101,7 @@ static size_t grown_capacity(const struct connection *connection, size_t need) {
     if (!connection->authenticated)
         return need <= AUTH_READ ? AUTH_READ : AUTH_KEEP;
     size_t capacity =
-        connection->own_capacity > CONNECTION_OWN ? connection->own_capacity : (size_t)CONNECTION_OWN;
+        connection->own_capacity > CONNECTION_LITTLE ? connection->own_capacity : (size_t)CONNECTION_LITTLE;
     size_t end = connection->wanted + CONNECTION_READ;
     while (capacity < need)
         capacity *= 2;
@@ -365,6 +365,15 @@ static void set_region(struct connection *connection, const char *data, size_t s
     connection->region_at = 0;
 }
 
+size_t connection_read_usual(const struct connection *connection) {
+    if (!connection->authenticated)
+        return AUTH_READ;
+    bool reads_little = connection->fresh || connection->sends_ahead;
+    if (reads_little && connection->own_size <= CONNECTION_LITTLE / 2)
+        return CONNECTION_LITTLE - connection->own_size;
+    return CONNECTION_READ;
+}
+
 /* Before a client has authenticated: never more is kept than a credential needs. */
 static size_t auth_read_size(const struct connection *connection) {
     assert(connection->own_size <= AUTH_KEEP);
@@ -380,13 +389,17 @@ static size_t read_size(const struct connection *connection) {
     size_t missing =
         connection->wanted > connection->own_size ? connection->wanted - connection->own_size : 0;
     size_t trusted = connection->own_size > CONNECTION_READ ? connection->own_size : CONNECTION_READ;
+    size_t least = connection_read_usual(connection);
     if (missing > trusted)
         return trusted;
-    return missing > CONNECTION_READ ? missing : CONNECTION_READ;
+    return missing > least ? missing : least;
 }
 
-static bool received(struct connection *connection, ssize_t got) {
+/* Of `size` bytes that were asked for. */
+static bool received(struct connection *connection, ssize_t got, size_t size) {
     if (got > 0) {
+        if ((size_t)got < size)
+            connection->sends_ahead = false;
         count_add(&connection->worker->bytes_read, (uint64_t)got);
         connection->moved += (size_t)got;
         return true;
@@ -402,11 +415,11 @@ static bool received(struct connection *connection, ssize_t got) {
 static bool read_shared(struct connection *connection) {
     struct worker *worker = connection->worker;
     const char *at;
-    size_t size = connection->authenticated ? CONNECTION_READ : AUTH_READ;
+    size_t size = connection_read_usual(connection);
     ssize_t got = __builtin_expect(connection->tls != NULL, false)
                       ? tls_take(connection, size, &at)
                       : worker->io_type->take(connection, size, &at);
-    if (!received(connection, got))
+    if (!received(connection, got, size))
         return false;
     set_region(connection, at, (size_t)got, false);
     return true;
@@ -416,7 +429,7 @@ static bool receive_own(struct connection *connection, size_t size) {
     ssize_t got = connection->tls
                       ? tls_receive(connection, own_end(connection), size)
                       : connection->worker->io_type->receive(connection, own_end(connection), size);
-    if (!received(connection, got))
+    if (!received(connection, got, size))
         return false;
     connection->own_size += (size_t)got;
     return true;
@@ -553,6 +566,7 @@ bool connection_count_answer(struct connection *connection, size_t size) {
 static void note_sent(struct connection *connection, size_t sent) {
     count_add(&connection->worker->bytes_written, sent);
     connection->moved += sent;
+    connection->room -= sent < connection->room ? sent : connection->room;
 }
 
 bool connection_sends_freely(const struct connection *connection) {
@@ -592,8 +606,10 @@ static __attribute__((noinline)) void account_for(struct connection *connection,
     }
     if (!connection->pending)
         uncount_answer(connection, connection->counted_answer);
-    else if (!connection->held)
+    else if (!connection->held) {
+        connection->room = 0;
         connection_set_sends(connection, true);
+    }
 }
 
 void connection_sent(struct connection *connection, const char *base, struct piece *pieces, size_t count,
