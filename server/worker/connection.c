@@ -365,15 +365,6 @@ static void set_region(struct connection *connection, const char *data, size_t s
     connection->region_at = 0;
 }
 
-size_t connection_read_usual(const struct connection *connection) {
-    if (!connection->authenticated)
-        return AUTH_READ;
-    bool reads_little = connection->fresh || connection->sends_ahead;
-    if (reads_little && connection->own_size <= CONNECTION_LITTLE / 2)
-        return CONNECTION_LITTLE - connection->own_size;
-    return CONNECTION_READ;
-}
-
 /* Before a client has authenticated: never more is kept than a credential needs. */
 static size_t auth_read_size(const struct connection *connection) {
     assert(connection->own_size <= AUTH_KEEP);
@@ -398,7 +389,7 @@ static size_t read_size(const struct connection *connection) {
 /* Of `size` bytes that were asked for. */
 static bool received(struct connection *connection, ssize_t got, size_t size) {
     if (got > 0) {
-        if ((size_t)got < size)
+        if (size < CONNECTION_READ && (size_t)got < size)
             connection->sends_ahead = false;
         count_add(&connection->worker->bytes_read, (uint64_t)got);
         connection->moved += (size_t)got;
@@ -566,7 +557,7 @@ bool connection_count_answer(struct connection *connection, size_t size) {
 static void note_sent(struct connection *connection, size_t sent) {
     count_add(&connection->worker->bytes_written, sent);
     connection->moved += sent;
-    connection->room -= sent < connection->room ? sent : connection->room;
+    connection->room -= (int64_t)sent;
 }
 
 bool connection_sends_freely(const struct connection *connection) {

@@ -83,7 +83,7 @@ struct connection {
     size_t wanted;         /* bytes that the request at the front needs, as far as is known */
     size_t counted_answer; /* bytes of its answers that server->answer_bytes has */
     size_t moved;          /* bytes that came or went since last_active */
-    size_t room;           /* bytes that its socket takes yet, as far as is known: share.h */
+    int64_t room;          /* bytes that its socket takes yet, as far as is known: share.h */
     struct pending *pending, **pending_tail;
     size_t skip_keys; /* of the multi-key line at the front: keys answered before it parked */
     size_t line_key;  /* number of the key last parsed in the line at line_start */
@@ -156,7 +156,15 @@ bool connection_is_due(const struct connection *connection);
 /* ---- In ---- */
 
 /* What one read asks the socket for, unless a long value is awaited. */
-size_t connection_read_usual(const struct connection *connection);
+static inline size_t connection_read_usual(const struct connection *connection) {
+    bool reads_little = connection->fresh | connection->sends_ahead;
+    if (__builtin_expect(connection->authenticated & !reads_little, true))
+        return CONNECTION_READ;
+    if (!connection->authenticated)
+        return AUTH_READ;
+    return connection->own_size <= CONNECTION_LITTLE / 2 ? CONNECTION_LITTLE - connection->own_size
+                                                         : (size_t)CONNECTION_READ;
+}
 
 /* Reads once and sets the region to what there is to parse. False: nothing to do now. Where no memory may be
  * taken for the rest of a request, the region has what has come of it and the parser is told that it is starved. */

@@ -6,6 +6,9 @@
 #include <linux/sock_diag.h>
 #include <sys/socket.h>
 
+/* What is known of a socket's room goes by bytes, of which the kernel keeps more than their size. */
+enum { ROOM_DOUBT = 64 << 10 };
+
 /* Bytes that the last pieces, those of this connection, hold. */
 static size_t size_of_last(const struct output *output, const struct connection *connection) {
     size_t size = 0;
@@ -35,21 +38,24 @@ void share_set(struct worker *worker, size_t said) {
 }
 
 /* What its socket takes now, more or less: the kernel counts what it spends on the bytes as well. */
-static size_t room_of(const struct connection *connection) {
+static int64_t room_of(const struct connection *connection) {
     uint32_t memory[SK_MEMINFO_VARS];
     socklen_t size = sizeof memory;
     if (getsockopt(connection->fd, SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
         return SHARE_OUTPUT;
-    size_t tcp = memory[SK_MEMINFO_WMEM_QUEUED], other = memory[SK_MEMINFO_WMEM_ALLOC];
-    size_t used = tcp > other ? tcp : other, most = memory[SK_MEMINFO_SNDBUF];
-    return most > used ? most - used : 0;
+    uint32_t tcp = memory[SK_MEMINFO_WMEM_QUEUED], other = memory[SK_MEMINFO_WMEM_ALLOC];
+    return (int64_t)memory[SK_MEMINFO_SNDBUF] - (tcp > other ? tcp : other);
 }
 
 /* Of a connection to which so much was said in this part of the turn: how much that may be. */
 static size_t limit_of(const struct output *output, struct connection *connection, size_t said) {
-    if (connection->room < said + SHARE_LOOK)
+    bool is_first_look = said < 2 * SHARE_LOOK;
+    size_t enough = said + (is_first_look ? output->share + ROOM_DOUBT : (size_t)SHARE_LOOK);
+    if (connection->room < (int64_t)enough)
         connection->room = room_of(connection);
-    return connection->room < output->share ? connection->room : output->share;
+    if (connection->room >= (int64_t)output->share)
+        return output->share;
+    return connection->room > 0 ? (size_t)connection->room : 0;
 }
 
 bool share_is_used(struct output *output, struct connection *connection) {
