@@ -2,7 +2,8 @@
 /*
  * In: read into the worker's shared input when nothing is left over from before, so that an idle connection
  * owns no buffer; the rest of an unfinished (or parked) request is kept in a buffer of its own. Out: sent at
- * once; what the socket does not take is kept, and nothing more is read before it has gone.
+ * once; what the socket does not take is kept, and nothing more is read before it has gone. Little is read of who
+ * is known to send more than is served in a turn: the rest would wait here.
  *
  * Memory: the buffers of unfinished requests of all connections, beyond CONNECTION_OWN of each, are counted
  * (server->request_bytes) and held below a limit. A buffer that may not grow makes its parser starved: the value

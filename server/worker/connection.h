@@ -96,10 +96,10 @@ struct connection {
     bool sends;      /* waits for the socket to take what is pending */
     bool held;       /* its replies wait for the journal */
     bool ahead_is_full; /* nothing more of an open line is read before replies are sent */
-    bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
-    bool behind;   /* these, or what it sent besides, are more than its share of a turn: share.h */
-    bool sends_ahead; /* of what was read last a rest had to wait for its share, or for its socket */
-    uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
+    bool resumed; /* its own buffer holds whole requests that are to be parsed before the socket is read */
+    bool behind;  /* these, or what it sent besides, are more than its share of a turn: share.h */
+    bool sends_ahead;   /* of what was read last a rest had to wait for its share, or for its socket */
+    uint8_t stops;      /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     uint8_t protocol;   /* enum connection_protocol */
     uint8_t untold;     /* run_failed, of packets: the enum binary_status that is still to be told */
     bool region_is_own; /* the region is the own buffer, not the worker's input */

@@ -21,10 +21,11 @@
  * for a while: nothing is received of it meanwhile, and what was under way is copied as it comes. That happens to
  * clients that send on while their requests wait; from then on such a connection is received from one by one, and only
  * while it may be read, so that the socket holds the client back. The same holds for those that have not authenticated,
- * for those of which nothing has come yet (and for good if a buffer is full of that, and of more than one request:
- * there may be much behind), for all where unfinished requests take much memory, and for all of a worker where the
- * copies do: then what receives ahead is cancelled, and at most what the buffers hold comes besides. Without a free
- * buffer the kernel ends a receive (ENOBUFS); it is asked for again when the turn is over.
+ * for those of which nothing has come yet (little, and if that is full once more; for good if that is full, too, and of
+ * more than one request: there may be much behind), for those that have sent more than could be served at once (little
+ * again), for all where unfinished requests take much memory, and for all of a worker where the copies do: then what
+ * receives ahead is cancelled, and at most what the buffers hold comes besides. Without a free buffer the kernel ends a
+ * receive (ENOBUFS); it is asked for again when the turn is over.
  *
  * A long value does not come by way of the buffers: while one is awaited its connection is polled, and read by system
  * calls into its own buffer, as under epoll.
