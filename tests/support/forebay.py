@@ -69,6 +69,15 @@ def binary():
     return max(built, key=os.path.getmtime)
 
 
+def command_line(*options):
+    """The server for a test that starts it without Server; over the way that the tests are run in."""
+    return [binary(), *_options_of("--io", "FOREBAY_TEST_IO"), *options]
+
+
+def _options_of(option, variable):
+    return [option, os.environ[variable]] if os.environ.get(variable) else []
+
+
 def free_port():
     """A free loopback port below the ephemeral range, so that no client's socket sits on it when a server restarts."""
     while True:
@@ -261,9 +270,8 @@ class Server(Process):
 
     @staticmethod
     def way_options():
-        """Tests that are run in several ways (BOTH_WAYS and SANDBOXED in tests/CMakeLists.txt)."""
-        ways = {"--io": os.environ.get("FOREBAY_TEST_IO"), "--sandbox": os.environ.get("FOREBAY_TEST_SANDBOX")}
-        return [word for option, value in ways.items() if value for word in (option, value)]
+        """Tests are run in several ways (the lists of EPOLL and SANDBOXED in tests/CMakeLists.txt)."""
+        return _options_of("--io", "FOREBAY_TEST_IO") + _options_of("--sandbox", "FOREBAY_TEST_SANDBOX")
 
     def write_config(self):
         path = os.path.join(self.config_folder, f"forebay-{self.port}.conf")
