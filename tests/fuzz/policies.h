@@ -76,12 +76,19 @@ static inline const char *policies_ttl(struct choices *choices) {
     return POLICIES_CHOOSE(choices, ttls);
 }
 
+static inline bool policies_is_refusal(struct slice answer) {
+    return answer.size > 12 && memcmp(answer.data, "SERVER_ERROR", 12) == 0 &&
+           !memmem(answer.data, answer.size, SLICE("too large").data, 9);
+}
+
 /* The CAS that the key has, one beside it, or none. */
 static inline void policies_put_known_cas(struct policies_play *play, struct policies_line *line,
-                                          const struct policies_key *key) {
+                                          struct policies_key *key) {
     char ask[32];
     struct slice asked = slice_of(ask, (size_t)sprintf(ask, "mg %s c\r\n", key->name));
-    uint64_t tier = world_cas(tier_client_ask(&play->world->client, asked));
+    struct slice answer = tier_client_ask(&play->world->client, asked);
+    key->open |= policies_is_refusal(answer);
+    uint64_t tier = world_cas(answer);
     uint64_t model = world_cas(world_ask_model(play->world, asked));
     switch (choose(&play->choices, 8)) {
     case 0:
@@ -123,7 +130,7 @@ static inline size_t policies_put_size(struct policies_play *play, struct polici
 
 /* What may stand behind a meta command, by its second letter; the order of flags is the bytes'. */
 static inline void policies_put_flags(struct policies_play *play, struct policies_line *line,
-                                      const struct policies_key *key, char word) {
+                                      struct policies_key *key, char word) {
     const char *flags = word == 'g'   ? "cfksvtquNRTEO"
                         : word == 's' ? "ckqFTIMNCEOb"
                         : word == 'd' ? "kqIxTCEO"
@@ -153,7 +160,7 @@ static inline void policies_put_flags(struct policies_play *play, struct policie
 }
 
 static inline void policies_put_meta(struct policies_play *play, struct policies_line *line,
-                                     const struct policies_key *key) {
+                                     struct policies_key *key) {
     static const char words[] = "ggssdae";
     char word[4] = {'m', words[choose(&play->choices, sizeof words - 1)], ' ', '\0'};
     size_t size = 0;
@@ -169,7 +176,7 @@ static inline void policies_put_meta(struct policies_play *play, struct policies
 }
 
 static inline void policies_put_storage(struct policies_play *play, struct policies_line *line,
-                                        const struct policies_key *key) {
+                                        struct policies_key *key) {
     static const char *const words[] = {"set ", "set ", "add ", "replace ", "append ", "prepend ", "cas "};
     const char *word = POLICIES_CHOOSE(&play->choices, words);
     policies_put(line, word);
@@ -211,18 +218,24 @@ static inline void policies_put_words(struct policies_play *play, struct policie
 
 /* ---- Answers ---- */
 
-/* Without CAS: a 'c' flag, the last word of a VALUE that has five, and all of an ME. Returns the size. */
-static inline size_t policies_plain(struct slice answer, char out[TIER_CLIENT_ANSWER]) {
+/* Without CAS: a 'c' flag, the last word of a VALUE that has five, and that of an ME; and without when it was read, where it may
+ * have been loaded. Returns the size. */
+static inline size_t policies_plain(struct slice answer, bool loads, char out[TIER_CLIENT_ANSWER]) {
     size_t size = 0;
-    for (struct slice line; slice_cut(&answer, '\n', &line);) {
-        struct slice rest = line, word;
-        bool is_value = false, is_debug = false;
-        for (unsigned at = 0; slice_cut(&rest, ' ', &word); at++) {
-            is_value |= at == 0 && slice_equal(word, SLICE("VALUE"));
-            is_debug |= at == 0 && slice_equal(word, SLICE("ME"));
+    while (answer.size > 0) {
+        struct slice line, word;
+        bool is_value, is_debug;
+        slice_cut(&answer, '\n', &line);
+        for (unsigned at = 0; line.size > 0; at++) {
+            slice_cut(&line, ' ', &word);
+            is_value = at == 0 ? slice_equal(word, SLICE("VALUE")) : is_value;
+            is_debug = at == 0 ? slice_equal(word, SLICE("ME")) : is_debug;
             bool is_cas =
                 at > 0 && word.size > 1 && word.data[0] == 'c' && isdigit((unsigned char)word.data[1]);
-            if (is_cas || (is_value && at == 4) || (is_debug && at > 1))
+            bool is_of_load =
+                slice_starts_with(word, SLICE("la=")) || slice_starts_with(word, SLICE("fetch="));
+            bool is_left_out = slice_starts_with(word, SLICE("cas=")) || (loads && is_of_load);
+            if (is_cas || (is_value && at == 4) || (is_debug && is_left_out))
                 word = SLICE("?");
             memcpy(out + size, word.data, word.size);
             size += word.size;
@@ -243,15 +256,11 @@ static inline void policies_check_block(struct slice answer, const struct polici
                    answer.data[i] == ' ');
 }
 
-static inline bool policies_is_refusal(struct slice answer) {
-    return answer.size > 12 && memcmp(answer.data, "SERVER_ERROR", 12) == 0 &&
-           !memmem(answer.data, answer.size, SLICE("too large").data, 9);
-}
-
-static inline void policies_compare(const struct policies_line *line, struct slice tier, struct slice model) {
+static inline void policies_compare(const struct policies_line *line, bool loads, struct slice tier,
+                                    struct slice model) {
     char one[TIER_CLIENT_ANSWER], other[TIER_CLIENT_ANSWER];
-    size_t size = policies_plain(tier, one);
-    if (size == policies_plain(model, other) && memcmp(one, other, size) == 0)
+    size_t size = policies_plain(tier, loads, one);
+    if (size == policies_plain(model, loads, other) && memcmp(one, other, size) == 0)
         return;
     fprintf(stderr, "%.*sis answered\n%.*snot\n%.*s", (int)line->tier_size, line->tier, (int)tier.size,
             tier.data, (int)model.size, model.data);
@@ -298,14 +307,15 @@ static inline void policies_request(struct policies_play *play, struct policies_
     policies_check_block(answer, key);
     bool refused = policies_is_refusal(answer),
          is_late = tier_now(world->client.tier).seconds != world->model_now;
-    if (getenv("FOREBAY_FUZZ_SHOW"))
-        fprintf(stderr, "%.*s> %.*s", (int)line.tier_size, line.tier, (int)answer.size, answer.data);
-    FUZZ_CHECK(!refused || world->harmed || key->open || key->place > WORLD_STRICT);
-    key->open |= refused || is_late || (line.untold && world->harmed) || key->place > WORLD_STRICT;
+    FUZZ_CHECK(!refused || world->harmed || key->open || !place_is_strict(key->place));
+    key->open |= refused || is_late || (line.untold && world->harmed) || !place_is_strict(key->place);
     key->marked |= line.marks;
     struct slice model = world_ask_model(world, slice_of(line.model, line.model_size));
+    if (getenv("FOREBAY_FUZZ_SHOW"))
+        fprintf(stderr, "%.*s> %.*s%s %.*s", (int)line.tier_size, line.tier, (int)answer.size, answer.data,
+                key->open ? "?" : "=", (int)model.size, model.data);
     if (!key->open)
-        policies_compare(&line, answer, model);
+        policies_compare(&line, key->place != PLACE_MEMORY, answer, model);
     if (line.sets && !refused && !is_late && answer.size == 8) /* STORED */
         key->open = key->marked = false;
 }

@@ -21,9 +21,12 @@
 
 enum { WORLD_INPUTS = 256, WORLD_PATIENCE_MS = 20000, WORLD_PATIENCE_HARMED_MS = 20 };
 
-/* The namespaces. Those behind WORLD_STRICT may answer otherwise than a model: by what they are for. */
+/* The namespaces. The last two may answer otherwise than a model: by what they are for. */
 enum place { PLACE_MEMORY, PLACE_READS, PLACE_THROUGH, PLACE_BEHIND, PLACE_STALE, PLACE_QUICK, PLACES };
-enum { WORLD_STRICT = PLACE_BEHIND };
+
+static inline bool place_is_strict(enum place place) {
+    return place <= PLACE_BEHIND;
+}
 
 static const char world_letters[PLACES + 1] = "mrtbsq"; /* the prefixes */
 
