@@ -96,7 +96,7 @@ static inline void policies_put_known_cas(struct policies_play *play, struct pol
         return;
     case 1:
     case 2:
-        if (model == 1) /* the model's first: below it is none */
+        if (model == 1 || tier == 1) /* below it is none; a row of others has 1 */
             policies_put_cas(line, tier + 1, model + 1);
         else
             policies_put_cas(line, tier - 1, model - 1);
