@@ -218,8 +218,8 @@ static inline void policies_put_words(struct policies_play *play, struct policie
 
 /* ---- Answers ---- */
 
-/* Without CAS: a 'c' flag, the last word of a VALUE that has five, and that of an ME; and without when it was read, where it may
- * have been loaded. Returns the size. */
+/* Without CAS: a 'c' flag, the last word of a VALUE that has five, and that of an ME; and without when it was read,
+ * where it may have been loaded. Returns the size. */
 static inline size_t policies_plain(struct slice answer, bool loads, char out[TIER_CLIENT_ANSWER]) {
     size_t size = 0;
     while (answer.size > 0) {

@@ -33,8 +33,7 @@ struct tls_bench {
     struct io_type io_type;
     struct worker worker;
     SSL_CTX *client;
-    X509
-        *certificate; /* that the server knows, with its key: read once, which takes as long as a handshake */
+    X509 *certificate; /* that the server knows; with its key read once, as that takes long */
     EVP_PKEY *key;
     char text[TLS_SAID_MAX]; /* what clients say, as much of it as they do */
 };
