@@ -73,6 +73,7 @@ static inline const char *config_choose_value(struct choices *choices) {
                                          "\"redis+sentinel://h:1,g:2/m\"",
                                          "\"redis+unix:/s\"",
                                          "{\"127.0.0.1:1\", \"unix:/s\"}",
+                                         "{\"127.0.0.1:1\", \"[::1]:1\", \"127.0.0.1:1\"}",
                                          "{\"dump\", \"sync\"}",
                                          "\"always\"",
                                          "\"off\"",
@@ -108,20 +109,51 @@ static inline char *config_put_settings(char *at, const char *end, struct choice
     return at;
 }
 
-/* A backend "a" or "b" that would do, a namespace over it, and a user of it; and whatever settings they are given beside. */
+/* How sections may begin, by kind: such as would do, and such as do not go together with others or with themselves. */
+static const char *const config_users[] = {"user a { password_file = \"/p\"\noperator = true\n",
+                                           "user b { password_file = \"/p\"\nnamespaces = {\"a\"}\n",
+                                           "user \"a\" {\n", "user {\n", NULL};
+static const char *const config_backends[] = {"backend a { uri = \"sqlite:a.db\"\n",
+                                              "backend b { uri = redis://127.0.0.1:1\n",
+                                              "backend \"a\" {\n",
+                                              "backend {\n",
+                                              "backend c { uri = \"sqlite:./a.db\"\n",
+                                              "backend d { uri = \"sqlite:d.db\"\ncoherent = true\n",
+                                              "backend forebay_d { uri = \"sqlite:e.db\"\n",
+                                              NULL};
+static const char *const config_spaces[] = {
+    "namespace a { prefix = \"a\"\npolicy = write-behind\nbackend = a\n",
+    "namespace b { prefix = \"b\"\npolicy = write-through\nbackend = b\n",
+    "namespace c { prefix = \"\"\n",
+    "namespace \"a\" {\n",
+    "namespace A { prefix = \"A\"\npolicy = write-behind\nbackend = a\n",
+    "namespace d { prefix = \"a\"\n",
+    "namespace e { prefix = e\npolicy = write-through\nbackend = nobody\n",
+    "namespace f { prefix = f\npolicy = write-behind\n",
+    "namespace g { prefix = g\nbackend = a\n",
+    "namespace h { prefix = h\npolicy = cache-aside\nbackend = a\n",
+    "namespace i { prefix = i\npolicy = read-through\nbackend = a\nbackend_timeout = \"7s\"\n",
+    "namespace j { prefix = j\npolicy = write-behind\nbackend = a\nbackend_timeout = \"8s\"\n",
+    "namespace k { prefix = k\npolicy = write-behind\nbackend = a\ndirty_limit = \"900mb\"\n",
+    "namespace l { prefix = l\nmemory = \"900mb\"\n",
+    "namespace default { prefix = m\n",
+    "namespace n { prefix = n\npolicy = read-through\nbackend = a\nabsent_filter = true\n",
+    "namespace o { prefix = o\npolicy = read-through\nbackend = a\npreload_wait = true\n",
+    "namespace p { prefix = p\nflush_delay = \"1s\"\nttl = \"1h\"\n",
+    NULL};
+
+static const char *const *const config_sections[SECTION_KINDS] = {
+    [SECTION_BACKEND] = config_backends, [SECTION_NAMESPACE] = config_spaces, [SECTION_USER] = config_users};
+
+static inline const char *config_choose_section(struct choices *choices, enum section_kind kind) {
+    unsigned count = 0;
+    while (config_sections[kind][count])
+        count++;
+    return config_sections[kind][choose(choices, count)];
+}
+
+/* A file of such sections; and whatever settings they are given beside. */
 static inline size_t config_make(char text[CONFIG_TEXT_MAX], struct choices *choices) {
-    static const char *const users[] = {"user a { password_file = \"/p\"\noperator = true\n",
-                                        "user b { password_file = \"/p\"\nnamespaces = {\"a\"}\n",
-                                        "user \"a\" {\n", "user {\n"};
-    static const char *const backends[] = {"backend a { uri = \"sqlite:a.db\"\n",
-                                           "backend b { uri = redis://127.0.0.1:1\n", "backend \"a\" {\n",
-                                           "backend {\n"};
-    static const char *const spaces[] = {
-        "namespace a { prefix = \"a\"\npolicy = write-behind\nbackend = a\n",
-        "namespace b { prefix = \"b\"\npolicy = write-through\nbackend = b\n",
-        "namespace c { prefix = \"\"\n", "namespace \"a\" {\n"};
-    static const char *const *const sections[SECTION_KINDS] = {
-        [SECTION_BACKEND] = backends, [SECTION_NAMESPACE] = spaces, [SECTION_USER] = users};
     char *at = text;
     const char *end = text + CONFIG_TEXT_MAX;
     at = config_put_settings(at, end, choices, SECTION_ROOT);
@@ -129,7 +161,7 @@ static inline size_t config_make(char text[CONFIG_TEXT_MAX], struct choices *cho
     while (choices_left(choices) && at < end) {
         enum section_kind kind =
             (enum section_kind)(SECTION_BACKEND + choose(choices, SECTION_KINDS - SECTION_BACKEND));
-        at = config_put(at, end, sections[kind][choose(choices, 4)]);
+        at = config_put(at, end, config_choose_section(choices, kind));
         at = config_put_settings(at, end, choices, kind);
         at = config_put(at, end, choose(choices, 32) ? "}\n" : "\n");
     }

@@ -33,6 +33,8 @@ struct tls_bench {
     struct io_type io_type;
     struct worker worker;
     SSL_CTX *client;
+    X509 *certificate; /* that the server knows; with its key read once, as that takes long */
+    EVP_PKEY *key;
     char text[TLS_SAID_MAX]; /* what clients say, as much of it as they do */
 };
 
@@ -65,7 +67,7 @@ static inline struct tls_bench *tls_bench(void) {
     settings_defaults(&bench.settings);
     bench.client = SSL_CTX_new(TLS_client_method());
     FUZZ_CHECK(bench.client);
-    tls_certificate_make(path);
+    tls_certificate_make(path, &bench.certificate, &bench.key);
     bench.settings.tls_certificate = bench.settings.tls_ca = path;
     struct tls_context *context = tls_context_load(&bench.settings, error, sizeof error);
     FUZZ_CHECK(context && (bench.server.tls = tls_create(context)));
@@ -83,6 +85,8 @@ static inline struct tls_bench *tls_bench(void) {
 static inline void tls_bench_end(struct tls_bench *bench) {
     tls_free(bench->server.tls);
     SSL_CTX_free(bench->client);
+    X509_free(bench->certificate);
+    EVP_PKEY_free(bench->key);
     bench->client = NULL;
 }
 
@@ -224,10 +228,8 @@ static inline void tls_client_begin(struct tls_talk *talk, struct choices *choic
     if (choose(choices, 2))
         SSL_set_max_proto_version(talk->client, TLS1_2_VERSION);
     if (certified)
-        FUZZ_CHECK(SSL_use_certificate_file(talk->client, talk->bench->settings.tls_certificate,
-                                            SSL_FILETYPE_PEM) == 1 &&
-                   SSL_use_PrivateKey_file(talk->client, talk->bench->settings.tls_certificate,
-                                           SSL_FILETYPE_PEM) == 1);
+        FUZZ_CHECK(SSL_use_certificate(talk->client, talk->bench->certificate) == 1 &&
+                   SSL_use_PrivateKey(talk->client, talk->bench->key) == 1);
     if (session)
         SSL_set_session(talk->client, session);
 }

@@ -31,8 +31,8 @@ static inline X509 *tls_certificate_of(EVP_PKEY *key) {
     return certificate;
 }
 
-/* Both into one file. */
-static inline void tls_certificate_make(const char *path) {
+/* Both into one file; and for the caller to free. */
+static inline void tls_certificate_make(const char *path, X509 **ret_certificate, EVP_PKEY **ret_key) {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     FUZZ_CHECK(key);
     X509 *certificate = tls_certificate_of(key);
@@ -40,8 +40,8 @@ static inline void tls_certificate_make(const char *path) {
     FUZZ_CHECK(file && PEM_write_X509(file, certificate) == 1 &&
                PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) == 1 && fclose(file) == 0 &&
                chmod(path, 0600) == 0);
-    X509_free(certificate);
-    EVP_PKEY_free(key);
+    *ret_certificate = certificate;
+    *ret_key = key;
 }
 
 #endif

@@ -15,6 +15,7 @@ int __real_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mu
                                   const struct timespec *until);
 int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
                                   const struct timespec *until);
+int __wrap_nanosleep(const struct timespec *nap, struct timespec *ret_rest);
 
 static struct timespec time_of_us(uint64_t us) {
     return (struct timespec){.tv_sec = (time_t)(us / US_PER_SECOND),
@@ -45,6 +46,12 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mu
     uint64_t until_us = us_of_time(until), passed = atomic_load(&passed_us);
     struct timespec real = time_of_us(until_us > passed ? until_us - passed : 0);
     return __real_pthread_cond_timedwait(condition, mutex, &real);
+}
+
+int __wrap_nanosleep(const struct timespec *nap, struct timespec *ret_rest) {
+    (void)ret_rest;
+    pass_us(us_of_time(nap));
+    return 0;
 }
 
 void pass_us(uint64_t us) {
