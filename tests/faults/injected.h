@@ -47,6 +47,9 @@ enum injected_kind {
     RING_SENDING,
     STREAM_READING, /* by stdio */
     STREAM_WRITING,
+    TLS_MEMORY,    /* allocations of OpenSSL */
+    TLS_RECEIVING, /* what it asks of a client's socket */
+    TLS_SENDING,
     KIND_COUNT
 };
 
@@ -65,7 +68,8 @@ bool injected_fails(enum injected_kind kind);
 /* Whether calls are counted: not before the library has begun, nor inside its own. */
 bool injected_counts(void);
 
-/* Whether a caller, by its return address, is hiredis. */
+/* Whether a caller, by its return address, is hiredis, or OpenSSL. */
 bool injected_is_hiredis(const void *caller);
+bool injected_is_openssl(const void *caller);
 
 #endif

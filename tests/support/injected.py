@@ -52,6 +52,9 @@ KINDS = {
     "ring sending": ("EPIPE", "EAGAIN", "EINTR", SHORT),
     "stream reading": ("EIO",),
     "stream writing": ("ENOSPC",),
+    "tls memory": ("ENOMEM",),
+    "tls receiving": ("ECONNRESET", "EINTR"),
+    "tls sending": ("EPIPE", "EAGAIN", "EINTR", SHORT),
 }
 # struct control of tests/faults/injected.c.
 ORDER = struct.Struct("<iiQQQQQ")  # kind, error, at, times, met, place, notes
