@@ -53,8 +53,8 @@ enum injected_kind {
     KIND_COUNT
 };
 
-/* In the place of an errno: a write to a file says that it has written all, and has written nothing. So is a server
- * that does not look at what its writes come to. */
+/* In the place of an errno: a write to a file, or a sync, says that it has done all, and has done nothing. So is a server
+ * that does not look at what its calls come to. */
 enum { INJECTED_LOST = -1 };
 
 /* The function behind one of ours. */

@@ -102,10 +102,12 @@ int openat(int folder, const char *path, int flags, ...) {
 
 int openat64(int folder, const char *path, int flags, ...) __attribute__((alias("openat")));
 
-/* Returns -1. The disk of power_loss.c, if it is preloaded behind this library, learns what it does not have; end < 0: it
- * may be of the whole file. */
+/* What the call returns. The disk of power_loss.c, if it is preloaded behind this library, learns what it does not have;
+ * end < 0: it may be of the whole file. */
 static int fail_sync(int file, off_t at, off_t end) {
     int error = errno;
+    if (error == INJECTED_LOST)
+        return 0;
     void (*forget)(int, off_t, off_t) =
         (void (*)(int, off_t, off_t))injected_beyond("power_loss_sync_failed");
     if (forget)
@@ -247,7 +249,7 @@ static ssize_t write_unsynced(int file, const struct iovec *parts, int count, of
     int error = errno;
     ssize_t written = REAL(pwritev2)(file, parts, count, at, flags & ~(RWF_DSYNC | RWF_SYNC));
     errno = error;
-    return written > 0 ? fail_sync(file, at, at + written) : -1;
+    return written <= 0 || fail_sync(file, at, at + written) < 0 ? -1 : written;
 }
 
 ssize_t pwritev2(int file, const struct iovec *parts, int count, off_t at, int flags) {

@@ -23,7 +23,7 @@ import struct
 import subprocess
 
 SHORT = "short"  # the call is given half of what it wants
-LOST = "lost"  # a file's write says that it was done, and was not: never drawn, as no server survives it
+LOST = "lost"  # a file's write, or a sync, says that it was done, and was not: never drawn, as no server survives it
 FOREVER = 2**62  # until Faults.heal
 
 # What can fail, and with what, in the order of enum injected_kind in tests/faults/injected.h.
