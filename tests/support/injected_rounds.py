@@ -46,7 +46,7 @@ class InjectedRounds:
 
     def count(self, notes=False):
         """With notes, the places as well."""
-        beside = [other for way in self.ways for other in BESIDE.get(way, ()) if notes]
+        beside = [BESIDE[way] for way in self.ways if notes and way in BESIDE]
         for way in dict.fromkeys((*self.ways, *beside)):
             trial = self.trial(way, "count", notes)
             try:
@@ -73,7 +73,7 @@ class InjectedRounds:
 
     def places_of(self, way, phase):
         """Those that are not met in another way, which has them already."""
-        others = {place.hash for other in BESIDE.get(way, ()) for place in self.places[other][phase]}
+        others = {place.hash for place in self.places[BESIDE[way]][phase]} if way in BESIDE else ()
         kinds = self.kinds_of(way)
         return sorted(place for place in self.places[way][phase] if place.kind in kinds and place.hash not in others)
 

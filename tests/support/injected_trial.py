@@ -162,6 +162,7 @@ class Trial:
                 if self.died_by_libev():
                     break
                 if not at_fault:
+                    self.check_alive()
                     raise Violation(f"{step.__name__}: {error!r} without a fault") from error
                 if self.lasting():
                     break

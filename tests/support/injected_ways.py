@@ -56,11 +56,11 @@ class CertificatesOfAll:
 class OverTls(Trial):
     kinds = ("allocation", "opening", "reading", "watching", "stream reading", "tls memory", "tls receiving", "tls sending")
 
-    def __init__(self, folder, *rest):
+    def __init__(self, folder, library, seed, redis=None, notes=False):
         self.certificates = CertificatesOfAll.get()
         self.shown_folder = os.path.join(folder, "certificates")
         self.reloads = 0
-        super().__init__(folder, *rest)
+        super().__init__(folder, library, seed, redis, notes)
         os.makedirs(self.shown_folder)
         self.show_next()
         self.contexts = [self.certificates.context("client", version) for version in RESUMED]
@@ -114,7 +114,10 @@ class OverTls(Trial):
 
 
 class OverTlsAndRing(OverTls):
+    """What OpenSSL allocates does not go by who waits for its sockets."""
+
     io = "auto"
+    kinds = tuple(kind for kind in OverTls.kinds if kind != "tls memory")
 
 
 # ---- The power is lost ----
@@ -142,6 +145,6 @@ class PowerLost(Trial):
         self.power.cut()
 
 
-# Ways whose places are those of others, but for some: these are not tried again.
-BESIDE = {"epoll-tls": ("epoll",), "auto-tls": ("auto", "epoll-tls")}
+# Ways whose places are those of another, but for some: what these have in common is not tried again.
+BESIDE = {"epoll-tls": "epoll", "auto-tls": "auto"}
 WAYS = {"epoll": Trial, "auto": OverRing, "epoll-tls": OverTls, "auto-tls": OverTlsAndRing, "power": PowerLost}
