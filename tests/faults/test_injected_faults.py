@@ -4,6 +4,7 @@ noticed. What must hold is said at the head of tests/support/injected_trial.py."
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -46,6 +47,14 @@ def place_in(rounds, function, kind):
         if place.kind == kind and any(function in named(line) for line in rounds.callers.get(place.hash, ())[:4]):
             return place
     raise LookupError(f"no {kind} in {function}")
+
+
+def renew(trial):
+    """The server shows another certificate, to whoever comes now."""
+    shown = trial.server.log().count("reload: the certificate of")
+    trial.show_next()
+    trial.server.signal(signal.SIGHUP)
+    eventually(lambda: trial.server.log().count("reload: the certificate of") > shown)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +156,29 @@ def test_an_encrypted_read_that_is_interrupted_is_asked_for_again(tmp_path, libr
             trial.faults.order(Fault("tls receiving", "EINTR", 1, 2))
             assert client.command("version").startswith(b"VERSION ")
             assert trial.faults.met() == 2
+        trial.server.stop()
+    finally:
+        trial.close()
+
+
+def test_memory_that_lacks_in_a_handshake_keeps_nobody_out_afterwards(tmp_path, library):
+    """OpenSSL remembers of an authority that it could not look into it: each reload brings one that nobody has looked into."""
+    trial = OverTls(str(tmp_path / "trial"), library, seed=20, notes=True)
+    try:
+        trial.server.start()
+        renew(trial)
+        trial.faults.order()
+        assert trial.server.answers()
+        callers = trial.faults.callers()
+        looks = [place for place in trial.faults.places() if "X509V3_EXT_d2i" in "".join(callers.get(place.hash, ()))]
+        assert looks
+        trial.faults.notes = False
+        for place in looks:
+            renew(trial)
+            trial.faults.order(Fault("tls memory", "ENOMEM", place=place.hash))
+            trial.server.answers()
+            trial.faults.heal()
+            assert trial.server.answers()
         trial.server.stop()
     finally:
         trial.close()
