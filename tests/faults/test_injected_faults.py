@@ -30,7 +30,6 @@ CASES = [
     Case("stop", Fault("writing", "EIO", 2, FOREVER), "epoll"),
     Case("load", Fault("tls memory", "ENOMEM", 300), "epoll-tls"),
     Case("load", Fault("syncing", "EIO", 2), "power"),
-    Case("flush", Fault("syncing", "ENOSPC", 1, FOREVER), "power"),
 ]
 # Of those that are gone through once without a fault; the rest is for the tool.
 WAYS = ("epoll", "auto", "epoll-tls", "power")
