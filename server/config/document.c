@@ -330,7 +330,7 @@ static char *read_file(struct reader *reader, size_t *ret_size) {
         config_fail(reader->report, 0, "longer than a megabyte: not a configuration file");
     if (file)
         fclose(file);
-    if (reader->report->failed) {
+    if (!text || reader->report->failed) {
         free(text);
         return NULL;
     }

@@ -290,12 +290,16 @@ static bool add_listen(struct reading *reading, const char *part) {
     for (size_t i = 0; i < options->listen_count; i++)
         if (strcmp(options->listen_texts[i], part) == 0)
             return true;
-    if (options->listen_count == OPTIONS_LISTEN_MAX ||
-        !(options->listen_texts[options->listen_count] = strdup(part))) {
+    if (options->listen_count == OPTIONS_LISTEN_MAX) {
         snprintf(reading->error, reading->error_size, "-l: at most %d addresses", (int)OPTIONS_LISTEN_MAX);
         return false;
     }
-    options->listen_count++;
+    char *text = strdup(part);
+    if (!text) {
+        snprintf(reading->error, reading->error_size, "no memory for the options");
+        return false;
+    }
+    options->listen_texts[options->listen_count++] = text;
     return true;
 }
 

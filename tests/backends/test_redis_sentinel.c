@@ -9,6 +9,7 @@
 #include "tests/support/heard.h"
 #include "tests/support/redis_server.h"
 #include <signal.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +40,12 @@ static bool start_sentinel(struct redis_server *sentinel, int watched_port, cons
     return redis_server_start(sentinel);
 }
 
-static void use_sentinels(struct fixture *fixture, const char *form, int port, int other_port) {
-    snprintf(fixture->uri, sizeof fixture->uri, form, port, other_port);
+__attribute__((format(printf, 2, 3))) static void use_sentinels(struct fixture *fixture, const char *form,
+                                                                ...) {
+    va_list ports;
+    va_start(ports, form);
+    vsnprintf(fixture->uri, sizeof fixture->uri, form, ports);
+    va_end(ports);
 }
 
 static int set_up(void **state) {
@@ -57,7 +62,7 @@ static int set_up(void **state) {
                                                 .specific = &fixture->own.base,
                                                 .tables = fixture->list,
                                                 .table_count = 1};
-    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaster", fixture->sentinel.port, 0);
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaster", fixture->sentinel.port);
     *state = fixture;
     return 0;
 }
@@ -416,7 +421,7 @@ TEST(silence_of_all_is_told_and_may_end) {
 
 TEST(a_name_that_none_knows_is_refused) {
     struct fixture *fixture = *state;
-    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaste", fixture->sentinel.port, 0);
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaste", fixture->sentinel.port);
     assert_refused(fixture, "knows no master \"mymaste\": correct the name in its uri");
     assert_int_equal(redis_backend.probe(&fixture->options, &fixture->error), BACKEND_REFUSED);
 }
@@ -445,7 +450,7 @@ TEST(a_password_that_no_sentinel_wants_is_told) {
 
 TEST(what_is_no_sentinel_is_told) {
     struct fixture *fixture = *state;
-    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaster", fixture->first.port, 0);
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaster", fixture->first.port);
     assert_refused(fixture, "ERR unknown command 'SENTINEL': is that a Sentinel? Its port is mostly 26379");
 }
 
@@ -465,7 +470,7 @@ TEST(an_answer_that_is_no_address_is_told) {
     struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaster",
-                      redis_server_pretend(answers[i], &fixture->child), 0);
+                      redis_server_pretend(answers[i], &fixture->child));
         assert_refused(fixture, "an answer of unexpected form: is that a Sentinel?");
         end_child(fixture);
     }
@@ -473,7 +478,7 @@ TEST(an_answer_that_is_no_address_is_told) {
 
 TEST(a_host_that_is_found_nowhere_is_told) {
     struct fixture *fixture = *state;
-    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/named", fixture->sentinel.port, 0);
+    use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/named", fixture->sentinel.port);
     assert_int_equal(open_as(fixture, BACKEND_WRITER), BACKEND_OK);
     wait_briefly(fixture);
     assert_int_equal(put(fixture, "sess:a", 1), BACKEND_TRANSIENT);

@@ -158,9 +158,7 @@ static inline void journal_make(struct journal_image *image, struct choices *cho
 /* The bytes alone, as an exact copy, so that a step beyond them is seen. */
 static inline void journal_check_bytes(const struct journal_image *image) {
     struct format_header header;
-    char *copy = malloc(image->size + 1);
-    FUZZ_CHECK(copy);
-    copy = realloc(copy, image->size ? image->size : 1);
+    char *copy = malloc(image->size ? image->size : 1);
     FUZZ_CHECK(copy);
     memcpy(copy, image->bytes, image->size);
     enum format_status status = format_decode_header(copy, image->size, &header);

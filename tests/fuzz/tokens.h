@@ -41,7 +41,8 @@ FUZZ_HARNESS void token_check_measures(const char *text) {
 FUZZ_HARNESS void token_check_address(const char *text, bool is_admin) {
     struct listen_address address;
     char error[512] = "";
-    bool good = (is_admin ? address_parse_admin : address_parse)(text, &address, error, sizeof error);
+    bool good = is_admin ? address_parse_admin(text, &address, error, sizeof error)
+                         : address_parse(text, &address, error, sizeof error);
     FUZZ_CHECK(good || *error);
     if (good)
         FUZZ_CHECK(memchr(address.host, '\0', sizeof address.host) && address.port >= -1 &&

@@ -43,7 +43,7 @@ static char *contents(int file, size_t *ret_size) {
     struct stat status;
     must(fstat(file, &status) == 0, "fstat");
     char *data = malloc((size_t)status.st_size + 1);
-    must(data, "malloc");
+    must(data != NULL, "malloc");
     ssize_t n = journal_disk_read(real(), file, data, (size_t)status.st_size, 0);
     must(n >= 0, "read");
     *ret_size = (size_t)n;

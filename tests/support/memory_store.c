@@ -59,9 +59,10 @@ static void *copy_of(const void *data, size_t size) {
 
 static struct row *row_of(struct memory_store *store, const char *table, struct slice key) {
     struct row **at = find(store, table, key);
-    if (*at)
-        return *at;
-    struct row *row = calloc(1, sizeof *row);
+    struct row *row = *at;
+    if (row)
+        return row;
+    row = calloc(1, sizeof *row);
     assert(row);
     row->table = copy_of(table, strlen(table));
     row->key = copy_of(key.data, key.size);

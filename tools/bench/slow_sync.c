@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A slower disk than the one at hand: preloaded, it lets each fsync and fdatasync take SLOW_SYNC_US longer.
  * For tools/bench/durability --sync-us. */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <time.h>

@@ -667,7 +667,7 @@ static void check_after_power_loss(struct fixture *fixture, const struct ledger 
         const struct journal_rig_record *record = journal_rig_find(after, version);
         bool always = ledger->modes[version] == JOURNAL_ALWAYS && ledger->positions[version] != 0 &&
                       ledger->positions[version] <= acknowledged;
-        bool interval = ledger->modes[version] >= JOURNAL_INTERVAL && version <= ledger->synced_version;
+        bool interval = version <= ledger->synced_version && ledger->modes[version] >= JOURNAL_INTERVAL;
         if ((always || interval) && !record)
             forgotten = version;
         for (size_t i = 0; record && i < record->entry.value.size && ledger->positions[version] != 0; i++)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -338,26 +339,31 @@ RIG_TEST(a_recovered_touch_waits_for_an_absent_backend, write_behind) {
 
 /* ---- A store that is ahead of the journal ---- */
 
+/* A shell does what is said, in folders of this test alone. */
+__attribute__((format(printf, 1, 2))) static void shell(const char *form, ...) {
+    char command[1600];
+    va_list list;
+    va_start(list, form);
+    int size = vsnprintf(command, sizeof command, form, list);
+    va_end(list);
+    assert_in_range(size, 1, sizeof command - 1);
+    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c): nobody else's words are in it
+}
+
 /* What a power loss leaves when the store was synced and the journal's last records were not: the folder as
  * it was when it was kept, the store as it is now. */
 static void keep_journal(struct tier_rig *rig) {
-    char command[1600];
     /* The tier's threads rename files meanwhile. A blank has nothing in it. A file that has lost its name holds nothing
      * above the low-water version, which was on disk before, and is therefore copied last. */
-    snprintf(command, sizeof command,
-             "mkdir %s && cd %s && for f in *; do"
-             " case $f in (blank-*|low-water) ;; (*) cp -r $f %s 2>&- ; test -e $f || rm -f %s/$f ;; esac;"
-             " done && if test -e low-water; then cp low-water %s; fi",
-             kept_of(rig).path, rig->folder.path, kept_of(rig).path, kept_of(rig).path, kept_of(rig).path);
-    assert_int_equal(system(command), 0);
+    shell("mkdir %s && cd %s && for f in *; do"
+          " case $f in (blank-*|low-water) ;; (*) cp -r $f %s 2>&- ; test -e $f || rm -f %s/$f ;; esac;"
+          " done && if test -e low-water; then cp low-water %s; fi",
+          kept_of(rig).path, rig->folder.path, kept_of(rig).path, kept_of(rig).path, kept_of(rig).path);
 }
 
 static void go_back_to_kept(struct tier_rig *rig) {
-    char command[900];
     crash(rig);
-    snprintf(command, sizeof command, "rm -r %s && mv %s %s", rig->folder.path, kept_of(rig).path,
-             rig->folder.path);
-    assert_int_equal(system(command), 0);
+    shell("rm -r %s && mv %s %s", rig->folder.path, kept_of(rig).path, rig->folder.path);
 }
 
 /* Gives a journal file the boot id of an earlier boot. */
@@ -365,9 +371,10 @@ static void age_file(const char *path) {
     struct format_header header;
     char *copy;
     int file = open(path, O_RDWR);
+    assert_true(file >= 0);
     off_t size = lseek(file, 0, SEEK_END);
     char *data = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    assert_true(file >= 0 && data != MAP_FAILED);
+    assert_true(data != MAP_FAILED);
     assert_int_equal(format_decode_header(data, (size_t)size, &header), FORMAT_GOOD);
     header.boot[0]++;
     copy = calloc(1, header.size);
@@ -398,11 +405,8 @@ static void lose_the_tail(struct tier_rig *rig) {
 
 /* The journal as if the low-water version had not been noted: what was kept is there again, beside what is new. */
 static void bring_back_kept(struct tier_rig *rig) {
-    char command[1200];
-    snprintf(command, sizeof command,
-             "cd %s && cp low-water %s && for f in journal-*.fj; do cp $f %s/journal-9-${f##*-}; done",
-             kept_of(rig).path, rig->folder.path, rig->folder.path);
-    assert_int_equal(system(command), 0);
+    shell("cd %s && cp low-water %s && for f in journal-*.fj; do cp $f %s/journal-9-${f##*-}; done",
+          kept_of(rig).path, rig->folder.path, rig->folder.path);
     drop_kept(rig);
 }
 
@@ -792,9 +796,7 @@ static void crash_into_small_memory(struct tier_rig *rig) {
 
 /* As if the low-water version had not been noted since the start: another backend was away, say. */
 static void forget_low_water(struct tier_rig *rig) {
-    char command[600];
-    snprintf(command, sizeof command, "rm %s/low-water", kept_of(rig).path);
-    assert_int_equal(system(command), 0);
+    shell("rm %s/low-water", kept_of(rig).path);
 }
 
 /* Its put is in a file that is read after memory was full, its delete in one that is read before. */

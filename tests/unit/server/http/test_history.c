@@ -60,13 +60,12 @@ TEST(times_are_those_of_the_second_alone) {
 }
 
 TEST(quantiles_are_linear_within_a_bucket) {
-    struct histogram_sum sum = {.buckets = {[10] = 100}};
-    assert_float_equal(figures_quantile_us(&sum, 0.5), 768, 0.001);
-    assert_float_equal(figures_quantile_us(&sum, 1), 1024, 0.001);
-    sum = (struct histogram_sum){.buckets = {[HISTOGRAM_BUCKETS - 1] = 1}};
-    assert_float_equal(figures_quantile_us(&sum, 0.5), (double)(1 << (HISTOGRAM_BUCKETS - 2)), 0.001);
-    sum = (struct histogram_sum){0};
-    assert_true(isnan(figures_quantile_us(&sum, 0.5)));
+    const struct histogram_sum middle = {.buckets = {[10] = 100}}, none = {0},
+                               last = {.buckets = {[HISTOGRAM_BUCKETS - 1] = 1}};
+    assert_float_equal(figures_quantile_us(&middle, 0.5), 768, 0.001);
+    assert_float_equal(figures_quantile_us(&middle, 1), 1024, 0.001);
+    assert_float_equal(figures_quantile_us(&last, 0.5), (double)(1 << (HISTOGRAM_BUCKETS - 2)), 0.001);
+    assert_true(isnan(figures_quantile_us(&none, 0.5)));
 }
 
 TEST(all_namespaces_are_a_sum_with_the_oldest_change) {

@@ -298,7 +298,8 @@ TEST(statistics_are_asked_for_by_a_key) {
 }
 
 TEST(sasl_has_a_mechanism_and_what_is_said_to_it) {
-    for (uint8_t opcode = BINARY_SASL_AUTH; opcode <= BINARY_SASL_STEP; opcode++) {
+    for (int step = BINARY_SASL_AUTH; step <= BINARY_SASL_STEP; step++) {
+        uint8_t opcode = (uint8_t)step;
         struct parsed *parsed =
             taken(PARTS(opcode, .key = SLICE("PLAIN"), .value = BYTES("\0user\0word")), COMMAND_SASL);
         assert_slice(parsed->request.key, "PLAIN");
@@ -570,7 +571,7 @@ static void describe(char *out, size_t room, const struct parsed *parsed) {
     const struct request *request = &parsed->request;
     bool bad = request->command == COMMAND_BAD, has_key = command_has_key(request->command);
     struct slice text = has_key ? request->key : bad ? slice_of("", 0) : request->argument;
-    snprintf(out, room, "%u %u %u %.*s %zu", parsed->head.opcode, request->command,
+    snprintf(out, room, "%d %d %d %.*s %zu", parsed->head.opcode, (int)request->command,
              bad ? parsed->head.status : 0, (int)text.size, text.data, request->value.size);
 }
 
