@@ -72,7 +72,8 @@ def test_where_no_call_is_made_none_is_drawn(tmp_path):
 
 def test_lives(tmp_path, library):
     with InjectedRounds(tmp_path, library, seed=20, ways=WAYS) as rounds:
-        rounds.count(notes=True)
+        rounds.count(notes=True, ways=WAYS[:1])
+        rounds.count(ways=WAYS[1:])
         cases = [case for case in CASES if rounds.redis or case.fault.kind != "redis memory"]
         violations = list(map(rounds.run, cases))
         assert rounds.unmet < len(cases) / 2  # how many calls there are is up to the moment
