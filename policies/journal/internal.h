@@ -285,6 +285,9 @@ void journal_list_append(struct journal_list *list, struct journal_file *file);
 struct journal_file *journal_file_new(const struct journal *journal);
 void journal_file_free(const struct journal *journal, struct journal_file *file);
 
+/* Is it still what its name in the folder stands for? Asks the file system. */
+bool journal_file_has_its_name(const struct journal *journal, const struct journal_file *file);
+
 /* Has the low-water version of every namespace passed what the file holds of it? */
 bool journal_file_is_passed(const struct journal *journal, const struct journal_file *file);
 /* A file is sealed: from which versions on the syncer is to look at it. With the lock. */
@@ -338,12 +341,12 @@ struct journal_file *journal_file_create(struct journal *journal, unsigned serie
 /* Removes a file that nothing was written to, and frees it; NULL is allowed. */
 void journal_file_drop(const struct journal *journal, struct journal_file *file);
 
-/* The file that the keeper has ready for a series, or the one that it makes for a record longer than a file.
- * Waits for its answer. NULL: it could not make one. */
+/* The file that the keeper has ready for a series, or the one that it makes for a record longer than a file; not one that was
+ * removed or renamed meanwhile. Waits for its answer. NULL: it could not make one. */
 struct journal_file *journal_take_file(struct journal_series *series, size_t record_size);
 
 /* The file that the keeper has ready, with room for that many bytes of records, or NULL: it has been asked for one.
- * Does not wait. bytes: not more than a file of the usual size holds. */
+ * Not one that was removed or renamed meanwhile. Does not wait. bytes: not more than a file of the usual size holds. */
 struct journal_file *journal_take_ready(struct journal_series *series, size_t bytes);
 
 uint64_t journal_random_epoch(void);

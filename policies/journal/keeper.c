@@ -369,6 +369,14 @@ static bool take_usual(struct journal *journal, struct journal_series *series, s
     return true;
 }
 
+/* Somebody has removed or renamed it while it waited: what is written to it would be lost at a kill. Frees it then. */
+static bool is_lost(const struct journal *journal, struct journal_file *file) {
+    if (journal_file_has_its_name(journal, file))
+        return false;
+    journal_file_free(journal, file);
+    return true;
+}
+
 struct journal_file *journal_take_ready(struct journal_series *series, size_t bytes) {
     struct journal *journal = series->journal;
     pthread_mutex_lock(&journal->lock);
@@ -380,21 +388,26 @@ struct journal_file *journal_take_ready(struct journal_series *series, size_t by
     }
     if (!holds(journal, series->next_size, bytes))
         series->next_size = journal->file_size;
-    if (!file)
-        ask(journal, series);
     pthread_mutex_unlock(&journal->lock);
     journal_file_drop(journal, too_short);
-    return file;
+    if (file && !is_lost(journal, file))
+        return file;
+    pthread_mutex_lock(&journal->lock);
+    ask(journal, series);
+    pthread_mutex_unlock(&journal->lock);
+    return NULL;
 }
 
 struct journal_file *journal_take_file(struct journal_series *series, size_t record_size) {
     struct journal *journal = series->journal;
     struct journal_file *file = NULL;
     progress_note(&series->at_disk, PROGRESS_CALLS);
-    pthread_mutex_lock(&journal->lock);
-    if (!take_usual(journal, series, record_size, &file))
-        file = take_large(journal, series, record_size);
-    pthread_mutex_unlock(&journal->lock);
+    do {
+        pthread_mutex_lock(&journal->lock);
+        if (!take_usual(journal, series, record_size, &file))
+            file = take_large(journal, series, record_size);
+        pthread_mutex_unlock(&journal->lock);
+    } while (file && is_lost(journal, file));
     progress_rest(&series->at_disk);
     return file;
 }

@@ -107,7 +107,7 @@ static void sync_failed(struct journal *journal, struct journal_file *file) {
     distrust(journal, file, problem, "that succeeds; look after the disk");
 }
 
-static bool has_its_name(const struct journal *journal, const struct journal_file *file) {
+bool journal_file_has_its_name(const struct journal *journal, const struct journal_file *file) {
     char path[JOURNAL_PATH_MAX];
     journal_path(journal->folder, file->name, path);
     return journal->disk->is_at(journal->disk, file->handle, path);
@@ -153,7 +153,7 @@ static void sync_succeeded(struct journal *journal, struct journal_file *file) {
 static bool sync_file(struct journal *journal, struct journal_file *file) {
     uint64_t end = atomic_load_explicit(&file->written, memory_order_acquire);
     uint64_t start = monotonic_us();
-    if (!has_its_name(journal, file)) {
+    if (!journal_file_has_its_name(journal, file)) {
         name_lost(journal, file);
         return false;
     }
@@ -197,7 +197,7 @@ static struct journal_file *next_to_look_at(struct journal *journal) {
 
 static void look_at_names(struct journal *journal) {
     for (struct journal_file *file; (file = next_to_look_at(journal));)
-        if (!has_its_name(journal, file))
+        if (!journal_file_has_its_name(journal, file))
             name_lost(journal, file);
 }
 

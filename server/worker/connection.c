@@ -2,7 +2,8 @@
 /*
  * In: read into the worker's shared input when nothing is left over from before, so that an idle connection
  * owns no buffer; the rest of an unfinished (or parked) request is kept in a buffer of its own. Out: sent at
- * once; what the socket does not take is kept, and nothing more is read before it has gone.
+ * once; what the socket does not take is kept, and nothing more is read before it has gone. Little is read of who
+ * is known to send more than is served in a turn: the rest would wait here.
  *
  * Memory: the buffers of unfinished requests of all connections, beyond CONNECTION_OWN of each, are counted
  * (server->request_bytes) and held below a limit. A buffer that may not grow makes its parser starved: the value
@@ -101,7 +102,7 @@ static size_t grown_capacity(const struct connection *connection, size_t need) {
     if (!connection->authenticated)
         return need <= AUTH_READ ? AUTH_READ : AUTH_KEEP;
     size_t capacity =
-        connection->own_capacity > CONNECTION_OWN ? connection->own_capacity : (size_t)CONNECTION_OWN;
+        connection->own_capacity > CONNECTION_LITTLE ? connection->own_capacity : (size_t)CONNECTION_LITTLE;
     size_t end = connection->wanted + CONNECTION_READ;
     while (capacity < need)
         capacity *= 2;
@@ -380,13 +381,17 @@ static size_t read_size(const struct connection *connection) {
     size_t missing =
         connection->wanted > connection->own_size ? connection->wanted - connection->own_size : 0;
     size_t trusted = connection->own_size > CONNECTION_READ ? connection->own_size : CONNECTION_READ;
+    size_t least = connection_read_usual(connection);
     if (missing > trusted)
         return trusted;
-    return missing > CONNECTION_READ ? missing : CONNECTION_READ;
+    return missing > least ? missing : least;
 }
 
-static bool received(struct connection *connection, ssize_t got) {
+/* Of `size` bytes that were asked for. */
+static bool received(struct connection *connection, ssize_t got, size_t size) {
     if (got > 0) {
+        if (size < CONNECTION_READ && (size_t)got < size)
+            connection->sends_ahead = false;
         count_add(&connection->worker->bytes_read, (uint64_t)got);
         connection->moved += (size_t)got;
         return true;
@@ -402,11 +407,11 @@ static bool received(struct connection *connection, ssize_t got) {
 static bool read_shared(struct connection *connection) {
     struct worker *worker = connection->worker;
     const char *at;
-    size_t size = connection->authenticated ? CONNECTION_READ : AUTH_READ;
+    size_t size = connection_read_usual(connection);
     ssize_t got = __builtin_expect(connection->tls != NULL, false)
                       ? tls_take(connection, size, &at)
                       : worker->io_type->take(connection, size, &at);
-    if (!received(connection, got))
+    if (!received(connection, got, size))
         return false;
     set_region(connection, at, (size_t)got, false);
     return true;
@@ -416,7 +421,7 @@ static bool receive_own(struct connection *connection, size_t size) {
     ssize_t got = connection->tls
                       ? tls_receive(connection, own_end(connection), size)
                       : connection->worker->io_type->receive(connection, own_end(connection), size);
-    if (!received(connection, got))
+    if (!received(connection, got, size))
         return false;
     connection->own_size += (size_t)got;
     return true;
@@ -553,6 +558,7 @@ bool connection_count_answer(struct connection *connection, size_t size) {
 static void note_sent(struct connection *connection, size_t sent) {
     count_add(&connection->worker->bytes_written, sent);
     connection->moved += sent;
+    connection->room -= (int64_t)sent;
 }
 
 bool connection_sends_freely(const struct connection *connection) {
@@ -592,8 +598,10 @@ static __attribute__((noinline)) void account_for(struct connection *connection,
     }
     if (!connection->pending)
         uncount_answer(connection, connection->counted_answer);
-    else if (!connection->held)
+    else if (!connection->held) {
+        connection->room = 0;
         connection_set_sends(connection, true);
+    }
 }
 
 void connection_sent(struct connection *connection, const char *base, struct piece *pieces, size_t count,

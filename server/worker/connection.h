@@ -23,6 +23,7 @@ struct worker;
 enum {
     CONNECTION_READ =
         16 << 10, /* bytes that a turn reads from one connection, unless a long value is awaited */
+    CONNECTION_LITTLE = 4 << 10, /* the same of one that is fresh, or sends ahead; first size of its buffer */
     CONNECTION_OWN =
         16 << 10, /* bytes of unfinished requests that every connection may have; more is counted */
     CONNECTION_ANSWER = 1 << 20, /* bytes of one answer that every connection may have; more is counted */
@@ -82,6 +83,7 @@ struct connection {
     size_t wanted;         /* bytes that the request at the front needs, as far as is known */
     size_t counted_answer; /* bytes of its answers that server->answer_bytes has */
     size_t moved;          /* bytes that came or went since last_active */
+    int64_t room;          /* bytes that its socket takes yet, as far as is known: share.h */
     struct pending *pending, **pending_tail;
     size_t skip_keys; /* of the multi-key line at the front: keys answered before it parked */
     size_t line_key;  /* number of the key last parsed in the line at line_start */
@@ -94,9 +96,10 @@ struct connection {
     bool sends;      /* waits for the socket to take what is pending */
     bool held;       /* its replies wait for the journal */
     bool ahead_is_full; /* nothing more of an open line is read before replies are sent */
-    bool resumed;  /* its own buffer holds whole requests that are to be parsed before the socket is read */
-    bool behind;   /* these, or what it sent besides, are more than its share of a turn: share.h */
-    uint8_t stops; /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
+    bool resumed; /* its own buffer holds whole requests that are to be parsed before the socket is read */
+    bool behind;  /* these, or what it sent besides, are more than its share of a turn: share.h */
+    bool sends_ahead;   /* of what was read last a rest had to wait for its share, or for its socket */
+    uint8_t stops;      /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     uint8_t protocol;   /* enum connection_protocol */
     uint8_t untold;     /* run_failed, of packets: the enum binary_status that is still to be told */
     bool region_is_own; /* the region is the own buffer, not the worker's input */
@@ -151,6 +154,17 @@ void connection_set_awaits_check(struct connection *connection, bool awaits_chec
 bool connection_is_due(const struct connection *connection);
 
 /* ---- In ---- */
+
+/* What one read asks the socket for, unless a long value is awaited. */
+static inline size_t connection_read_usual(const struct connection *connection) {
+    bool reads_little = connection->fresh | connection->sends_ahead;
+    if (__builtin_expect(connection->authenticated & !reads_little, true))
+        return CONNECTION_READ;
+    if (!connection->authenticated)
+        return AUTH_READ;
+    return connection->own_size <= CONNECTION_LITTLE / 2 ? CONNECTION_LITTLE - connection->own_size
+                                                         : (size_t)CONNECTION_READ;
+}
 
 /* Reads once and sets the region to what there is to parse. False: nothing to do now. Where no memory may be
  * taken for the rest of a request, the region has what has come of it and the parser is told that it is starved. */

@@ -76,11 +76,13 @@ struct io_link {
     struct received *first, *last; /* what came and was not read yet */
     int error;                     /* errno that follows it; 0: none */
     uint8_t in_flight;             /* requests of it that the kernel has */
+    uint16_t asked;                /* bytes that the receipt at hand asks for; not ahead */
     bool ended;                    /* nothing will follow but the end or the error */
     bool listens;                  /* what comes is received */
     bool ahead;                    /* ... again and again, whether it is read or not */
     bool cancels;                  /* ... but is to be no longer */
-    bool began_full;               /* the first that came filled a buffer; settled with its turn */
+    bool begins;                   /* all that came filled what was asked for, or nothing came yet */
+    bool began_full;               /* so did what came after its first request; settled with its turn */
     bool one_by_one;               /* it brought more than was read: each receipt is asked for */
     bool awaits_bytes, awaits_room, awaits_end; /* the socket is polled for that */
     bool gone;                                  /* closed; freed with the last request in flight */

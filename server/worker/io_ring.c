@@ -21,10 +21,11 @@
  * for a while: nothing is received of it meanwhile, and what was under way is copied as it comes. That happens to
  * clients that send on while their requests wait; from then on such a connection is received from one by one, and only
  * while it may be read, so that the socket holds the client back. The same holds for those that have not authenticated,
- * for those of which nothing has come yet (and for good if a buffer is full of that, and of more than one request:
- * there may be much behind), for all where unfinished requests take much memory, and for all of a worker where the
- * copies do: then what receives ahead is cancelled, and at most what the buffers hold comes besides. Without a free
- * buffer the kernel ends a receive (ENOBUFS); it is asked for again when the turn is over.
+ * for those of which nothing has come yet (little, and if that is full once more; for good if that is full, too, and of
+ * more than one request: there may be much behind), for those that have sent more than could be served at once (little
+ * again), for all where unfinished requests take much memory, and for all of a worker where the copies do: then what
+ * receives ahead is cancelled, and at most what the buffers hold comes besides. Without a free buffer the kernel ends a
+ * receive (ENOBUFS); it is asked for again when the turn is over.
  *
  * A long value does not come by way of the buffers: while one is awaited its connection is polled, and read by system
  * calls into its own buffer, as under epoll.
@@ -176,9 +177,10 @@ static void count_in_flight(struct connection *connection, int change) {
 
 static void listen_to(struct io *io, struct connection *connection, bool once) {
     struct io_uring_sqe *entry = next_entry(io);
+    size_t asked = connection_read_usual(connection);
+    connection->link.asked = (uint16_t)asked;
     if (once)
-        io_uring_prep_recv(entry, connection->fd, NULL,
-                           connection->authenticated ? (size_t)CONNECTION_READ : (size_t)AUTH_READ, 0);
+        io_uring_prep_recv(entry, connection->fd, NULL, asked, 0);
     else
         io_uring_prep_recv_multishot(entry, connection->fd, NULL, 0, 0);
     entry->flags |= IOSQE_BUFFER_SELECT;
@@ -293,6 +295,12 @@ static void note_end(struct io_link *link, int result) {
     }
 }
 
+/* Its first receipt is small (CONNECTION_LITTLE), so that the next one, too, is needed to tell a long pipeline. */
+static void note_beginning(struct connection *connection, bool is_full) {
+    connection->link.began_full = is_full && !connection->fresh;
+    connection->link.begins = is_full && connection->fresh;
+}
+
 static void on_received(struct io *io, struct connection *connection, int result, unsigned flags) {
     struct io_link *link = &connection->link;
     if (!(flags & IORING_CQE_F_MORE)) {
@@ -310,7 +318,8 @@ static void on_received(struct io *io, struct connection *connection, int result
     }
     if (result <= 0)
         note_end(link, result);
-    link->began_full |= connection->fresh && result == CONNECTION_READ;
+    if (link->begins)
+        note_beginning(connection, result == link->asked);
     if (connection->behind && !connection->pending)
         leave_buffers(io, connection);
     connection->hung_up |= link->ended;
@@ -494,13 +503,15 @@ static void end_ring(struct io *io) {
 
 static bool is_to_ask_each_time(const struct connection *connection) {
     struct server *server = connection->worker->server;
-    return connection->link.one_by_one || connection->fresh || !connection->authenticated ||
-           connection->worker->io->buffers.strained ||
+    const struct io_link *link = &connection->link;
+    return link->one_by_one || link->begins || connection->fresh || connection->sends_ahead ||
+           !connection->authenticated || connection->worker->io->buffers.strained ||
            atomic_load_explicit(&server->request_bytes, memory_order_relaxed) >
                settings_request_memory(server->settings) / 2;
 }
 
 static bool enter_ring(struct connection *connection) {
+    connection->link.begins = true;
     if (connection->tls)
         poll_for(connection->worker->io, connection, BYTES, POLLIN);
     else
@@ -658,6 +669,7 @@ static void settle_ring(struct connection *connection) {
     }
     link->one_by_one |= link->began_full && !awaits_rest(connection);
     link->began_full = false;
+    link->begins &= !awaits_much(connection);
     if (link->first || waits_for_its_share(connection) || awaits_much(connection))
         stop_listening(io, connection);
     if (!link->first && !link->listens && !link->ended && wants_more(connection))

@@ -24,7 +24,8 @@ bool output_init(struct output *output) {
     output->pieces = malloc(PIECES_FIRST * sizeof *output->pieces);
     output->capacity = OUTPUT_FIRST;
     output->piece_capacity = PIECES_FIRST;
-    output->share = output->mark = SHARE_OUTPUT;
+    output->share = SHARE_OUTPUT;
+    output->mark = SHARE_LOOK;
     return output->data && output->pieces;
 }
 
@@ -164,7 +165,7 @@ void output_hand_over(struct output *output, const struct io_type *type) {
 
 void output_clear(struct output *output) {
     output->size = output->large_size = output->piece_count = 0;
-    output->mark = output->share;
+    output->mark = SHARE_LOOK;
     if (output->capacity > OUTPUT_KEEP) {
         char *data = realloc(output->data, OUTPUT_FIRST);
         if (data) {

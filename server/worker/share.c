@@ -3,6 +3,11 @@
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include <assert.h>
+#include <linux/sock_diag.h>
+#include <sys/socket.h>
+
+/* What is known of a socket's room goes by bytes, of which the kernel keeps more than their size. */
+enum { ROOM_DOUBT = 64 << 10 };
 
 /* Bytes that the last pieces, those of this connection, hold. */
 static size_t size_of_last(const struct output *output, const struct connection *connection) {
@@ -28,13 +33,40 @@ static size_t share_now(struct worker *worker, size_t said) {
 
 void share_set(struct worker *worker, size_t said) {
     assert(output_said(&worker->output) == 0);
-    worker->output.share = worker->output.mark = share_now(worker, said);
+    worker->output.share = share_now(worker, said);
+    worker->output.mark = SHARE_LOOK;
 }
 
-bool share_is_used(struct output *output, const struct connection *connection) {
-    size_t size = size_of_last(output, connection);
-    bool is_used = size >= output->share;
-    output->mark = output->size + (is_used ? output->share : output->share - size);
+/* What its socket takes now, more or less: the kernel counts what it spends on the bytes as well. */
+static int64_t room_of(const struct connection *connection) {
+    uint32_t memory[SK_MEMINFO_VARS];
+    socklen_t size = sizeof memory;
+    if (getsockopt(connection->fd, SOL_SOCKET, SO_MEMINFO, memory, &size) != 0)
+        return SHARE_OUTPUT;
+    uint32_t tcp = memory[SK_MEMINFO_WMEM_QUEUED], other = memory[SK_MEMINFO_WMEM_ALLOC];
+    return (int64_t)memory[SK_MEMINFO_SNDBUF] - (tcp > other ? tcp : other);
+}
+
+/* Of a connection to which so much was said in this part of the turn: how much that may be. */
+static size_t limit_of(const struct output *output, struct connection *connection, size_t said) {
+    bool is_first_look = said < 2 * SHARE_LOOK;
+    size_t enough = said + (is_first_look ? output->share + ROOM_DOUBT : (size_t)SHARE_LOOK);
+    if (connection->room < (int64_t)enough)
+        connection->room = room_of(connection);
+    if (connection->room >= (int64_t)output->share)
+        return output->share;
+    return connection->room > 0 ? (size_t)connection->room : 0;
+}
+
+bool share_is_used(struct output *output, struct connection *connection) {
+    size_t size = size_of_last(output, connection), left = SHARE_LOOK - size;
+    bool is_used = false;
+    if (size >= SHARE_LOOK) {
+        size_t limit = limit_of(output, connection, size);
+        is_used = size >= limit;
+        left = is_used || limit - size > SHARE_LOOK ? SHARE_LOOK : limit - size;
+    }
+    output->mark = output->size + left;
     return is_used;
 }
 

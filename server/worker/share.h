@@ -4,7 +4,8 @@
  *
  *     SHARE_OUTPUT   bytes of replies; one more reply is begun before they are used up, never after. It is less, down
  *                    to SHARE_LEAST, while clients leave replies unread or replies are held for the journal;
- *                    SHARE_LEAST once the turn has said SHARE_TURN
+ *                    SHARE_LEAST once the turn has said SHARE_TURN. It is no more than the connection's socket takes,
+ *                    down to SHARE_LOOK: requests that wait are shorter than replies
  *     SHARE_KEYS     keys that are looked at; with -R also that many requests; of who has not authenticated
  *                    AUTH_REQUESTS
  *
@@ -13,8 +14,9 @@
  * length, however many ask for much. Whose replies had to wait for their socket is behind as well, when they have gone.
  *
  * A connection's bytes are not counted with each reply: the output has a mark, and only when it has grown to there is
- * it looked whose they are. Invariant: the mark is at most output->share behind the beginning of what is said to the
- * connection at hand.
+ * it looked whose they are. Invariant: the mark is at most SHARE_LOOK behind the beginning of what is said to the
+ * connection at hand, and behind where it was looked last. What a socket takes is asked of the kernel then, and goes by
+ * what was sent since until little is left of it (connection->room).
  */
 #ifndef FOREBAY_SERVER_WORKER_SHARE_H
 #define FOREBAY_SERVER_WORKER_SHARE_H
@@ -29,6 +31,7 @@ struct worker;
 enum {
     SHARE_OUTPUT = 96 << 10, /* a pipeline of 64 values of 1 kB goes at once */
     SHARE_LEAST = 8 << 10,
+    SHARE_LOOK = 4 << 10,
     SHARE_TURN = 4 << 20, /* bytes of a turn; whoever is served after them has SHARE_LEAST */
     SHARE_UNSENT =
         512 << 10, /* for each so many bytes that wait for clients or the journal, a share is a part less */
@@ -42,7 +45,7 @@ void share_set(struct worker *worker, size_t said);
 
 /* The output, which ends with a reply to this connection, has come to its mark. True: the connection has had its share.
  * In either case the mark is where to look next. */
-bool share_is_used(struct output *output, const struct connection *connection);
+bool share_is_used(struct output *output, struct connection *connection);
 
 /* Puts it on worker->behind, and counts that (conn_yields); it has requests that wait for a later turn. */
 void share_let_wait(struct connection *connection);

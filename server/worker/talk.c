@@ -40,6 +40,7 @@ void talk_end_feed(struct connection *connection, enum feed_end end) {
     connection_set_state(connection, end == FEED_IS_TOLD ? CONNECTION_OPEN : CONNECTION_BROKEN);
     connection->resumed = connection->own != NULL;
     connection->readable = true;
+    connection->room = 0; /* what the feed has sent was not counted */
     connection_set_ready(connection);
 }
 

@@ -82,6 +82,7 @@ static __attribute__((noinline)) void defer(struct worker *worker, size_t i) {
     struct connection *connection = worker->slots[i].connection;
     if (connection->stops == STOP_SHARE)
         connection->behind = true;
+    connection->sends_ahead |= connection->stops == STOP_SHARE || !connection->held;
     connection->stops |= STOP_DEFERRED;
     connection->resumed = true;
     turn_hold_from(worker, i);
@@ -433,6 +434,7 @@ static bool parse_region(struct worker *worker, struct connection *connection, s
         !connection_keep(connection, connection->region + connection->region_at))
         return moves;
     connection->resumed = connection->behind = yields;
+    connection->sends_ahead |= yields;
     if (yields && connection->parser.in_run)
         parser_open_run(&connection->parser);
     return moves;

@@ -3,19 +3,22 @@
 browser for all; the tests go on where the ones before left off, as a day of outages does. The three shops are three customers'.
 What is behind Forebay makes no difference to some of them, which SQLite alone is put behind."""
 
+import functools
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
 import pytest
 from conftest import HERE, PEER, need
-from forebay import PATIENCE, ROOT, binary, die_with_the_test, eventually, free_port
+from forebay import PATIENCE, ROOT, command_line, die_with_the_test, eventually, free_port
 
 pytestmark = pytest.mark.skipif(bool(PEER), reason="memcached forgets its sessions")
 
@@ -61,9 +64,20 @@ CLICK = READ + """
     window.clicking = Promise.all(shops.map(click));"""
 
 
+@functools.lru_cache
+def program():
+    """The folder of what is started as the server: it, over the way that the tests are run in. It goes with the last that knows it."""
+    folder = tempfile.TemporaryDirectory(prefix="forebay-demo-")
+    path = os.path.join(folder.name, "forebay")
+    with open(path, "w", encoding="utf-8") as script:
+        script.write(f'#!/bin/sh\nexec {shlex.join(command_line())} "$@"\n')
+    os.chmod(path, 0o755)
+    return folder
+
+
 def command(folder, port):
     return [sys.executable, "-B", os.path.join(ROOT, "tools", "demo.d", "main.py"), "--folder", str(folder), "--port", str(port),
-            "--forebay", binary()]
+            "--forebay", os.path.join(program().name, "forebay")]
 
 
 class Demo:

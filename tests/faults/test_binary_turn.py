@@ -235,7 +235,7 @@ def test_what_was_done_is_told_however_little_room_others_leave(serve):
     spaces = namespace("through", "wt:", "write-through"), namespace("plain", "plain:", "cache-aside")
     server = serve(Config(*spaces, threads=1), options=["-o", "read_buf_mem_limit=1"])
     with server.client() as text, server.binary_client() as client, contextlib.ExitStack() as asking:
-        crowds = [asking.enter_context(server.client()) for _ in range(4)]  # each has a share of a turn
+        crowds = [asking.enter_context(server.client()) for _ in range(8)]  # each has a part of a turn
         text.set_many([("wt:k", b"another's"), ("plain:k", b"mine")])
 
         def ask_much(end, crowd):

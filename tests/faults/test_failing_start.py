@@ -8,7 +8,7 @@ import os
 import subprocess
 
 import pytest
-from forebay import binary, die_with_the_test, eventually, free_port
+from forebay import command_line, die_with_the_test, eventually, free_port
 from injected import FOREVER, Fault, Faults
 
 ENDED_BY_LIBEV = -6  # its loops cannot report a failure: it says what and aborts
@@ -26,7 +26,7 @@ def start_and_stop(folder, faults, fault=None):
     said = folder / "said"
     faults.order(fault)
     with open(said, "wb") as out:
-        process = subprocess.Popen([binary(), "-l", "127.0.0.1", "-p", str(free_port()), "-t", "2"], stderr=out,
+        process = subprocess.Popen(command_line("-l", "127.0.0.1", "-p", str(free_port()), "-t", "2"), stderr=out,
                                    env={**os.environ, **faults.environment()}, preexec_fn=die_with_the_test)
     try:
         eventually(lambda: process.poll() is not None or b" serves " in said.read_bytes())

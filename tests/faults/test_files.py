@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 
 import pytest
-from forebay import (SANITIZER_REPORT, Config, Server, ServerFailed, binary, die_with_the_test, eventually, free_port,
+from forebay import (SANITIZER_REPORT, Config, Server, ServerFailed, command_line, die_with_the_test, eventually, free_port,
                      namespace)
 
 SECRET = "what belongs to somebody else\n"
@@ -124,7 +124,7 @@ def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path):
 def run_once(tmp_path, *options, **environment):
     """A server without a configuration that ends as soon as it serves; its status and what it said."""
     with open(tmp_path / "said", "w+", encoding="utf-8") as said:
-        process = subprocess.Popen([binary(), "-l", "127.0.0.1", "-p", str(free_port()), "-u", "root", *options], stderr=said,
+        process = subprocess.Popen(command_line("-l", "127.0.0.1", "-p", str(free_port()), "-u", "root", *options), stderr=said,
                                    env={**os.environ, **environment}, preexec_fn=die_with_the_test)
         try:
             eventually(lambda: process.poll() is not None or " serves " in (tmp_path / "said").read_text())
@@ -158,7 +158,7 @@ def test_the_pid_file_can_be_read_but_not_written_by_others(tmp_path, mask):
         seen.append(modes(tmp_path).get("pid"))
 
     with umask(mask):
-        process = subprocess.Popen([binary(), "-l", "127.0.0.1", "-p", str(free_port()), "-u", "root", "-P", str(tmp_path / "pid")],
+        process = subprocess.Popen(command_line("-l", "127.0.0.1", "-p", str(free_port()), "-u", "root", "-P", str(tmp_path / "pid")),
                                    preexec_fn=die_with_the_test)
     try:
         eventually((tmp_path / "pid").exists)
@@ -201,7 +201,7 @@ def test_the_port_file_follows_no_link(tmp_path):
 def test_the_unix_socket_keeps_its_own_mode(tmp_path, mask):
     path = tmp_path / "socket"
     with umask(mask):
-        process = subprocess.Popen([binary(), "-s", str(path), "-a", "666", "-u", "root"], preexec_fn=die_with_the_test)
+        process = subprocess.Popen(command_line("-s", str(path), "-a", "666", "-u", "root"), preexec_fn=die_with_the_test)
     try:
         with socket.socket(socket.AF_UNIX) as client:
             eventually(lambda: path.exists() and client.connect_ex(str(path)) == 0)

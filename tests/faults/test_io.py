@@ -212,6 +212,28 @@ def test_what_cannot_be_read_yet_takes_no_more_than_a_bound(serve_ring):
             assert late.get("k0") == b"0"
 
 
+def test_each_worker_may_put_its_part_aside(serve_ring):
+    """Of 8 MiB for unfinished requests two workers may put 1 MiB aside each, which is less than each is sent; 2 MiB would be more."""
+    spaces = [namespace("through", "t:", "write-through"), namespace("aside", "", "cache-aside")]
+    server = serve_ring(Config(*spaces, threads=2, use_threads="all", request_memory="8mb", backends=[sqlite_backend(timeout="60s")]))
+    count, gets = 160, b"get none\r\n" * 1600
+    assert 2 * MIB < count * len(gets) < 4 * MIB
+    with server.client() as other, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.client(timeout=60)) for _ in range(count)]
+        for client in clients:
+            assert client.command("mn") == b"MN"
+        with locked(server):
+            for number, client in enumerate(clients):
+                client.send(Client.storage("set", b"t:%d" % number, b"v"))
+            eventually(lambda: int(other.stats("forebay")["parked"]) == count)
+            for client in clients:
+                client.send(gets)
+            eventually(lambda: int(other.stats("forebay")["aside_strains"]) == 2)
+        for client in clients:
+            assert client.line() == b"STORED"
+            assert client.read(1600 * 5) == b"END\r\n" * 1600
+
+
 def unread(server, client):
     """Bytes of the client that wait in the server's socket."""
     ends = [server.port, client.socket.getsockname()[1]]

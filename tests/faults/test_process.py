@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from forebay import (SANITIZER_REPORT, Client, Config, Server, binary, die_with_the_test, eventually, free_port, locked, namespace,
+from forebay import (SANITIZER_REPORT, Client, Config, Server, command_line, die_with_the_test, eventually, free_port, locked, namespace,
                      section, sqlite_backend)
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="50ms")
@@ -18,7 +18,7 @@ SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="50ms")
 
 def run(*options, seconds=60, **more):
     """A command that ends by itself: status, standard output, standard error."""
-    done = subprocess.run([binary(), *options], capture_output=True, text=True, timeout=seconds, check=False, **more)
+    done = subprocess.run(command_line(*options), capture_output=True, text=True, timeout=seconds, check=False, **more)
     assert not SANITIZER_REPORT.search(done.stderr), done.stderr
     return done.returncode, done.stdout, done.stderr
 
@@ -27,7 +27,7 @@ def run(*options, seconds=60, **more):
 def running(folder, *options, **environment):
     """The server with these options alone; it has to end well at SIGTERM. What it said is in folder/said afterwards."""
     with open(folder / "said", "wb") as said:
-        process = subprocess.Popen([binary(), *options], stderr=said, env={**os.environ, **environment}, preexec_fn=die_with_the_test)
+        process = subprocess.Popen(command_line(*options), stderr=said, env={**os.environ, **environment}, preexec_fn=die_with_the_test)
     try:
         yield process
         process.terminate()
@@ -126,7 +126,7 @@ def close_standard_files():
 def test_without_standard_files_nothing_else_takes_their_place(tmp_path, options):
     """Lines of the log would go to whatever has the number 2, and -d would put /dev/null in the place of the address."""
     port, pid_file = free_port(), tmp_path / "forebay.pid"
-    with subprocess.Popen([binary(), *options, "-P", str(pid_file), "-l", "127.0.0.1", "-p", str(port)],
+    with subprocess.Popen(command_line(*options, "-P", str(pid_file), "-l", "127.0.0.1", "-p", str(port)),
                           preexec_fn=close_standard_files) as process:
         pid = int(eventually(lambda: pid_file.exists() and pid_file.read_text()))
         try:
@@ -428,9 +428,9 @@ def test_too_many_connections_wait(serve):
 def test_a_limit_of_descriptors_is_told_with_its_remedy(tmp_path):
     """A limit that cannot be raised is told, with the remedy."""
     if os.geteuid() == 0:
-        command = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", binary()]
+        command = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", *command_line()]
     else:
-        command = [binary()]
+        command = command_line()
     done = subprocess.run(["sh", "-c", 'ulimit -n 300; exec "$@"', "sh", *command, "-l", "127.0.0.1", "-p", "-1", "-c", "100000"],
                           capture_output=True, text=True, timeout=60, check=False)
     if "setpriv" in command and (done.returncode == 127 or "Permission denied" in done.stderr):
@@ -442,7 +442,7 @@ def test_a_limit_of_descriptors_is_told_with_its_remedy(tmp_path):
 def limited(hard, *options, soft=None):
     """The command line of a server that may have so many open files, and cannot raise that; soft: so many to begin with."""
     user = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    return ["sh", "-c", f'ulimit -n {hard}; ulimit -Sn {soft or hard}; exec "$@"', "sh", *user, binary(), "-l", "127.0.0.1", *options]
+    return ["sh", "-c", f'ulimit -n {hard}; ulimit -Sn {soft or hard}; exec "$@"', "sh", *user, *command_line("-l", "127.0.0.1", *options)]
 
 
 def said_at_the_start(folder, command, port):

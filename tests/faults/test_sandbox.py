@@ -17,7 +17,7 @@ import socket
 import subprocess
 
 import pytest
-from forebay import Config, Server, binary, die_with_the_test, eventually, namespace, section
+from forebay import Config, Server, binary, command_line, die_with_the_test, eventually, namespace, section
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="20ms")
 REFUSED = {errno.EPERM, errno.EACCES}
@@ -261,7 +261,7 @@ def test_a_user_has_nothing_of_root_left(tmp_path, probe):
         pytest.skip("-u means something for root alone")
     with open(tmp_path / "said", "wb") as said:
         env = {**os.environ, "LD_PRELOAD": os.environ["SANDBOX_PROBE"], "SANDBOX_PROBE_OUT": str(tmp_path / "tried")}
-        process = subprocess.Popen([binary(), "-l", "127.0.0.1", "-p", "-1", "-u", "nobody", "-r"], stderr=said, env=env,
+        process = subprocess.Popen(command_line("-l", "127.0.0.1", "-p", "-1", "-u", "nobody", "-r"), stderr=said, env=env,
                                    preexec_fn=lambda: (die_with_the_test(), os.setgroups([0, 4, 6])))
     try:
         eventually(lambda: b" serves " in (tmp_path / "said").read_bytes() or process.poll() is not None)
@@ -297,8 +297,8 @@ def test_memory_stays_locked_without_root(tmp_path):
 
     rights = "-all,+ipc_lock,+net_bind_service"
     with open(tmp_path / "said", "wb") as said:
-        process = subprocess.Popen([*nobody, "--inh-caps", rights, "--ambient-caps", rights, binary(), "-k", "-m", "16", "-t", "1",
-                                    "-l", "127.0.0.1", "-p", "-1"], stderr=said, preexec_fn=prepare)
+        process = subprocess.Popen([*nobody, "--inh-caps", rights, "--ambient-caps", rights,
+                                    *command_line("-k", "-m", "16", "-t", "1", "-l", "127.0.0.1", "-p", "-1")], stderr=said, preexec_fn=prepare)
     try:
         eventually(lambda: b" serves " in (tmp_path / "said").read_bytes() or process.poll() is not None)
         told = (tmp_path / "said").read_text()

@@ -6,7 +6,6 @@ down has to be what usually stands there: no key, no value (beside an error: its
 of an entry and none elsewhere.
 """
 
-import re
 
 import packets
 from transcripts import Mismatch, Player, Step, TranscriptError
@@ -107,12 +106,10 @@ class BinaryPlayer(Player):
             yield "CAS", "{#}", "none"
 
     def check(self, step, what, expected, found):
-        pattern, names = self.pattern_of(Step(step.number, step.kind, expected))
-        fits = re.fullmatch(pattern, packets.bytes_of(found), re.DOTALL)
-        if not fits:
+        captured = self.captures(Step(step.number, step.kind, expected), packets.bytes_of(found))
+        if captured is None:
             raise Mismatch(f"line {step.number}: expected {expected!r}, but for the {what}")
-        for name, value in zip(names, fits.groups()):
-            self.captured[name] = value.decode()
+        self.captured.update(captured)
 
     def expect_statistics(self, step):
         """`stat ... name=value`: any number of statistics, these among them, and the empty one behind them."""

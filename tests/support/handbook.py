@@ -4,7 +4,7 @@
 import os
 import subprocess
 
-from forebay import PATIENCE, ROOT, binary
+from forebay import PATIENCE, ROOT, command_line
 
 # What there is of systemd where it is not process 1: the test starts the server again by itself.
 SYSTEMD = r"""
@@ -28,7 +28,7 @@ def commands(page, name):
 
 def follow(text, server, data, **places):
     """Runs commands; the paths and addresses in them are those of this server. Returns what was said on standard output."""
-    named = {"/var/lib/forebay": data, "/etc/forebay/forebay.conf": server.write_config(), "forebay --config": binary() + " --config",
+    named = {"/var/lib/forebay": data, "/etc/forebay/forebay.conf": server.write_config(), "forebay --config": " ".join(command_line("--config")),
              "127.0.0.1 11211": f"127.0.0.1 {server.port}", " -o forebay -g forebay": "", " -u forebay": "", **places}
     for there, here in named.items():
         text = text.replace(there, here)

@@ -534,6 +534,30 @@ TEST(a_file_that_was_removed_can_be_passed) {
     assert_non_null(journal_rig_find(rig, 2));
 }
 
+/* Made ahead, and removed before anything was written to it: changes in it would be lost without anybody noticing. */
+TEST(a_file_that_is_removed_while_it_waits_is_not_used) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    char ready[64], name[64];
+    uint64_t version = 0;
+    rig->options.file_size =
+        4 << 20; /* the first is shorter, so the next is made as soon as something is written */
+    journal_rig_open(rig);
+    assert_true(put_one(rig, JOURNAL_OS, ++version));
+    eventually(journal_rig_count_files(rig) == 2);
+    assert_true(journal_rig_file_name(rig, 1, ready));
+    rename_file(rig, ready, "elsewhere");
+    while (!journal_rig_file_name(rig, 1, name))
+        assert_true(put_one(rig, JOURNAL_OS, ++version));
+    assert_string_not_equal(name, ready);
+    for (uint64_t end = version + 10; version < end;)
+        assert_true(put_one(rig, JOURNAL_OS, ++version));
+    journal_rig_close(rig);
+    journal_rig_open(rig);
+    assert_all(rig, 1, version);
+    assert_false(journal_rig_logged(rig, "was removed or renamed"));
+}
+
 /* A file of the series is passed, the one before it is not, and cannot be synced: what waits for that one goes
  * on waiting. */
 TEST(a_file_that_is_passed_speaks_for_itself_alone) {
@@ -793,6 +817,7 @@ int main(void) {
         CASE(a_file_that_loses_its_name_refuses_changes),
         CASE(a_file_that_loses_its_name_counts_as_not_synced),
         CASE(a_file_that_was_removed_can_be_passed),
+        CASE(a_file_that_is_removed_while_it_waits_is_not_used),
         CASE(a_file_that_is_passed_speaks_for_itself_alone),
         CASE(a_journal_that_cannot_be_opened_says_why),
         REMEMBERING(a_sync_after_a_failed_one_survives_a_power_loss),
