@@ -5,7 +5,9 @@
 #include "backends/redis/proofs.h"
 #include "backends/redis/watch.h"
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- Opening ---- */
 
@@ -46,8 +48,6 @@ static struct redis_connection *allocate(const struct backend_options *options, 
     strcpy(connection->heir_of, "-");
     connection->starting = !options->running;
     redis_make_mark(connection);
-    if (role == BACKEND_WRITER)
-        redis_know_itself(connection, options->data);
     connection->tables = calloc(options->table_count + 1, sizeof *connection->tables);
     connection->table_count = options->table_count;
     if (!connection->name || !connection->tables) {
@@ -129,6 +129,13 @@ enum backend_status redis_open(const struct backend_options *options, enum backe
     struct redis_connection *connection = allocate(options, role);
     if (!connection)
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
+    if (role == BACKEND_WRITER && !redis_know_itself(connection, options->data)) {
+        backend_fail(ret_error, BACKEND_TRANSIENT,
+                     "backend \"%s\": cannot read in /proc what tells this server from others: %s",
+                     options->name, strerror(errno));
+        redis_close(&connection->base);
+        return BACKEND_TRANSIENT;
+    }
     enum backend_status status = take_options(connection, options, ret_error);
     if (status == BACKEND_OK)
         status = first_contact(connection, ret_error);

@@ -360,8 +360,9 @@ bool redis_is_replaced(const struct redis_connection *connection, const redisRep
 
 /* ---- nodes.c: the writer's ---- */
 
-/* Notes who this server is. data: its folder, or NULL. */
-void redis_know_itself(struct redis_connection *connection, const char *data);
+/* Notes who this server is. data: its folder, or NULL. False: the system cannot say it now, errno says why. What it would be
+ * without that, a start after a kill -9 would not know for itself. */
+bool redis_know_itself(struct redis_connection *connection, const char *data);
 
 /* Registers this server, or says that it is still there; fills connection->base.company. REDIS_FAILED with BACKEND_REFUSED:
  * the server starts, and another one has its number. */

@@ -19,6 +19,7 @@
 #include "cache/base/clock.h"
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -29,14 +30,28 @@ enum { LIFE = 10 /* seconds */ };
 
 /* ---- Who this server is ---- */
 
-/* The first word of a file, or the `nth`; "-" where there is none. */
-static void read_word(const char *path, unsigned nth, char *ret_word, size_t size) {
-    char text[1024] = "";
-    FILE *file = fopen(path, "re");
-    if (file) {
-        text[fread(text, 1, sizeof text - 1, file)] = '\0';
-        fclose(file);
-    }
+/* As much of a file as there is room for; "" where there is none, or it is hidden. False: there may be more, errno says why it
+ * cannot be read. */
+static bool read_text(const char *path, char *ret_text, size_t size) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = 0;
+    *ret_text = '\0';
+    if (file < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == EPERM;
+    do
+        got = read(file, ret_text, size - 1);
+    while (got < 0 && errno == EINTR);
+    int failure = errno;
+    ret_text[got > 0 ? got : 0] = '\0';
+    close(file);
+    errno = failure;
+    return got >= 0 || errno == ESRCH;
+}
+
+/* The first word of a file, or the `nth`; "-" where there is none. False: it cannot be read now, errno says why. */
+static bool read_word(const char *path, unsigned nth, char *ret_word, size_t size) {
+    char text[1024];
+    bool read = read_text(path, text, sizeof text);
     const char *word = strrchr(text, ')'); /* in stat the name of the program may hold blanks */
     for (word = word ? word + 1 : text; nth > 0; nth--) {
         word += strspn(word, " \n");
@@ -45,14 +60,15 @@ static void read_word(const char *path, unsigned nth, char *ret_word, size_t siz
     snprintf(ret_word, size, "%.*s", (int)strcspn(word, " \n"), word);
     if (!*ret_word)
         snprintf(ret_word, size, "-");
+    return read;
 }
 
-/* When a process of this machine was started, in the kernel's ticks; "-": there is none. */
-static void start_of_process(long pid, char ret_started[24]) {
+/* When a process of this machine was started, in the kernel's ticks; "-": there is none, or (false) it is not known. */
+static bool start_of_process(long pid, char ret_started[24]) {
     enum { STARTED_AT = 20 /* of the stat of a process, counted from behind the name */ };
     char path[40];
     snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-    read_word(path, STARTED_AT, ret_started, 24);
+    return read_word(path, STARTED_AT, ret_started, 24);
 }
 
 static uint64_t pid_namespace(void) {
@@ -60,11 +76,12 @@ static uint64_t pid_namespace(void) {
     return stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
 }
 
-void redis_know_itself(struct redis_connection *connection, const char *data) {
+bool redis_know_itself(struct redis_connection *connection, const char *data) {
     char boot[40], started[24];
     struct stat folder;
-    read_word("/proc/sys/kernel/random/boot_id", 1, boot, sizeof boot);
-    start_of_process((long)getpid(), started);
+    if (!read_word("/proc/sys/kernel/random/boot_id", 1, boot, sizeof boot) ||
+        !start_of_process((long)getpid(), started))
+        return false;
     snprintf(connection->itself, sizeof connection->itself, "%.36s/%" PRIu64 "/%ld/%.20s", boot,
              pid_namespace(), (long)getpid(), started);
     if (data && stat(data, &folder) == 0)
@@ -72,6 +89,7 @@ void redis_know_itself(struct redis_connection *connection, const char *data) {
                  (uint64_t)folder.st_dev, (uint64_t)folder.st_ino);
     else
         snprintf(connection->home, sizeof connection->home, "%s", connection->itself);
+    return true;
 }
 
 /* Whether another process, which has written this of itself, is gone for certain. */

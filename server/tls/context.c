@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,13 +60,32 @@ static bool ends_well(size_t count) {
     return ended && count > 0;
 }
 
+/* OpenSSL looks into a certificate when it first needs to, and remembers what it found: where it lacked memory for that, nobody
+ * who shows one of this authority gets in any more. So that is done now. */
+static bool is_looked_into(X509 *certificate) {
+    return X509_check_purpose(certificate, -1, 0) == 1 && X509_get0_pubkey(certificate);
+}
+
+/* NULL: there is none, or no memory. One that is bad itself is for those who look at it. */
+static X509 *read_certificate(BIO *bio) {
+    X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    if (!certificate || is_looked_into(certificate))
+        return certificate;
+    ERR_clear_error();
+    X509 *again = X509_dup(certificate);
+    X509_free(certificate);
+    if (again && !is_looked_into(again))
+        ERR_clear_error();
+    return again;
+}
+
 /* The first is the server's, the others lead to one that clients know. */
 static bool use_certificates(SSL_CTX *ssl, const struct tls_file *file) {
     BIO *bio = BIO_new_mem_buf(file->data, (int)file->size);
     X509 *certificate;
     size_t count = 0;
     bool good = bio != NULL;
-    while (good && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+    while (good && (certificate = read_certificate(bio))) {
         good = (count++ ? SSL_CTX_add1_chain_cert(ssl, certificate)
                         : SSL_CTX_use_certificate(ssl, certificate)) == 1;
         X509_free(certificate);
@@ -94,7 +114,7 @@ static bool use_ca(SSL_CTX *ssl, const struct tls_file *file) {
     X509 *certificate;
     size_t count = 0;
     bool good = bio != NULL;
-    while (good && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+    while (good && (certificate = read_certificate(bio))) {
         good = X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), certificate) == 1 &&
                SSL_CTX_add_client_CA(ssl, certificate) == 1;
         count++;

@@ -38,6 +38,7 @@ struct tls_link {
     bool done;        /* the handshake is */
     bool ended;       /* the client has said that nothing follows */
     bool drained;     /* the last read got less than it asked for: what comes then is reported */
+    bool interrupted; /* by a signal, before the last read got anything */
     bool agreed;      /* as `done`, within the call in which it becomes so */
     bool excessive;   /* the client has sent more than is read of it: OpenSSL reads no further */
     unsigned records; /* of the call */
@@ -50,13 +51,16 @@ static bool takes_little(const struct tls_link *link) {
     return BIO_number_read(SSL_get_rbio(link->ssl)) <= TLS_HANDSHAKE_MOST;
 }
 
-/* Looks on as OpenSSL reads the socket. Where the kernel decrypts, a read is a record, and says nothing of what is behind. */
+/* Looks on as OpenSSL reads the socket, where it takes an interrupted call for an empty socket. Where the kernel decrypts, a
+ * read is a record, and says nothing of what is behind. */
 static long note_read(BIO *bio, int operation, const char *data, size_t size, int number, long argument,
                       int result, size_t *got) {
     struct tls_link *link = (struct tls_link *)(void *)BIO_get_callback_arg(bio);
     (void)data, (void)number, (void)argument;
-    if (operation == (BIO_CB_READ | BIO_CB_RETURN))
+    if (operation == (BIO_CB_READ | BIO_CB_RETURN)) {
         link->drained = result > 0 && *got < size && !BIO_get_ktls_recv(bio);
+        link->interrupted = result < 0 && errno == EINTR;
+    }
     return result;
 }
 
@@ -279,10 +283,15 @@ static bool asks_for_keys_of_the_kernel(const struct tls_link *link) {
            BIO_get_ktls_send(SSL_get_wbio(link->ssl));
 }
 
-/* False as SSL_read_ex says it: it got nothing. */
+/* False as SSL_read_ex says it: it got nothing. What an interrupted read left in the socket is not told again. */
 static bool read_record(struct tls_link *link, char *data, size_t size, size_t *got) {
     size_t part;
-    if (SSL_read_ex(link->ssl, data + *got, size - *got, &part) != 1)
+    bool read;
+    do {
+        link->interrupted = false;
+        read = SSL_read_ex(link->ssl, data + *got, size - *got, &part) == 1;
+    } while (!read && link->interrupted);
+    if (!read)
         return false;
     *got += part;
     link->silent = 0;

@@ -43,7 +43,7 @@ struct control {
 struct part {
     uintptr_t begin, end, base;
     uint64_t name;
-    bool confuse, events, hiredis, program, sanitizer, own;
+    bool confuse, events, hiredis, openssl, program, sanitizer, own;
 };
 
 struct way {
@@ -94,6 +94,7 @@ static int note_parts(struct dl_phdr_info *object, size_t size, void *context) {
             .confuse = strstr(object->dlpi_name, "libconfuse.so"),
             .events = strstr(object->dlpi_name, "libev.so"),
             .hiredis = strstr(object->dlpi_name, "libhiredis.so"),
+            .openssl = strstr(object->dlpi_name, "libssl.so") || strstr(object->dlpi_name, "libcrypto.so"),
             .program = !*object->dlpi_name,
             .sanitizer = strstr(object->dlpi_name, "libasan.so"),
             .own = (uintptr_t)&note_parts >= begin && (uintptr_t)&note_parts < end,
@@ -112,6 +113,10 @@ static const struct part *part_of(const void *address) {
 
 bool injected_is_hiredis(const void *caller) {
     return control && part_of(caller)->hiredis;
+}
+
+bool injected_is_openssl(const void *caller) {
+    return control && part_of(caller)->openssl;
 }
 
 /* The frames of the callers; those of this library and of a sanitizer are left out. */

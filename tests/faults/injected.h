@@ -47,11 +47,14 @@ enum injected_kind {
     RING_SENDING,
     STREAM_READING, /* by stdio */
     STREAM_WRITING,
+    TLS_MEMORY,    /* allocations of OpenSSL */
+    TLS_RECEIVING, /* what it asks of a client's socket */
+    TLS_SENDING,
     KIND_COUNT
 };
 
-/* In the place of an errno: a write to a file says that it has written all, and has written nothing. So is a server
- * that does not look at what its writes come to. */
+/* In the place of an errno: a write to a file, or a sync, says that it has done all, and has done nothing. So is a server
+ * that does not look at what its calls come to. */
 enum { INJECTED_LOST = -1 };
 
 /* The function behind one of ours. */
@@ -65,7 +68,8 @@ bool injected_fails(enum injected_kind kind);
 /* Whether calls are counted: not before the library has begun, nor inside its own. */
 bool injected_counts(void);
 
-/* Whether a caller, by its return address, is hiredis. */
+/* Whether a caller, by its return address, is hiredis, or OpenSSL. */
 bool injected_is_hiredis(const void *caller);
+bool injected_is_openssl(const void *caller);
 
 #endif

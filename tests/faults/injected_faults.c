@@ -38,7 +38,9 @@ __attribute__((weak)) void *__interceptor_realloc(void *block, size_t size);
 __attribute__((weak)) void *__interceptor_aligned_alloc(size_t alignment, size_t size);
 
 static bool lacks_memory(const void *caller) {
-    return injected_fails(injected_is_hiredis(caller) ? REDIS_MEMORY : ALLOCATION);
+    return injected_fails(injected_is_hiredis(caller)   ? REDIS_MEMORY
+                          : injected_is_openssl(caller) ? TLS_MEMORY
+                                                        : ALLOCATION);
 }
 
 void *malloc(size_t size) {
@@ -100,12 +102,24 @@ int openat(int folder, const char *path, int flags, ...) {
 
 int openat64(int folder, const char *path, int flags, ...) __attribute__((alias("openat")));
 
+/* What the call returns. The disk of power_loss.c, if it is preloaded behind this library, learns what it does not have;
+ * end < 0: it may be of the whole file. */
+static int fail_sync(int file, off_t at, off_t end) {
+    int error = errno;
+    void (*forget)(int, off_t, off_t) =
+        (void (*)(int, off_t, off_t))injected_beyond("power_loss_sync_failed");
+    if (forget)
+        forget(file, at, end);
+    errno = error;
+    return error == INJECTED_LOST ? 0 : -1;
+}
+
 int fsync(int file) {
-    return injected_fails(SYNCING) ? -1 : REAL(fsync)(file);
+    return injected_fails(SYNCING) ? fail_sync(file, 0, -1) : REAL(fsync)(file);
 }
 
 int fdatasync(int file) {
-    return injected_fails(SYNCING) ? -1 : REAL(fdatasync)(file);
+    return injected_fails(SYNCING) ? fail_sync(file, 0, -1) : REAL(fdatasync)(file);
 }
 
 int msync(void *address, size_t size, int flags) {
@@ -170,7 +184,8 @@ static size_t part(enum verdict verdict, size_t size) {
 }
 
 ssize_t read(int file, void *data, size_t size) {
-    enum verdict verdict = judge(file, READING, RECEIVING);
+    bool tls = injected_is_openssl(__builtin_return_address(0));
+    enum verdict verdict = judge(file, READING, tls ? TLS_RECEIVING : RECEIVING);
     return verdict == FAILED ? -1 : REAL(read)(file, data, part(verdict, size));
 }
 
@@ -187,7 +202,8 @@ ssize_t recv(int file, void *data, size_t size, int flags) {
 }
 
 ssize_t write(int file, const void *data, size_t size) {
-    enum verdict verdict = judge(file, WRITING, SENDING);
+    bool tls = injected_is_openssl(__builtin_return_address(0));
+    enum verdict verdict = judge(file, WRITING, tls ? TLS_SENDING : SENDING);
     return verdict == FAILED ? -1 : REAL(write)(file, data, part(verdict, size));
 }
 
@@ -226,7 +242,17 @@ ssize_t writev(int file, const struct iovec *parts, int count) {
     return verdict == FAILED ? -1 : REAL(writev)(file, parts, count);
 }
 
+/* It has been written where it can be read, and is not on the disk. */
+static ssize_t write_unsynced(int file, const struct iovec *parts, int count, off_t at, int flags) {
+    int error = errno;
+    ssize_t written = REAL(pwritev2)(file, parts, count, at, flags & ~(RWF_DSYNC | RWF_SYNC));
+    errno = error;
+    return written <= 0 || fail_sync(file, at, at + written) < 0 ? -1 : written;
+}
+
 ssize_t pwritev2(int file, const struct iovec *parts, int count, off_t at, int flags) {
+    if ((flags & (RWF_DSYNC | RWF_SYNC)) && injected_fails(SYNCING))
+        return write_unsynced(file, parts, count, at, flags);
     enum verdict verdict = judge(file, WRITING, SENDING);
     if (verdict == SHORT && count > 0) {
         struct iovec half = {.iov_base = parts[0].iov_base, .iov_len = part(SHORT, parts[0].iov_len)};

@@ -67,19 +67,25 @@ class Certificates:
         return context
 
 
+def encrypted(connection, context, session=None):
+    """A connection on which nothing was said goes on over TLS; or is closed, where the handshake fails."""
+    connection.file.close()
+    try:
+        connection.socket = context.wrap_socket(connection.socket, server_hostname="127.0.0.1", session=session,
+                                                suppress_ragged_eofs=False)
+    except BaseException:
+        connection.socket.close()
+        raise
+    connection.file = connection.socket.makefile("rb")
+    return connection
+
+
 class TlsClient(Client):
     """forebay.Client over TLS."""
 
     def __init__(self, port, context, timeout=PATIENCE, session=None):
         super().__init__(port, timeout)
-        self.file.close()
-        try:
-            self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1", session=session,
-                                              suppress_ragged_eofs=False)
-        except BaseException:
-            self.socket.close()
-            raise
-        self.file = self.socket.makefile("rb")
+        encrypted(self, context, session)
 
 
 class TlsServer(Server):
@@ -98,3 +104,6 @@ class TlsServer(Server):
 
     def client(self, timeout=PATIENCE):
         return TlsClient(self.port, self.certificates.context(self.shown), timeout)
+
+    def binary_client(self, timeout=PATIENCE):
+        return encrypted(super().binary_client(timeout), self.certificates.context(self.shown))

@@ -422,6 +422,7 @@ class Power:
         self.folder = str(folder)
         self.disk = self.folder + ".disk"
         self.boot = self.folder + ".boot"
+        os.makedirs(self.disk, exist_ok=True)
         self.reboot()
 
     def environment(self):

@@ -23,7 +23,7 @@ import struct
 import subprocess
 
 SHORT = "short"  # the call is given half of what it wants
-LOST = "lost"  # a file's write says that it was done, and was not: never drawn, as no server survives it
+LOST = "lost"  # a file's write, or a sync, says that it was done, and was not: never drawn, as no server survives it
 FOREVER = 2**62  # until Faults.heal
 
 # What can fail, and with what, in the order of enum injected_kind in tests/faults/injected.h.
@@ -52,6 +52,9 @@ KINDS = {
     "ring sending": ("EPIPE", "EAGAIN", "EINTR", SHORT),
     "stream reading": ("EIO",),
     "stream writing": ("ENOSPC",),
+    "tls memory": ("ENOMEM",),
+    "tls receiving": ("ECONNRESET", "EINTR"),
+    "tls sending": ("EPIPE", "EAGAIN", "EINTR", SHORT),
 }
 # struct control of tests/faults/injected.c.
 ORDER = struct.Struct("<iiQQQQQ")  # kind, error, at, times, met, place, notes

@@ -11,9 +11,8 @@ import traceback
 from crash import Violation
 from forebay import Redis, ServerFailed
 from injected import FOREVER, KINDS, Fault
-from injected_trial import PHASES, Case, Trial, told
-
-WAYS = ("epoll", "auto")  # the latter is io_uring, where the kernel has it and gives memory for it
+from injected_trial import PHASES, Case, told
+from injected_ways import BESIDE, WAYS
 LASTING = ("ENOMEM", "EMFILE", "ENFILE", "ENOSPC", "EIO", "ECONNREFUSED")  # what can go on for long
 
 
@@ -23,9 +22,9 @@ def can_last(kind, error):
 
 
 class InjectedRounds:
-    """Counts the calls of each phase once for each way to talk with the kernel, and then lets them fail."""
+    """Counts the calls of each phase once for each way to live, and then lets them fail."""
 
-    def __init__(self, folder, library, seed, ways=WAYS, kinds=tuple(KINDS), phases=PHASES):
+    def __init__(self, folder, library, seed, ways=tuple(WAYS), kinds=tuple(KINDS), phases=PHASES):
         self.folder = str(folder)
         self.library = library
         self.seed = seed
@@ -39,17 +38,18 @@ class InjectedRounds:
         self.last = {}  # of the last life: whether calls failed, and whether libev ended it
         self.unmet = self.kept = 0
 
-    def trial(self, name, notes=False):
+    def trial(self, way, name, notes=False):
         if self.redis:
             with self.redis.connect() as client:
                 client.flushall()
-        return Trial(os.path.join(self.folder, name), self.library, self.seed, self.redis, notes)
+        return WAYS[way](os.path.join(self.folder, name), self.library, self.seed, self.redis, notes)
 
-    def count(self, notes=False):
-        """With notes, the places as well."""
-        for way in self.ways:
-            trial = self.trial("count", notes)
-            trial.server.options += ["--io", way]
+    def count(self, notes=False, ways=None):
+        """With notes, the places as well, which takes its time. ways: these alone."""
+        ways = ways or self.ways
+        beside = [BESIDE[way] for way in ways if notes and way in BESIDE]
+        for way in dict.fromkeys((*ways, *beside)):
+            trial = self.trial(way, "count", notes)
             try:
                 trial.run()
             finally:
@@ -62,19 +62,28 @@ class InjectedRounds:
         """The calls that differ in more than their number: (way, phase, kind, error, times, how many)."""
         for way in self.ways:
             for phase in self.phases:
-                for kind in self.kinds:
+                for kind in self.kinds_of(way):
                     calls = self.counted[way][phase][kind]
                     for error in KINDS[kind] if calls else ():
                         yield way, phase, kind, error, 1, calls
                         if can_last(kind, error):
                             yield way, phase, kind, error, FOREVER, calls
 
+    def kinds_of(self, way):
+        return [kind for kind in self.kinds if kind in WAYS[way].kinds]
+
+    def places_of(self, way, phase):
+        """Those that are not met in another way, which has them already."""
+        others = {place.hash for place in self.places[BESIDE[way]][phase]} if way in BESIDE else ()
+        kinds = self.kinds_of(way)
+        return sorted(place for place in self.places[way][phase] if place.kind in kinds and place.hash not in others)
+
     def every_place(self):
         """Each place with each error, once and with all that follow of the kind."""
         for way in self.ways:
             for phase in self.phases:
-                for place in sorted(self.places[way][phase]):
-                    for error in KINDS[place.kind] if place.kind in self.kinds else ():
+                for place in self.places_of(way, phase):
+                    for error in KINDS[place.kind]:
                         for times in (1, FOREVER) if can_last(place.kind, error) else (1,):
                             yield Case(phase, Fault(place.kind, error, 0, times, place.hash), way)
 
@@ -97,9 +106,9 @@ class InjectedRounds:
 
     def run(self, case):
         """None, or what was violated, with all that helps to see why."""
-        trial = self.trial("trial")
+        trial = self.trial(case.way, "trial")
         try:
-            trial.run(case, self.usual[case.io])
+            trial.run(case, self.usual[case.way])
         except (AssertionError, ServerFailed, Violation, OSError, subprocess.SubprocessError) as violation:
             where = "\n    ".join(trial.faults.where()[:14]) if trial.met else "it was not met"
             short = traceback.format_exc(limit=-3) if not isinstance(violation, Violation) else str(violation)

@@ -27,13 +27,12 @@ import time
 
 from crash import Owner, Violation
 from forebay import PATIENCE, Client, Config, Server, eventually, namespace, section, sqlite_backend
-from injected import FOREVER, Faults
+from injected import FOREVER, KINDS, Faults
 from packets import STATUSES
 
 PHASES = ("start", "load", "flush", "recovery", "stop")
 ENDED_BY_LIBEV = -signal.SIGABRT
 REASON = re.compile(r"(error: |^forebay: )(\S.{20,}|no memory$)", re.MULTILINE)
-KILLED = ("start", "load", "flush")  # phases of a fault that a kill -9 follows
 FLUSH_DELAY = "5s"  # longer than load takes, mostly
 DURING = 0.3  # seconds for an answer while everything of a kind fails; nobody promises one then
 
@@ -42,17 +41,21 @@ ASKED = ("stats", "stats items", "stats settings", "stats forebay", "stats backe
          "ms plain:m 2 T0", "version", "gat 0 behind:0-0")
 PATHS = ("/readyz?verbose", "/metrics", "/history.json", "/")
 
-Case = collections.namedtuple("Case", "phase fault io")
+Case = collections.namedtuple("Case", "phase fault way")  # a name of WAYS (injected_ways.py)
 
 
 def told(case):
-    return f"{case.phase}: {case.fault} ({case.io})"
+    return f"{case.phase}: {case.fault} ({case.way})"
 
 
 class Trial:
     """One life, or several, with at most one fault in one phase."""
 
+    io = "epoll"  # the way to talk with the kernel
+    kinds = tuple(KINDS)  # of calls that are let fail
+    killed = ("start", "load", "flush")  # phases of a fault that a kill -9 follows
     spaces = {"behind": "local", "through": "local", "remote": "elsewhere"}
+    journals = {"behind": "always", "remote": "os"}
     # How many there are of these is up to the moment. SQLite keeps the descriptor of a database whose connection is closed
     # until the next is opened, lest the process loses its locks.
     not_counted = re.compile(r"^(journal-.*|blank-.*|store\.db)$")
@@ -66,7 +69,8 @@ class Trial:
         self.owner = Owner(0, used, 4, seed)
         self.owner.sizes = (0, 10, 100, 1000, 40000)
         self.faults = Faults(library, folder, notes)
-        self.server = Server(self.folder, config=self.config(used), admin=True, env=self.faults.environment())
+        self.server = self.new_server(self.config(used), self.faults.environment())
+        self.server.options += ["--io", self.io]
         self.server.config_folder = folder
         self.server.log_path = os.path.join(folder, "log")
         self.case = None
@@ -76,13 +80,16 @@ class Trial:
         self.met = 0  # calls that failed
         self.ended_by_libev = False
 
+    def new_server(self, config, environment):
+        return Server(self.folder, config=config, admin=True, env=environment)
+
     def config(self, used):
         backends = [sqlite_backend(timeout="5s")]
-        if self.redis:
+        if "remote" in used:
             backends.append(section("backend", "elsewhere", uri=self.redis.uri, timeout="5s"))
         behind = dict(policy="write-behind", flush_delay=FLUSH_DELAY)
-        options = {"behind": dict(behind, journal="always"), "through": dict(policy="write-through"),
-                   "remote": dict(behind, journal="os")}
+        options = {space: dict(behind, journal=journal) for space, journal in self.journals.items()}
+        options["through"] = dict(policy="write-through")
         spaces = [namespace(name, name + ":", backend=self.spaces[name], **options[name]) for name in used]
         return Config(*spaces, backends=backends, memory="16mb", journal_file_size="1mb", drain_timeout="2s",
                       sync_timeout="10s")
@@ -120,6 +127,7 @@ class Trial:
         if self.server.running():
             return
         self.refused(self.server.log()[said:])
+        self.kill()
         self.server.start()
 
     def answers_or_ended(self):
@@ -154,12 +162,13 @@ class Trial:
                 if self.died_by_libev():
                     break
                 if not at_fault:
+                    self.check_alive()
                     raise Violation(f"{step.__name__}: {error!r} without a fault") from error
                 if self.lasting():
                     break
 
     def change_some(self, patience):
-        with Client(self.server.port, patience) as client:
+        with self.server.client(patience) as client:
             for count in (1, 4, 12):
                 keys = self.owner.random.choices(self.owner.keys, k=count)
                 self.owner.batch(client, [(key, self.owner.operation(key)) for key in keys])
@@ -182,18 +191,18 @@ class Trial:
                 self.owner.answer(key, ("set", (value, 7, 0)), reply, began)
 
     def read_all(self, patience):
-        with Client(self.server.port, patience) as client:
+        with self.server.client(patience) as client:
             self.owner.check(client, "between the changes")
 
     def sync(self, patience):
-        with Client(self.server.port, patience) as client:
+        with self.server.client(patience) as client:
             answer = client.command("sync")
             if not answer.startswith((b"SYNCED ", b"SERVER_ERROR ")):
                 raise Violation(f"sync was answered with {answer}")
 
     def ask(self, patience):
         """Each on a line of its own, and `mn`, whose answer is the last: whatever the answer is, where it ends is known."""
-        with Client(self.server.port, patience) as client:
+        with self.server.client(patience) as client:
             client.send(Client.storage("set", b"plain:k", b"v" * 50000))
             client.send(b"get plain:k behind:0-0 through:0-0 nothing\r\nmn\r\n")
             while client.line() != b"MN":
@@ -269,7 +278,6 @@ class Trial:
         """With the fault of a case; without one, all phases are gone through and counted."""
         self.case = case
         if case:
-            self.server.options += ["--io", case.io]
             self.owner.allowed.refusing.update(self.spaces)
         self.started("start")
         with self.phase("load") as at_fault:
@@ -277,16 +285,18 @@ class Trial:
         if case is None or case.phase == "flush":
             with self.phase("flush") as at_fault:
                 self.load(at_fault, sync=True)
-        killed = case is not None and case.phase in KILLED
+        killed = case is not None and case.phase in self.killed and case.phase != "recovery"
         self.recovers(flushes=not killed or case.phase == "flush")
         self.compare(usual)
         if killed:
             self.survives()
         if case is None or case.phase == "recovery":
             self.change_some(PATIENCE)
-            self.server.kill()
+            self.kill()
             self.started("recovery")
             self.recovers()
+            if case and "recovery" in self.killed:
+                self.survives()
         self.change_some(PATIENCE)
         with self.phase("stop"):
             self.stop()
@@ -294,10 +304,14 @@ class Trial:
 
     def survives(self):
         """What was acknowledged does so, without the process that has acknowledged it."""
-        self.server.kill()
+        self.kill()
         self.server.start()
         self.read_all(PATIENCE)
         self.recovers()
+
+    def kill(self):
+        """Or what is left of it where it has ended."""
+        self.server.kill()
 
     def compare(self, usual):
         if usual is None:
