@@ -14,6 +14,7 @@
 #include "server/server.h"
 #include "server/tls/context.h"
 #include "server/worker/auth.h"
+#include "server/worker/io.h"
 #include "server/worker/users.h"
 #include <errno.h>
 #include <signal.h>
@@ -120,6 +121,19 @@ static void check_memory_lock(const struct check *check) {
         say(NULL, LOG_LEVEL_WARNING, warning);
     }
     munlockall();
+}
+
+static void check_io(struct check *check) {
+    char said[ERROR_MAX];
+    const char *reason;
+    const struct io_type *io_type = io_choose(check->settings->io, &reason);
+    if (!reason)
+        return;
+    snprintf(said, sizeof said, io_type ? IO_REPLACED : IO_REFUSED, reason);
+    if (io_type)
+        say(NULL, LOG_LEVEL_NOTICE, said);
+    else
+        fail(check, said);
 }
 
 static void check_user(struct check *check) {
@@ -279,6 +293,7 @@ int check_start(struct settings *settings, struct config *config, struct options
     check_user(&check);
     check_addresses(&check, true);
     check_memory_lock(&check);
+    check_io(&check);
     check_tier(&check);
     check_pid_file(&check);
     risks_tell(settings, connections_wanted, options->user, false, say, NULL);

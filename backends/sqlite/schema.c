@@ -163,7 +163,8 @@ static const struct lack {
 } lacks[] = {
     {"SELECT rowid FROM \"%w\"", "no such column: rowid",
      "was made WITHOUT ROWID: make it anew without that"},
-    {UPSERT_NOTHING, "a view", "is a view: name the namespace after a table"},
+    {UPSERT_NOTHING, "a view",
+     "cannot be written to: name the namespace after a table, and let its triggers write to tables"},
     {UPSERT_NOTHING, "ON CONFLICT clause does not",
      "has no unique key: CREATE UNIQUE INDEX on its column key, or make it anew with key as its PRIMARY KEY"},
 };
@@ -172,11 +173,14 @@ static enum backend_status check_lack(struct sqlite_connection *connection, cons
                                       const struct lack *lack, struct backend_error *ret_error) {
     sqlite3_stmt *statement = NULL;
     int result = prepare_for(connection, lack->sql, table, &statement);
-    bool lacks_it = result == SQLITE_ERROR && strstr(sqlite3_errmsg(connection->db), lack->said);
+    const char *said = sqlite3_errmsg(connection->db);
+    enum backend_status status = BACKEND_OK;
+    if (result == SQLITE_ERROR && strstr(said, lack->said))
+        status =
+            backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\", %s: the table \"%s\" %s (SQLite: %s)",
+                         connection->name, connection->path, table, lack->what, said);
     sqlite3_finalize(statement);
-    return lacks_it ? backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\", %s: the table \"%s\" %s",
-                                   connection->name, connection->path, table, lack->what)
-                    : BACKEND_OK;
+    return status;
 }
 
 static enum backend_status check_table(struct sqlite_connection *connection, const char *table,

@@ -77,13 +77,11 @@ static bool make_workers(struct program *program) {
         workers = io_type ? create_workers(server, io_type, count, &lacks_io) : NULL;
     }
     if (!io_type)
-        snprintf(program->start.error, sizeof program->start.error,
-                 "io_uring %s; or give --io auto (io), which takes epoll then", reason);
+        snprintf(program->start.error, sizeof program->start.error, IO_REFUSED, reason);
     else if (!workers)
         snprintf(program->start.error, sizeof program->start.error, "%s", reason_without_workers(errno));
     else if (reason)
-        server_log(server, LOG_LEVEL_NOTICE,
-                   "epoll is used: io_uring %s. Or give --io epoll (io), and this is not told", reason);
+        server_log(server, LOG_LEVEL_NOTICE, IO_REPLACED, reason);
     server->workers = workers;
     server->worker_count = workers ? count : 0;
     return workers != NULL;

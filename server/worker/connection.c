@@ -417,10 +417,13 @@ static bool read_shared(struct connection *connection) {
     return true;
 }
 
-static bool receive_own(struct connection *connection, size_t size) {
-    ssize_t got = connection->tls
-                      ? tls_receive(connection, own_end(connection), size)
-                      : connection->worker->io_type->receive(connection, own_end(connection), size);
+/* Behind what it has in its own buffer, which then is not counted yet. */
+static ssize_t ask_for_own(struct connection *connection, size_t size) {
+    return connection->tls ? tls_receive(connection, own_end(connection), size)
+                           : connection->worker->io_type->receive(connection, own_end(connection), size);
+}
+
+static bool take_own(struct connection *connection, ssize_t got, size_t size) {
     if (!received(connection, got, size))
         return false;
     connection->own_size += (size_t)got;
@@ -434,7 +437,7 @@ static bool read_own(struct connection *connection) {
     connection->parser.starved = size == 0;
     if (size == 0)
         count(&connection->worker->requests_starved);
-    return size == 0 || receive_own(connection, size);
+    return size == 0 || take_own(connection, ask_for_own(connection, size), size);
 }
 
 bool connection_read(struct connection *connection) {
@@ -460,13 +463,20 @@ bool connection_reads_ahead(const struct connection *connection) {
     return connection->readable && connection_could_read_ahead(connection);
 }
 
+/* What came before an end is answered before the end is taken notice of, by a read that is not ahead. */
 void connection_read_ahead(struct connection *connection) {
     size_t most = settings_request_memory(connection->worker->server->settings) / 2;
     size_t more = connection->own_size / 2 > CONNECTION_READ ? connection->own_size / 2 : CONNECTION_READ;
     if (own_room(connection) < CONNECTION_READ &&
-        (connection->own_size + more > most || !own_reserve(connection, more, false)))
+        (connection->own_size + more > most || !own_reserve(connection, more, false))) {
         connection->ahead_is_full = true;
-    else if (receive_own(connection, own_room(connection)))
+        return;
+    }
+    size_t size = own_room(connection);
+    ssize_t got = ask_for_own(connection, size);
+    if (got == 0)
+        connection->readable = connection->ahead_is_full = true;
+    else if (take_own(connection, got, size))
         connection->resumed = true;
 }
 

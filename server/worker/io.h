@@ -71,6 +71,10 @@ extern const struct io_type io_epoll, io_ring;
  * be: a sentence without its subject. */
 const struct io_type *io_choose(enum io_kind kind, const char **ret_reason);
 
+/* What is told of such a reason: where it is an error, and where epoll takes its place. */
+#define IO_REFUSED  "io_uring %s; or give --io auto (io), which takes epoll then"
+#define IO_REPLACED "epoll is used: io_uring %s. Or give --io epoll (io), and this is not told"
+
 /* A connection's part of io_ring.c. */
 struct io_link {
     struct received *first, *last; /* what came and was not read yet */
@@ -85,7 +89,8 @@ struct io_link {
     bool began_full;               /* so did what came after its first request; settled with its turn */
     bool one_by_one;               /* it brought more than was read: each receipt is asked for */
     bool awaits_bytes, awaits_room, awaits_end; /* the socket is polled for that */
-    bool gone;                                  /* closed; freed with the last request in flight */
+    bool half_closed; /* it sends no more: room is polled for by one poll that goes on */
+    bool gone;        /* closed; freed with the last request in flight */
 };
 
 #endif

@@ -57,7 +57,8 @@ enum {
     MESSAGES = 32,      /* sends of more than one piece in a turn; what is more is sent by system calls */
     END_ROUNDS = 100,   /* of at most END_WAIT_MS, to see the last of what was cancelled */
     END_WAIT_MS = 10,
-    PAUSE_US = 1000,         /* while the kernel lacks something */
+    PAUSE_US = 1000,         /* while the kernel lacks something, */
+    LACKS_TOLD = 1000,       /* which is told when so many calls in a row were refused for it */
     ASIDE_SHARE = 4,         /* of request_memory, what all workers may put aside, */
     ASIDE_LEAST = 512 << 10, /* but each at least what one connection may bring at once */
 };
@@ -86,6 +87,7 @@ struct io {
     struct piece_message *messages;
     size_t message_count;
     size_t in_flight;               /* of all connections */
+    unsigned lacks;                 /* calls in a row for which the kernel lacked something */
     struct __kernel_timespec limit; /* of the wait, as the kernel reads it when it is submitted */
     bool limited;                   /* the timer runs */
     bool woken;                     /* by another thread, and the worker was not told yet */
@@ -123,6 +125,24 @@ const char *io_ring_reason(int error) {
     }
 }
 
+/* io_uring_enable_rings, which the shared library of liburing 2.3 does not show. */
+static int enable_ring(struct io_uring *ring) {
+    long enabled = syscall(__NR_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    return enabled < 0 ? -errno : 0;
+}
+
+/* A request that does nothing, there and back: a filter may let a ring be made, and refuse its use. */
+static int try_ring(struct io_uring *ring) {
+    int result = enable_ring(ring);
+    if (result < 0)
+        return result;
+    io_uring_prep_nop(io_uring_get_sqe(ring));
+    do
+        result = io_uring_submit_and_wait(ring, 1);
+    while (result == -EINTR);
+    return result;
+}
+
 const char *io_ring_refusal(void) {
     struct io_uring ring;
     struct ring_buffers buffers;
@@ -130,6 +150,8 @@ const char *io_ring_refusal(void) {
     if (result < 0)
         return io_ring_reason(-result);
     result = ring_buffers_open(&buffers, &ring, NULL, NULL);
+    if (result >= 0)
+        result = try_ring(&ring);
     io_uring_queue_exit(&ring);
     ring_buffers_close(&buffers);
     return result < 0 ? io_ring_reason(-result) : NULL;
@@ -143,11 +165,17 @@ static uint64_t user_data(enum operation operation, const void *pointer) {
 
 /* What the kernel says to a call of the ring. What is neither a moment's lack of something nor an interruption does not pass by
  * itself, and a worker without its ring serves nobody: the process ends, as by a kill, and is started again. */
-static void check_call(const struct io *io, int result) {
+static void check_call(struct io *io, int result) {
+    if (result >= 0)
+        io->lacks = 0;
     if (result >= 0 || result == -EINTR)
         return;
     if (result == -EAGAIN || result == -EBUSY || result == -ENOMEM) {
         usleep(PAUSE_US);
+        if (++io->lacks == LACKS_TOLD)
+            server_log(
+                io->worker->server, LOG_LEVEL_WARNING,
+                "io_uring of a worker gets no memory, or no place, for more than a second: its clients wait");
         return;
     }
     server_log(io->worker->server, LOG_LEVEL_ERROR,
@@ -213,7 +241,10 @@ static void poll_for(struct io *io, struct connection *connection, enum operatio
         return;
     *under_way = true;
     struct io_uring_sqe *entry = next_entry(io);
-    io_uring_prep_poll_add(entry, connection->fd, events);
+    if (operation == ROOM && connection->link.half_closed)
+        io_uring_prep_poll_multishot(entry, connection->fd, events);
+    else
+        io_uring_prep_poll_add(entry, connection->fd, events);
     io_uring_sqe_set_data64(entry, user_data(operation, connection));
     count_in_flight(connection, 1);
 }
@@ -327,12 +358,28 @@ static void on_received(struct io *io, struct connection *connection, int result
     connection_set_ready(connection);
 }
 
-static void on_polled(struct io *io, struct connection *connection, enum operation operation, int result) {
+/* That a client has shut its sending side ends each poll at once, whatever it is for. So its room is awaited by a poll that
+ * goes on: that tells it once, and then of room. */
+static bool is_half_close_alone(enum operation operation, int result) {
+    return operation == ROOM && result > 0 && !(result & (POLLOUT | POLLERR | POLLHUP | POLLNVAL));
+}
+
+static void on_polled(struct io *io, struct connection *connection, enum operation operation, int result,
+                      unsigned flags) {
     struct io_link *link = &connection->link;
-    count_in_flight(connection, -1);
-    *polled_flag(link, operation) = false;
+    bool goes_on = flags & IORING_CQE_F_MORE;
+    if (!goes_on) {
+        count_in_flight(connection, -1);
+        *polled_flag(link, operation) = false;
+    }
     if (link->gone) {
         free_gone(io, connection);
+        return;
+    }
+    if (is_half_close_alone(operation, result)) {
+        link->half_closed = true;
+        if (!goes_on)
+            connection_set_ready(connection); /* settle polls again */
         return;
     }
     connection->writable |= result > 0 && operation == ROOM;
@@ -363,7 +410,7 @@ static void complete(struct io *io, const struct io_uring_cqe *completion) {
     case BYTES:
     case ROOM:
     case END:
-        on_polled(io, connection, operation, completion->res);
+        on_polled(io, connection, operation, completion->res, completion->flags);
         break;
     case WAKE:
         io->woken = true;
@@ -442,16 +489,10 @@ static struct io *open_ring(struct worker *worker) {
     return io;
 }
 
-/* io_uring_enable_rings, which the shared library of liburing 2.3 does not show. */
-static int enable_ring(struct io *io) {
-    long enabled = syscall(__NR_io_uring_register, io->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-    return enabled < 0 ? -errno : 0;
-}
-
 /* From here on the ring is this thread's alone. A ring that is not enabled takes nothing. */
 static void begin_ring(struct io *io) {
     int result;
-    while ((result = enable_ring(io)) < 0)
+    while ((result = enable_ring(&io->ring)) < 0)
         check_call(io, result);
     io_uring_register_ring_fd(&io->ring); /* one lookup less in each call; it works without as well */
     io->runs = true;

@@ -170,6 +170,9 @@ COLUMNS = "value, flags, expires_at, version, client_cas, marks"
 SPOILT = {
     "a table without a rowid": (f"create table sessions(key primary key, {COLUMNS}) without rowid", "WITHOUT ROWID"),
     "a view": (f"create table t(key primary key, {COLUMNS}); create view sessions as select * from t", "is a view"),
+    "a trigger that writes to a view": (f"create table sessions(key primary key, {COLUMNS}); create view seen as select * from sessions; "
+                                        "create trigger t after insert on sessions begin insert into seen(key) values (new.key); end",
+                                        "cannot modify seen because it is a view"),
     "a key that is not unique": (f"create table sessions(key, {COLUMNS})", "CREATE UNIQUE INDEX"),
     "another program's table": ("create table sessions(k, v)", "not Forebay's"),
     "a newer layout": ("create table forebay_meta(name text primary key, value); insert into forebay_meta values('schema', 99)",

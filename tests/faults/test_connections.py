@@ -223,6 +223,36 @@ def test_replies_that_are_not_read_come_to_an_end(serve):
         eventually(lambda: idle_kicks(server) >= 1)
 
 
+def ask_and_say_no_more(client, reply):
+    """For more than sockets hold, of which nothing is read yet."""
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
+    client.send(b"get k\r\n" * (16 * MIB // len(reply)))
+    client.socket.shutdown(socket.SHUT_WR)
+
+
+def test_who_says_no_more_and_does_not_read_comes_to_an_end(serve):
+    """A server that looked again and again whether there is room would take that for a sign of life."""
+    server = serve(options=["-o", "idle_timeout=1", "-m", "256"])
+    value = b"x" * 300000
+    with server.client() as client:
+        assert client.set("k", value) == b"STORED"
+        ask_and_say_no_more(client, value)
+        eventually(lambda: idle_kicks(server) >= 1)
+
+
+def test_who_says_no_more_is_answered_to_the_end(serve):
+    """However late it begins to read."""
+    server = serve(options=["-m", "256"])
+    value = b"x" * 300000
+    with server.client() as client, server.client() as other:
+        assert other.set("k", value) == b"STORED"
+        ask_and_say_no_more(client, value)
+        eventually(lambda: int(other.stats("forebay")["slow_readers"]) == 1)
+        for _ in range(16 * MIB // len(value)):
+            assert client.values()[0][2] == value
+        assert client.file.read() == b""
+
+
 # ---- Lines of keys ----
 
 
@@ -261,6 +291,22 @@ def test_a_client_may_write_a_long_line_to_its_end_before_it_reads(serve):
         assert [key for key, *_ in client.values()] == keys
         assert client.line().startswith(b"VERSION")
     eventually(lambda: taken(server) == 0)
+
+
+def test_a_client_may_end_what_it_says_behind_a_long_line(serve):
+    """All of it is answered, though the end is seen while its replies wait for room."""
+    count, value = 70000, b"x" * 100
+    line = b"get" + b" hk" * count + b"\r\n" + b"mn\r\n" * 3
+    with serve(options=["-m", "64"]).client() as other, socket.socket() as client:
+        assert other.set("hk", value) == b"STORED"
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(other.socket.getpeername())
+        read = int(other.stats()["bytes_read"])
+        client.sendall(line)
+        client.shutdown(socket.SHUT_WR)
+        eventually(lambda: int(other.stats()["bytes_read"]) - read >= len(line))
+        told = client.makefile("rb").read()
+    assert told == b"VALUE hk 0 100\r\n%b\r\n" % value * count + b"END\r\n" + b"MN\r\n" * 3
 
 
 def test_an_endless_line_takes_no_memory(serve):

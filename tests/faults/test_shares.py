@@ -248,7 +248,7 @@ def skip_under_a_sanitizer(server):
 @pytest.mark.parametrize("way", WAYS)
 def test_who_does_not_read_takes_little_memory(serve, way):
     """Neither for its replies nor for the requests that wait for them, the last of which are left to its socket. What the worker
-    takes for its turns grows with the first."""
+    takes for its turns grows once, in one of these waves."""
     server = serve(options=["-t", "1", "-m", "64", "--io", way])
     skip_under_a_sanitizer(server)
     with server.client() as other, contextlib.ExitStack() as stack:
@@ -263,9 +263,8 @@ def test_who_does_not_read_takes_little_memory(serve, way):
             await_standstill(other)
             return server.resident() - before
 
-        growth(MANY)
-        assert growth(MANY) < MANY * (14 << 10)
-        assert stat(other, "unsent_bytes") <= 2 * MANY * (2 * LOOK + 1000)
+        assert min(growth(MANY) for _ in range(3)) < MANY * (14 << 10)
+        assert stat(other, "unsent_bytes") <= 3 * MANY * (2 * LOOK + 1000)
         assert stat(other, "aside_bytes") == 0
         assert other.get("kilo") == b"x" * 1000
 

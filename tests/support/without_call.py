@@ -7,7 +7,7 @@ import struct
 import sys
 
 NO_NEW_PRIVS, SECCOMP, FILTER = 38, 22, 2  # prctl
-CALLS = {"io_uring_setup": 425, "landlock_create_ruleset": 444}  # on every processor
+CALLS = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "landlock_create_ruleset": 444}  # on every processor
 LOAD, IF_EQUAL, RETURN = 0x20, 0x15, 0x06  # of a BPF program
 ALLOW, ERRNO, EPERM = 0x7fff0000, 0x00050000, 1
 
