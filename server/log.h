@@ -25,6 +25,7 @@ struct server;
     X(RELOAD, LOG_LIMIT_BURST, "reloads that change nothing")                                                \
     X(RELOAD_WARNING, LOG_LIMIT_BURST, "warnings of reloads")                                                \
     X(SIGNAL, LOG_LIMIT_BURST, "signals")                                                                    \
+    X(RING, 1, "rings that get no memory")                                                                   \
     X(ROTATION, LOG_LIMIT_BURST, "changes of the threads that new connections go to")
 
 enum log_kind {

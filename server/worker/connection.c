@@ -109,9 +109,7 @@ static size_t grown_capacity(const struct connection *connection, size_t need) {
     return end >= need && end < capacity && end > CONNECTION_OWN ? end : capacity;
 }
 
-static bool own_grow(struct connection *connection, size_t need, bool must) {
-    size_t capacity = grown_capacity(connection, need);
-    assert(capacity >= need);
+static bool own_resize(struct connection *connection, size_t capacity, bool must) {
     if (!own_count(connection, capacity, must))
         return false;
     char *own = realloc(connection->own, capacity);
@@ -122,6 +120,15 @@ static bool own_grow(struct connection *connection, size_t need, bool must) {
     connection->own = own;
     connection->own_capacity = capacity;
     return true;
+}
+
+/* False: not so far; but what every connection may have is there. */
+static bool own_grow(struct connection *connection, size_t need, bool must) {
+    if (own_resize(connection, grown_capacity(connection, need), must))
+        return true;
+    if (connection->authenticated && connection->own_capacity < CONNECTION_OWN)
+        own_resize(connection, CONNECTION_OWN, false);
+    return false;
 }
 
 static size_t own_room(const struct connection *connection) {
@@ -390,7 +397,7 @@ static size_t read_size(const struct connection *connection) {
 /* Of `size` bytes that were asked for. */
 static bool received(struct connection *connection, ssize_t got, size_t size) {
     if (got > 0) {
-        if (size < CONNECTION_READ && (size_t)got < size)
+        if ((size_t)got < size)
             connection->sends_ahead = false;
         count_add(&connection->worker->bytes_read, (uint64_t)got);
         connection->moved += (size_t)got;
@@ -638,6 +645,7 @@ bool connection_send_pending(struct connection *connection) {
         first->sent += (size_t)sent;
         count_add(&connection->worker->unsent_bytes, -(uint64_t)sent);
         if (first->sent < first->size) {
+            connection->room = 0;
             connection_set_sends(connection, true);
             connection->writable = sent > 0; /* once it takes nothing, an edge tells when it does */
             return false;

@@ -42,6 +42,7 @@
 #include "server/worker/internal.h"
 #include "server/worker/ring_buffers.h"
 #include "server/worker/ring_limits.h"
+#include "server/worker/tls.h"
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
@@ -173,9 +174,11 @@ static void check_call(struct io *io, int result) {
     if (result == -EAGAIN || result == -EBUSY || result == -ENOMEM) {
         usleep(PAUSE_US);
         if (++io->lacks == LACKS_TOLD)
-            server_log(
-                io->worker->server, LOG_LEVEL_WARNING,
-                "io_uring of a worker gets no memory, or no place, for more than a second: its clients wait");
+            server_log_limited(
+                io->worker->server, LOG_KIND_RING, LOG_LEVEL_WARNING,
+                "io_uring of a worker gets no memory (%s): its clients wait; give the machine or the control "
+                "group more, or say io = \"epoll\"",
+                strerror(-result));
         return;
     }
     server_log(io->worker->server, LOG_LEVEL_ERROR,
@@ -328,7 +331,7 @@ static void note_end(struct io_link *link, int result) {
 
 /* Its first receipt is small (CONNECTION_LITTLE), so that the next one, too, is needed to tell a long pipeline. */
 static void note_beginning(struct connection *connection, bool is_full) {
-    connection->link.began_full = is_full && !connection->fresh;
+    connection->link.began_full = is_full && !connection->fresh && connection->authenticated;
     connection->link.begins = is_full && connection->fresh;
 }
 
@@ -349,7 +352,7 @@ static void on_received(struct io *io, struct connection *connection, int result
     }
     if (result <= 0)
         note_end(link, result);
-    if (link->begins)
+    if (link->begins && result > 0)
         note_beginning(connection, result == link->asked);
     if (connection->behind && !connection->pending)
         leave_buffers(io, connection);
@@ -633,9 +636,12 @@ static ssize_t receive_ring(struct connection *connection, char *data, size_t si
                                                               : receive_now(connection, data, size);
 }
 
+/* A poll that goes on tells of room only where there was none: then the next turn tries. */
 static bool watch_room_ring(struct connection *connection, bool waits) {
-    if (waits)
-        poll_for(connection->worker->io, connection, ROOM, POLLOUT);
+    if (!waits)
+        return true;
+    connection->writable = connection->link.half_closed && connection->link.awaits_room;
+    poll_for(connection->worker->io, connection, ROOM, POLLOUT);
     return true;
 }
 
@@ -692,7 +698,7 @@ static bool wants_more(const struct connection *connection) {
 static void listen_again(struct io *io, struct connection *connection) {
     if (!awaits_much(connection) && !connection->tls)
         listen_to(io, connection, is_to_ask_each_time(connection));
-    else if (!connection->readable)
+    else if (!connection->readable && !tls_awaits_room(connection))
         poll_for(io, connection, BYTES, POLLIN);
 }
 
@@ -715,7 +721,7 @@ static void settle_ring(struct connection *connection) {
         stop_listening(io, connection);
     if (!link->first && !link->listens && !link->ended && wants_more(connection))
         listen_again(io, connection);
-    if (connection->sends && !connection->writable)
+    if ((connection->sends && !connection->writable) || tls_awaits_room(connection))
         poll_for(io, connection, ROOM, POLLOUT);
     if (connection->awaits_check && !connection->hung_up)
         poll_for(io, connection, END, POLLRDHUP);

@@ -38,6 +38,7 @@ struct tls_link {
     bool done;        /* the handshake is */
     bool ended;       /* the client has said that nothing follows */
     bool drained;     /* the last read got less than it asked for: what comes then is reported */
+    bool awaits_room; /* it cannot be read before OpenSSL has sent what it has to say */
     bool interrupted; /* by a signal, before the last read got anything */
     bool agreed;      /* as `done`, within the call in which it becomes so */
     bool excessive;   /* the client has sent more than is read of it: OpenSSL reads no further */
@@ -204,17 +205,21 @@ bool tls_begins(const struct connection *connection) {
     return !connection->tls->done;
 }
 
+bool tls_awaits_room(const struct connection *connection) {
+    return connection->tls && connection->tls->awaits_room;
+}
+
 void tls_end_slow(struct worker *worker) {
     uint32_t most = worker->server->settings->tls_handshake_timeout;
     struct connection *next;
     for (struct connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
         const struct tls_link *link = connection->tls;
-        if (!link || link->done || connection->in_ready || link->began + most >= worker->second)
+        if (!link || link->done || connection_state(connection) == CONNECTION_BROKEN ||
+            link->began + most >= worker->second)
             continue;
         note_failed_handshake(connection, "it took too long", "; see tls_handshake_timeout");
-        connection->closed_by = CLOSED_IDLE;
-        connection_close(connection);
+        connection_end(connection, CLOSED_IDLE);
     }
 }
 
@@ -233,11 +238,14 @@ static ssize_t receive_nothing(struct connection *connection) {
     if (link->excessive)
         return refuse(connection);
     switch (SSL_get_error(link->ssl, 0)) {
-    case SSL_ERROR_WANT_WRITE: /* the handshake has more to say than the socket takes: it is then readable again */
-        if (!connection->worker->io_type->watch_room(connection, true))
+    case SSL_ERROR_WANT_WRITE: /* it has more to say than the socket takes: it is readable again when there is room */
+        if (!link->awaits_room && !connection->worker->io_type->watch_room(connection, true))
             return note_failure(connection, ENOMEM);
-        /* fall through */
+        link->awaits_room = true;
+        errno = EAGAIN;
+        return -1;
     case SSL_ERROR_WANT_READ:
+        link->awaits_room = false;
         errno = EAGAIN;
         return -1;
     case SSL_ERROR_ZERO_RETURN:
@@ -295,6 +303,7 @@ static bool read_record(struct tls_link *link, char *data, size_t size, size_t *
         return false;
     *got += part;
     link->silent = 0;
+    link->awaits_room = false;
     return true;
 }
 

@@ -37,6 +37,9 @@ ssize_t tls_send_pieces(struct connection *connection, const char *base, const s
 /* Whether the handshake of an encrypted connection is not done yet. */
 bool tls_begins(const struct connection *connection);
 
+/* Whether a connection is encrypted and cannot be read before its socket has room: OpenSSL has something to say first. */
+bool tls_awaits_room(const struct connection *connection);
+
 /* Closes connections whose handshake has taken too long (tls_handshake_timeout). Once a second. */
 void tls_end_slow(struct worker *worker);
 

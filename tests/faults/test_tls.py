@@ -12,7 +12,7 @@ import ssl
 import subprocess
 
 import pytest
-from certificates import Certificates, TlsClient, TlsServer, first_message
+from certificates import Certificates, TlsClient, TlsServer, first_message, whole_first_message
 from forebay import (GIVES_BACK, THERE, Background, Client, Closed, Config, Redis, Server, eventually, free_port, namespace,
                      section, share)
 from manager import Activated
@@ -336,6 +336,26 @@ def test_a_handshake_that_does_not_go_on_is_ended(serve_tls):
         assert done.set("k", b"1") == b"STORED"
     assert fail(server, 3)
     assert server.log().count("it took too long") == 3
+
+
+@pytest.mark.parametrize("more", [b"", b"\x16"], ids=["silent", "with more sent"])
+@pytest.mark.parametrize("ends", [False, True], ids=["open", "half closed"])
+def test_a_handshake_whose_answer_is_not_read_is_ended(serve_tls, certificates, files, more, ends):
+    """The certificates are more than sockets hold. A server that looked again and again whether it may go on would not see that
+    it took too long."""
+    with open(certificates.path("ca.pem"), "rb") as authority, open(files / "server.pem", "ab") as chain:
+        certificate = authority.read()
+        chain.write(certificate * (400000 // len(certificate)))
+    server = serve_tls(tls_handshake_timeout="1s")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)  # so that the server's holds little, too
+        client.connect(("127.0.0.1", server.config.tls_port))
+        client.sendall(whole_first_message(server.context) + more)
+        if ends:
+            client.shutdown(socket.SHUT_WR)
+        assert fail(server, 1)
+    assert server.log().count("it took too long") == 1
 
 
 def test_a_handshake_may_not_take_much(serve_tls):

@@ -6,6 +6,7 @@
     files.make("client", authority="stranger")     # by another CA
 """
 
+import contextlib
 import os
 import ssl
 import subprocess
@@ -25,6 +26,14 @@ def first_message(size):
     body = b"\x01\x01\xff\xff" + b"\x00" * (size - 4)
     return b"".join(b"\x16\x03\x01" + len(part).to_bytes(2, "big") + part
                     for part in (body[at:at + 16384] for at in range(0, size, 16384)))
+
+
+def whole_first_message(context):
+    """What such a client says first."""
+    said = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), said, server_hostname="localhost").do_handshake()
+    return said.read()
 
 
 class Certificates:
