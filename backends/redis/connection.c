@@ -131,8 +131,8 @@ enum backend_status redis_open(const struct backend_options *options, enum backe
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
     if (role == BACKEND_WRITER && !redis_know_itself(connection, options->data)) {
         backend_fail(ret_error, BACKEND_TRANSIENT,
-                     "backend \"%s\": cannot read in /proc what tells this server from others: %s",
-                     options->name, strerror(errno));
+                     "backend \"%s\": cannot find out what tells this server from others: %s", options->name,
+                     strerror(errno));
         redis_close(&connection->base);
         return BACKEND_TRANSIENT;
     }

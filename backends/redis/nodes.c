@@ -30,6 +30,11 @@ enum { LIFE = 10 /* seconds */ };
 
 /* ---- Who this server is ---- */
 
+/* Of what was to be read: it is not there, or hidden, and will be so later. Any other failure may pass. */
+static bool is_none(int error) {
+    return error == ENOENT || error == ENOTDIR || error == EACCES || error == EPERM;
+}
+
 /* As much of a file as there is room for; "" where there is none, or it is hidden. False: there may be more, errno says why it
  * cannot be read. */
 static bool read_text(const char *path, char *ret_text, size_t size) {
@@ -37,7 +42,7 @@ static bool read_text(const char *path, char *ret_text, size_t size) {
     ssize_t got = 0;
     *ret_text = '\0';
     if (file < 0)
-        return errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == EPERM;
+        return is_none(errno);
     do
         got = read(file, ret_text, size - 1);
     while (got < 0 && errno == EINTR);
@@ -71,20 +76,26 @@ static bool start_of_process(long pid, char ret_started[24]) {
     return read_word(path, STARTED_AT, ret_started, 24);
 }
 
-static uint64_t pid_namespace(void) {
-    struct stat status;
-    return stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
+/* What a path leads to; all 0 where there is none, or it is hidden, or path is NULL. False: it is not known now, errno
+ * says why. */
+static bool look_at(const char *path, struct stat *ret_status) {
+    if (path && stat(path, ret_status) == 0)
+        return true;
+    bool none = !path || is_none(errno);
+    *ret_status = (struct stat){0};
+    return none;
 }
 
 bool redis_know_itself(struct redis_connection *connection, const char *data) {
     char boot[40], started[24];
-    struct stat folder;
+    struct stat pid_namespace, folder;
     if (!read_word("/proc/sys/kernel/random/boot_id", 1, boot, sizeof boot) ||
-        !start_of_process((long)getpid(), started))
+        !start_of_process((long)getpid(), started) || !look_at("/proc/self/ns/pid", &pid_namespace) ||
+        !look_at(data, &folder))
         return false;
     snprintf(connection->itself, sizeof connection->itself, "%.36s/%" PRIu64 "/%ld/%.20s", boot,
-             pid_namespace(), (long)getpid(), started);
-    if (data && stat(data, &folder) == 0)
+             (uint64_t)pid_namespace.st_ino, (long)getpid(), started);
+    if (folder.st_mode)
         snprintf(connection->home, sizeof connection->home, "%.36s/%" PRIx64 "/%" PRIx64, boot,
                  (uint64_t)folder.st_dev, (uint64_t)folder.st_ino);
     else

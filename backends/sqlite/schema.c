@@ -154,8 +154,9 @@ static enum backend_status check_columns(struct sqlite_connection *connection, c
     return status;
 }
 
-/* What a table with the right columns may lack, and what SQLite says of a statement then. What else it says, of a
- * trigger for instance, is left to the statements that are used. */
+/* What a table with the right columns may lack, and what SQLite says of a statement then; of a view also where it is a
+ * trigger of the table that writes to it. What else it says, of triggers for instance, is left to the statements that
+ * are used. */
 #define UPSERT_NOTHING "INSERT INTO \"%w\"(key, value) VALUES (x'', x'') ON CONFLICT(key) DO NOTHING"
 
 static const struct lack {

@@ -389,8 +389,11 @@ struct journal_file *journal_take_ready(struct journal_series *series, size_t by
     if (!holds(journal, series->next_size, bytes))
         series->next_size = journal->file_size;
     pthread_mutex_unlock(&journal->lock);
+    progress_note(&series->at_disk, PROGRESS_CALLS);
     journal_file_drop(journal, too_short);
-    if (file && !is_lost(journal, file))
+    bool lost = file && is_lost(journal, file);
+    progress_rest(&series->at_disk);
+    if (file && !lost)
         return file;
     pthread_mutex_lock(&journal->lock);
     ask(journal, series);

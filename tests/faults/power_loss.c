@@ -15,12 +15,14 @@
  * A kill in the middle of a sync leaves a part of the new content in the copy, as it would on the disk.
  *
  * Of a sync that fails (injected_faults.c, preloaded before this, says so) nothing is on the disk, and the kernel takes
- * its pages for clean: no later sync puts them there, until they are written again.
+ * its pages for clean: no later sync puts them there, until they are written again. (What
+ * stdio truncates is not followed.)
  */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +205,49 @@ static void note_written(int file, off_t at, ssize_t size) {
     pthread_mutex_unlock(&lock);
 }
 
+/* ---- Pages that are gone ---- */
+
+/* A file has no pages from at on any more: it is shorter, or gone, and its number may be another's next. Under the
+ * lock. */
+static void forget_lost(const struct stat *info, off_t at) {
+    for (size_t i = lost_count; i-- > 0;)
+        if (lost[i].file == info->st_ino && lost[i].device == info->st_dev && lost[i].at >= at)
+            lost[i] = lost[--lost_count];
+}
+
+static void note_truncated(int file, off_t size) {
+    struct stat info;
+    pthread_mutex_lock(&lock);
+    if (lost_count > 0 && fstat(file, &info) == 0)
+        forget_lost(&info, size);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Whether what has this name is gone when the name is. Under the lock. */
+static bool is_last_name(const char *path, struct stat *ret_info) {
+    return lost_count > 0 && lstat(path, ret_info) == 0 && ret_info->st_nlink == 1;
+}
+
+int ftruncate(int file, off_t size) {
+    int (*real)(int, off_t) = beyond("ftruncate");
+    int result = real(file, size);
+    if (result == 0)
+        note_truncated(file, size);
+    return result;
+}
+
+int open(const char *path, int flags, ...) {
+    int (*real)(const char *, int, ...) = beyond("open");
+    va_list rest;
+    va_start(rest, flags);
+    mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, mode_t) : 0;
+    va_end(rest);
+    int file = real(path, flags, mode);
+    if (file >= 0 && (flags & O_TRUNC))
+        note_truncated(file, 0);
+    return file;
+}
+
 ssize_t pwrite(int file, const void *data, size_t size, off_t at) {
     ssize_t (*real)(int, const void *, size_t, off_t) = beyond("pwrite");
     ssize_t written = real(file, data, size, at);
@@ -244,7 +289,13 @@ ssize_t pwritev2(int file, const struct iovec *pieces, int count, off_t at, int 
 int rename(const char *from, const char *to) {
     int (*real)(const char *, const char *) = beyond("rename");
     char place_from[PATH_MAX], place_to[PATH_MAX];
+    struct stat info;
+    pthread_mutex_lock(&lock);
+    bool ends = is_last_name(to, &info);
     int result = real(from, to);
+    if (result == 0 && ends)
+        forget_lost(&info, 0);
+    pthread_mutex_unlock(&lock);
     if (result == 0 && place_of(from, place_from) && place_of(to, place_to))
         real(place_from, place_to);
     return result;
@@ -253,7 +304,13 @@ int rename(const char *from, const char *to) {
 int unlink(const char *path) {
     int (*real)(const char *) = beyond("unlink");
     char place[PATH_MAX];
+    struct stat info;
+    pthread_mutex_lock(&lock);
+    bool ends = is_last_name(path, &info);
     int result = real(path);
+    if (result == 0 && ends)
+        forget_lost(&info, 0);
+    pthread_mutex_unlock(&lock);
     if (result == 0 && place_of(path, place))
         real(place);
     return result;
@@ -267,6 +324,8 @@ FILE *fopen(const char *path, const char *mode) {
 
 /* Programs built for large files call them by these names. */
 FILE *fopen64(const char *path, const char *mode) __attribute__((alias("fopen")));
+int open64(const char *path, int flags, ...) __attribute__((alias("open")));
+int ftruncate64(int file, off64_t size) __attribute__((alias("ftruncate")));
 ssize_t pwrite64(int file, const void *data, size_t size, off64_t at) __attribute__((alias("pwrite")));
 ssize_t pwritev64v2(int file, const struct iovec *pieces, int count, off64_t at, int flags)
     __attribute__((alias("pwritev2")));

@@ -188,14 +188,15 @@ def test_what_comes_byte_by_byte_comes_to_an_end(serve):
 
 
 def test_a_value_that_goes_on_may_take_its_time(serve):
-    """4 KB each quarter of a second, for several times the idle_timeout: in one value of 64 KB, and in eight of 8 KB."""
-    server = serve(options=["-o", "idle_timeout=1"])
+    """4 KB at a time, for nearly three times the idle_timeout: in one value of 64 KB, and in eight of 8 KB. A pause may be
+    several times as long as it is meant to be."""
+    server = serve(options=["-o", "idle_timeout=2"])
     with server.client() as one, server.client() as eight:
         one.send(b"set one 0 0 65536\r\n")
         for part in range(16):
             one.send(b"x" * 4096)
             eight.send((b"" if part % 2 else b"set eight 0 0 8192\r\n") + b"x" * 4096 + (b"\r\n" if part % 2 else b""))
-            time.sleep(0.25)
+            time.sleep(0.35)
         one.send(b"\r\n")
         assert [one.line(), *(eight.line() for _ in range(8))] == [b"STORED"] * 9
 

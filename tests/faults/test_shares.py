@@ -17,7 +17,7 @@ SHARE, KEYS, LOOK = 96 << 10, 512, 4 << 10  # bytes of replies and keys of one t
 TURNS = 2  # that may pass before the other is served: the one at hand, and a whole one
 MARK = b"mark"
 SLOW = 16  # connections that do not read
-MANY = 100  # the same, as memory is told
+MANY = 50  # the same, as memory is told
 
 
 def stat(client, name):
@@ -118,9 +118,10 @@ def test_a_line_of_keys_that_are_not_there_lets_others_in_between(server):
     assert yields_for_lines_of_absent_keys(server, 3) >= 20000 // KEYS
 
 
-def test_a_line_is_no_more_than_its_share_where_requests_are_counted(serve):
+@pytest.mark.parametrize("way", WAYS)
+def test_a_line_is_no_more_than_its_share_where_requests_are_counted(serve, way):
     """-R counts a line as one request, however long it is."""
-    assert yields_for_lines_of_absent_keys(serve(options=["-t", "1", "-R", "20"]), 1) >= 20000 // KEYS
+    assert yields_for_lines_of_absent_keys(serve(options=["-t", "1", "-R", "20", "--io", way]), 1) >= 20000 // KEYS
 
 
 def test_many_greedy_clients_are_all_served_to_their_end(server):
@@ -286,8 +287,9 @@ def test_who_can_read_no_more_is_closed_at_once(serve, tmp_path, way):
         assert int(other.stats()["curr_connections"]) == 1
 
 
-def test_memory_of_replies_that_nobody_reads_is_bounded(serve):
-    server = serve(options=["-t", "1", "-m", "64"], env=GIVES_BACK)
+@pytest.mark.parametrize("way", WAYS)
+def test_memory_of_replies_that_nobody_reads_is_bounded(serve, way):
+    server = serve(options=["-t", "1", "-m", "64", "--io", way], env=GIVES_BACK)
     with server.client() as other, contextlib.ExitStack() as stack:
         assert other.set("medium", b"x" * 30000) == b"STORED"
         before = server.resident()
@@ -297,9 +299,10 @@ def test_memory_of_replies_that_nobody_reads_is_bounded(serve):
         assert server.resident() - before < 40 * 2 * SHARE + 16 * MIB
 
 
-def test_values_that_nobody_reads_are_few_and_can_be_replaced(serve):
+@pytest.mark.parametrize("way", WAYS)
+def test_values_that_nobody_reads_are_few_and_can_be_replaced(serve, way):
     """A reply holds the value that it shows, whatever becomes of the key: memory would be full of what clients do not read."""
-    server = serve(options=["-t", "1", "-m", "64"])
+    server = serve(options=["-t", "1", "-m", "64", "--io", way])
     value = b"x" * MIB
     with server.client() as other, contextlib.ExitStack() as stack:
         keys = [f"large{number}" for number in range(20)]

@@ -442,6 +442,12 @@ static inline struct world *policies_worlds(void) {
     return worlds;
 }
 
+/* How often requests waited for the store, in each of the worlds: also in those that have made way for others. */
+static inline uint64_t *policies_waits(void) {
+    static uint64_t waits[POLICIES_WORLDS];
+    return waits;
+}
+
 static inline void policies_end(void) {
     for (struct world *world = policies_worlds(); world < policies_worlds() + POLICIES_WORLDS; world++) {
         if (world->store)
@@ -462,10 +468,12 @@ static inline void check_policies(const uint8_t *data, size_t size) {
     }
     if (!world->store)
         world_make(world, journal, harmed);
+    uint64_t waits = world->client.waits;
     world_begin_input(world);
     policies_name_keys(&play);
     for (unsigned steps = 0; choices_left(&play.choices) && steps < POLICIES_STEPS; steps++)
         policies_step(&play);
+    policies_waits()[world - policies_worlds()] += world->client.waits - waits;
 }
 
 #endif

@@ -123,6 +123,11 @@ class OverTlsAndRing(OverTls):
 # ---- The power is lost ----
 
 
+def power_library(library):
+    """Beside the one that lets calls fail. Builds with a sanitizer have none."""
+    return os.path.join(os.path.dirname(library), "libpower_loss.so")
+
+
 class PowerLost(Trial):
     kinds = ("writing", "syncing", "space", "naming")
     killed = (*Trial.killed, "recovery")
@@ -131,8 +136,7 @@ class PowerLost(Trial):
 
     def new_server(self, config, environment):
         """Calls fail before they come to the disk that loses."""
-        beside = os.path.dirname(self.faults.library)
-        self.power = Power(os.path.join(beside, "libpower_loss.so"), self.folder)
+        self.power = Power(power_library(self.faults.library), self.folder)
         both = f"{environment['LD_PRELOAD']}:{self.power.library}"
         return super().new_server(config, {**environment, **self.power.environment(), "LD_PRELOAD": both})
 
