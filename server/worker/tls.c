@@ -293,8 +293,8 @@ static bool asks_for_keys_of_the_kernel(const struct tls_link *link) {
 
 /* False as SSL_read_ex says it: it got nothing. What an interrupted read left in the socket is not told again. */
 static bool read_record(struct tls_link *link, char *data, size_t size, size_t *got) {
-    size_t part;
-    bool read;
+    size_t part = 0;
+    bool read = false;
     do {
         link->interrupted = false;
         read = SSL_read_ex(link->ssl, data + *got, size - *got, &part) == 1;

@@ -224,7 +224,7 @@ static inline size_t policies_plain(struct slice answer, bool loads, char out[TI
     size_t size = 0;
     while (answer.size > 0) {
         struct slice line, word;
-        bool is_value, is_debug;
+        bool is_value = false, is_debug = false;
         slice_cut(&answer, '\n', &line);
         for (unsigned at = 0; line.size > 0; at++) {
             slice_cut(&line, ' ', &word);
