@@ -4,224 +4,43 @@
  * between them entries leave memory, what is dirty is flushed, others write rows, time passes, and the store fails.
  *
  * What must hold: each answer can be read as a client reads it; values of one key never show under another; and under
- * cache-aside, read-through, write-through and write-behind it is what the model answers, but for CAS, which are
- * compared by what they are compared with, and what is known in memory alone (docs/compatibility.md). An error is
- * said by a store that fails and by nobody else, and then what the key holds is left open until it is set again.
+ * cache-aside, read-through, write-through and write-behind it is what the model answers, but for what is known in
+ * memory alone (docs/compatibility.md). Of CAS, those that somebody dictates are the same; any other changes when the
+ * model's does and at no other time, whatever has left memory meanwhile. An error is said by a store that fails and by
+ * nobody else, and then what the key holds is left open until it is set again.
  *
  * FOREBAY_FUZZ_SHOW=1 shows what is asked and answered.
  */
 #ifndef FOREBAY_TESTS_FUZZ_POLICIES_H
 #define FOREBAY_TESTS_FUZZ_POLICIES_H
 
-#include "tests/fuzz/tier_world.h"
+#include "tests/fuzz/policies_requests.h"
 #include <ctype.h>
 
 enum {
-    POLICIES_LINE = 2 << 10,
-    POLICIES_KEYS = 2,
-    POLICIES_KEY = 10,
     POLICIES_STEPS = 48,
     POLICIES_ROW_MAX = 1000,
+    POLICIES_ROW_VERSION = 1, /* of others' rows */
     POLICIES_WORLDS = 3
 };
 
-/* One key. */
-struct policies_key {
-    char name[POLICIES_KEY];
-    enum place place;
-    char letter; /* of its values, beside digits and blanks */
-    bool open;   /* what it holds is not known */
-    bool marked; /* it may have marks, some of which are known in memory alone */
-};
-
-struct policies_play {
-    struct world *world;
-    struct choices choices;
-    struct policies_key keys[PLACES * POLICIES_KEYS];
-    unsigned at; /* the key of the step before */
-};
-
-/* The same line for both, but for the CAS in it. */
-struct policies_line {
-    char tier[POLICIES_LINE], model[POLICIES_LINE];
-    size_t tier_size, model_size;
-    bool sets, marks, untold; /* a plain set; may make or take marks; is not answered whatever came of it */
-};
-
-/* ---- Lines ---- */
-
-static inline void policies_put(struct policies_line *line, const char *text) {
-    size_t size = strlen(text);
-    memcpy(line->tier + line->tier_size, text, size);
-    memcpy(line->model + line->model_size, text, size);
-    line->tier_size += size;
-    line->model_size += size;
-}
-
-static inline void policies_put_cas(struct policies_line *line, uint64_t tier, uint64_t model) {
-    line->tier_size += (size_t)sprintf(line->tier + line->tier_size, "%llu", (unsigned long long)tier);
-    line->model_size += (size_t)sprintf(line->model + line->model_size, "%llu", (unsigned long long)model);
-}
-
-#define POLICIES_CHOOSE(choices, texts) ((texts)[choose((choices), sizeof(texts) / sizeof *(texts))])
-
-static inline const char *policies_number(struct choices *choices) {
-    static const char *const numbers[] = {"0", "1", "2", "7", "18446744073709551615", "4294967295"};
-    return POLICIES_CHOOSE(choices, numbers);
-}
-
-/* Seconds: a life that is over, one that soon is, and longer ones. */
-static inline const char *policies_ttl(struct choices *choices) {
-    static const char *const ttls[] = {"0", "0", "-1", "1", "2", "5", "100", "3000", "2592000"};
-    return POLICIES_CHOOSE(choices, ttls);
-}
-
-static inline bool policies_is_refusal(struct slice answer) {
-    return answer.size > 12 && memcmp(answer.data, "SERVER_ERROR", 12) == 0 &&
-           !memmem(answer.data, answer.size, SLICE("too large").data, 9);
-}
-
-/* The CAS that the key has, one beside it, or none. */
-static inline void policies_put_known_cas(struct policies_play *play, struct policies_line *line,
-                                          struct policies_key *key) {
-    char ask[32];
-    struct slice asked = slice_of(ask, (size_t)sprintf(ask, "mg %s c\r\n", key->name));
-    struct slice answer = tier_client_ask(&play->world->client, asked);
-    key->open |= policies_is_refusal(answer);
-    uint64_t tier = world_cas(answer);
-    uint64_t model = world_cas(world_ask_model(play->world, asked));
-    switch (choose(&play->choices, 8)) {
-    case 0:
-        policies_put_cas(line, tier + 1, model + 1);
-        return;
-    case 1:
-    case 2:
-        if (model == 1 || tier == 1) /* below it is none; a row of others has 1 */
-            policies_put_cas(line, tier + 1, model + 1);
-        else
-            policies_put_cas(line, tier - 1, model - 1);
-        return;
-    case 3:
-        policies_put_cas(line, 0, 0);
-        return;
-    default:
-        policies_put_cas(line, tier, model);
-    }
-}
-
-static inline void policies_put_block(struct policies_play *play, struct policies_line *line,
-                                      const struct policies_key *key, size_t size) {
-    char block[TIER_CLIENT_ITEM_MAX * 2];
-    bool is_number = choose(&play->choices, 2);
-    FUZZ_CHECK(size + 3 <= sizeof block);
-    memset(block, is_number ? '0' + (char)choose(&play->choices, 10) : key->letter, size);
-    memcpy(block + size, "\r\n", 3);
-    policies_put(line, block);
-}
-
-static inline size_t policies_put_size(struct policies_play *play, struct policies_line *line) {
-    static const unsigned sizes[] = {1, 1, 2, 0, 3, 20, 300, 1190};
-    char text[16];
-    size_t size = POLICIES_CHOOSE(&play->choices, sizes);
-    snprintf(text, sizeof text, " %zu", size);
-    policies_put(line, text);
-    return size;
-}
-
-/* What may stand behind a meta command, by its second letter; the order of flags is the bytes'. */
-static inline void policies_put_flags(struct policies_play *play, struct policies_line *line,
-                                      struct policies_key *key, char word) {
-    const char *flags = word == 'g'   ? "cfksvtquNRTEO"
-                        : word == 's' ? "ckqFTIMNCEOb"
-                        : word == 'd' ? "kqIxTCEO"
-                        : word == 'a' ? "ctvkqNJDTMCEO"
-                                      : "";
-    static const char *const modes[] = {"E", "A", "P", "R", "S"};
-    static const char *const counting[] = {"I", "D", "+", "-"};
-    uint32_t given = 0;
-    for (unsigned count = *flags ? choose(&play->choices, 7) : 0; count > 0; count--) {
-        unsigned which = choose(&play->choices, (unsigned)strlen(flags));
-        char flag[3] = {' ', flags[which], '\0'};
-        if (given & 1u << which || flag[1] == 'b') /* a flag twice is refused */
-            continue;
-        given |= 1u << which;
-        policies_put(line, flag);
-        line->marks |= strchr("INRMx", flag[1]) != NULL;
-        if (flag[1] == 'C')
-            policies_put_known_cas(play, line, key);
-        else if (flag[1] == 'M')
-            policies_put(line, word == 's' ? POLICIES_CHOOSE(&play->choices, modes)
-                                           : POLICIES_CHOOSE(&play->choices, counting));
-        else if (strchr("TNR", flag[1]))
-            policies_put(line, policies_ttl(&play->choices));
-        else if (strchr("EJDFO", flag[1]))
-            policies_put(line, policies_number(&play->choices));
-    }
-}
-
-static inline void policies_put_meta(struct policies_play *play, struct policies_line *line,
-                                     struct policies_key *key) {
-    static const char words[] = "ggssdae";
-    char word[4] = {'m', words[choose(&play->choices, sizeof words - 1)], ' ', '\0'};
-    size_t size = 0;
-    policies_put(line, word);
-    policies_put(line, key->name);
-    if (word[1] == 's')
-        size = policies_put_size(play, line);
-    policies_put_flags(play, line, key, word[1]);
-    line->marks |= word[1] == 'g'; /* which may win a token */
-    policies_put(line, "\r\n");
-    if (word[1] == 's')
-        policies_put_block(play, line, key, size);
-}
-
-static inline void policies_put_storage(struct policies_play *play, struct policies_line *line,
-                                        struct policies_key *key) {
-    static const char *const words[] = {"set ", "set ", "add ", "replace ", "append ", "prepend ", "cas "};
-    const char *word = POLICIES_CHOOSE(&play->choices, words);
-    policies_put(line, word);
-    policies_put(line, key->name);
-    policies_put(line, " ");
-    policies_put(line, policies_number(&play->choices));
-    policies_put(line, " ");
-    policies_put(line, policies_ttl(&play->choices));
-    size_t size = policies_put_size(play, line);
-    if (*word == 'c') {
-        policies_put(line, " ");
-        policies_put_known_cas(play, line, key);
-    }
-    line->untold = choose(&play->choices, 8) == 1;
-    policies_put(line, line->untold ? " noreply\r\n" : "\r\n");
-    policies_put_block(play, line, key, size);
-    line->sets = strcmp(word, "set ") == 0;
-}
-
-/* The rest: a word, the key where it belongs, a number where there is one. */
-static inline void policies_put_words(struct policies_play *play, struct policies_line *line,
-                                      const struct policies_key *key) {
-    static const char *const words[] = {"get ",  "gets ",  "delete ", "gat ",
-                                        "gats ", "touch ", "incr ",   "decr "};
-    unsigned which = choose(&play->choices, sizeof words / sizeof *words);
-    bool is_gat = which == 3 || which == 4;
-    policies_put(line, words[which]);
-    if (is_gat) {
-        policies_put(line, policies_ttl(&play->choices));
-        policies_put(line, " ");
-    }
-    policies_put(line, key->name);
-    if (which > 4) {
-        policies_put(line, " ");
-        policies_put(line, which == 5 ? policies_ttl(&play->choices) : policies_number(&play->choices));
-    }
-    policies_put(line, "\r\n");
-}
-
 /* ---- Answers ---- */
 
-/* Without CAS: a 'c' flag, the last word of a VALUE that has five, and that of an ME; and without when it was read,
- * where it may have been loaded. Returns the size. */
-static inline size_t policies_plain(struct slice answer, bool loads, char out[TIER_CLIENT_ANSWER]) {
+/* The digits of a word; 0: it has none. */
+static inline uint64_t policies_digits(struct slice word) {
+    uint64_t number = 0;
+    for (size_t i = 0; i < word.size; i++)
+        if (isdigit((unsigned char)word.data[i]))
+            number = number * 10 + (uint64_t)(word.data[i] - '0');
+    return number;
+}
+
+/* Without the CAS, which is told aside (0: none): a 'c' flag, the last word of a VALUE that has five, and that of an
+ * ME; and without when it was read, where it may have been loaded. Returns the size. */
+static inline size_t policies_plain(struct slice answer, bool loads, char out[TIER_CLIENT_ANSWER],
+                                    uint64_t *ret_cas) {
     size_t size = 0;
+    *ret_cas = 0;
     while (answer.size > 0) {
         struct slice line, word;
         bool is_value = false, is_debug = false;
@@ -230,12 +49,14 @@ static inline size_t policies_plain(struct slice answer, bool loads, char out[TI
             slice_cut(&line, ' ', &word);
             is_value = at == 0 ? slice_equal(word, SLICE("VALUE")) : is_value;
             is_debug = at == 0 ? slice_equal(word, SLICE("ME")) : is_debug;
-            bool is_cas =
+            bool is_flag =
                 at > 0 && word.size > 1 && word.data[0] == 'c' && isdigit((unsigned char)word.data[1]);
+            bool is_cas =
+                is_flag || (is_value && at == 4) || (is_debug && slice_starts_with(word, SLICE("cas=")));
             bool is_of_load =
                 slice_starts_with(word, SLICE("la=")) || slice_starts_with(word, SLICE("fetch="));
-            bool is_left_out = slice_starts_with(word, SLICE("cas=")) || (loads && is_of_load);
-            if (is_cas || (is_value && at == 4) || (is_debug && is_left_out))
+            *ret_cas = is_cas ? policies_digits(word) : *ret_cas;
+            if (is_cas || (is_debug && loads && is_of_load))
                 word = SLICE("?");
             memcpy(out + size, word.data, word.size);
             size += word.size;
@@ -256,15 +77,21 @@ static inline void policies_check_block(struct slice answer, const struct polici
                    answer.data[i] == ' ');
 }
 
-static inline void policies_compare(const struct policies_line *line, bool loads, struct slice tier,
-                                    struct slice model) {
+/* And remembers the CAS that they show. */
+static inline void policies_compare(const struct policies_line *line, struct policies_key *key,
+                                    struct slice tier, struct slice model) {
     char one[TIER_CLIENT_ANSWER], other[TIER_CLIENT_ANSWER];
-    size_t size = policies_plain(tier, loads, one);
-    if (size == policies_plain(model, loads, other) && memcmp(one, other, size) == 0)
-        return;
-    fprintf(stderr, "%.*sis answered\n%.*snot\n%.*s", (int)line->tier_size, line->tier, (int)tier.size,
-            tier.data, (int)model.size, model.data);
-    abort();
+    struct policies_cas cas;
+    bool loads = key->place != PLACE_MEMORY;
+    size_t size = policies_plain(tier, loads, one, &cas.tier);
+    bool is_same = size == policies_plain(model, loads, other, &cas.model) && memcmp(one, other, size) == 0;
+    if (!is_same || !policies_cas_agrees(key, cas)) {
+        fprintf(stderr, "%.*sis answered\n%.*snot\n%.*s%s", (int)line->tier_size, line->tier, (int)tier.size,
+                tier.data, (int)model.size, model.data, is_same ? "and it is their CAS that differ\n" : "");
+        abort();
+    }
+    if (cas.model)
+        key->cas = cas;
 }
 
 /* ---- Steps ---- */
@@ -280,7 +107,8 @@ static inline void policies_look_at_row(struct policies_play *play, struct polic
     char *value = memory_store_get(play->world->store, "reads", key->name, NULL, NULL);
     key->open |= value && strlen(value) > POLICIES_ROW_MAX;
     if (value && strlen(value) <= POLICIES_ROW_MAX) {
-        int size = snprintf(line, sizeof line, "set %s 0 0 %zu\r\n%s\r\n", key->name, strlen(value), value);
+        int size = snprintf(line, sizeof line, "ms %s %zu E%u\r\n%s\r\n", key->name, strlen(value),
+                            POLICIES_ROW_VERSION, value);
         world_ask_model(play->world, slice_of(line, (size_t)size));
     }
     free(value);
@@ -314,8 +142,10 @@ static inline void policies_request(struct policies_play *play, struct policies_
     if (getenv("FOREBAY_FUZZ_SHOW"))
         fprintf(stderr, "%.*s> %.*s%s %.*s", (int)line.tier_size, line.tier, (int)answer.size, answer.data,
                 key->open ? "?" : "=", (int)model.size, model.data);
-    if (!key->open)
-        policies_compare(&line, key->place != PLACE_MEMORY, answer, model);
+    if (key->open)
+        key->cas = (struct policies_cas){0};
+    else
+        policies_compare(&line, key, answer, model);
     if (line.sets && !refused && !is_late && answer.size == 8) /* STORED */
         key->open = key->marked = false;
 }
@@ -348,7 +178,7 @@ static inline void policies_put_row(struct policies_play *play, struct policies_
         return;
     memset(value, choose(&play->choices, 2) ? key->letter : '1', size);
     memory_store_put(play->world->store, names[key->place], key->name,
-                     choose(&play->choices, 4) ? value : NULL, 1);
+                     choose(&play->choices, 4) ? value : NULL, POLICIES_ROW_VERSION);
     policies_forget(play, key);
     key->open |= key->marked; /* it was not forgotten */
 }

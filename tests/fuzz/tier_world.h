@@ -19,6 +19,10 @@
 #include "tests/support/model.h"
 #include "tests/support/passing_time.h"
 
+/* What a client or a row dictates in a conversation is below, or the highest there is; versions are between, in the
+ * tier and in the model, so that of any two CAS both have the same order. */
+#define WORLD_VERSIONS (UINT64_C(1) << 40)
+
 enum { WORLD_INPUTS = 256, WORLD_PATIENCE_MS = 20000, WORLD_PATIENCE_HARMED_MS = 20 };
 
 /* The namespaces. The last two may answer otherwise than a model: by what they are for. */
@@ -140,6 +144,7 @@ static inline void world_look_at_clock(struct world *world) {
 static inline void world_begin_input(struct world *world) {
     world->model_now = tier_now(world->client.tier).seconds;
     model_begin_anew(world->model, world->model_now);
+    model_raise_version(world->model, WORLD_VERSIONS);
     world->inputs++;
 }
 
@@ -158,6 +163,11 @@ static inline uint64_t world_cas(struct slice answer) {
         for (const char *at = answer.data + 4; *at >= '0' && *at <= '9'; at++)
             cas = cas * 10 + (uint64_t)(*at - '0');
     return cas;
+}
+
+/* Whether it can be no version. */
+static inline bool world_is_dictated(uint64_t cas) {
+    return (cas != 0 && cas <= WORLD_VERSIONS) || cas == UINT64_MAX;
 }
 
 #endif

@@ -88,6 +88,11 @@ uint64_t model_last_version(const struct model *model) {
     return model->version;
 }
 
+void model_raise_version(struct model *model, uint64_t version) {
+    assert(version >= model->version);
+    model->version = version;
+}
+
 struct slice model_take(struct model *model) {
     struct slice taken = slice_of(model->output ? model->output : "", model->output_size);
     if (model->output)

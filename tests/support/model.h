@@ -40,4 +40,7 @@ size_t model_waiting(const struct model *model);
 /* The version that the last change got: what c and gets show. */
 uint64_t model_last_version(const struct model *model);
 
+/* From now on changes get versions above this one, which is not below the last. */
+void model_raise_version(struct model *model, uint64_t version);
+
 #endif
