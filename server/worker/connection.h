@@ -98,8 +98,7 @@ struct connection {
     bool ahead_is_full; /* nothing more of an open line is read before replies are sent */
     bool resumed; /* its own buffer holds whole requests that are to be parsed before the socket is read */
     bool behind;  /* these, or what it sent besides, are more than its share of a turn: share.h */
-    bool
-        sends_ahead; /* a rest had to wait for its share, or for its socket, and no read has got less since than it asked for */
+    bool sends_ahead;   /* a rest had to wait for its share or its socket, and no read was short since */
     uint8_t stops;      /* why nothing more of it is executed in this turn, STOP_...; 0: nothing stops it */
     uint8_t protocol;   /* enum connection_protocol */
     uint8_t untold;     /* run_failed, of packets: the enum binary_status that is still to be told */

@@ -164,6 +164,13 @@ static uint64_t user_data(enum operation operation, const void *pointer) {
     return (uintptr_t)pointer | operation;
 }
 
+static void tell_of_lack(struct server *server, int result) {
+    server_log_limited(
+        server, LOG_KIND_RING, LOG_LEVEL_WARNING,
+        "io_uring of a worker gets no memory (%s), its clients wait: give the machine more, or say io = epoll",
+        strerror(-result));
+}
+
 /* What the kernel says to a call of the ring. What is neither a moment's lack of something nor an interruption does not pass by
  * itself, and a worker without its ring serves nobody: the process ends, as by a kill, and is started again. */
 static void check_call(struct io *io, int result) {
@@ -174,11 +181,7 @@ static void check_call(struct io *io, int result) {
     if (result == -EAGAIN || result == -EBUSY || result == -ENOMEM) {
         usleep(PAUSE_US);
         if (++io->lacks == LACKS_TOLD)
-            server_log_limited(
-                io->worker->server, LOG_KIND_RING, LOG_LEVEL_WARNING,
-                "io_uring of a worker gets no memory (%s): its clients wait; give the machine or the control "
-                "group more, or say io = \"epoll\"",
-                strerror(-result));
+            tell_of_lack(io->worker->server, result);
         return;
     }
     server_log(io->worker->server, LOG_LEVEL_ERROR,
