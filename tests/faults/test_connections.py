@@ -75,6 +75,24 @@ def test_a_refused_value_changes_nothing(serve):
     assert client.get("held") == value
 
 
+def test_what_every_connection_may_have_is_there_where_memory_is_taken(serve):
+    """16 KiB of an unfinished request, of who has just come as of who has been there, in one piece or in two."""
+    server = serve(config=Config(memory="8mb", item_max="64kb", request_memory="70kb", threads=1))
+    small, large = b"s" * 10000, b"l" * 60000
+    with server.client() as holder, server.client() as another, server.client() as old, server.client() as new:
+        assert old.command("mn") == b"MN"
+        holder.send(Client.storage("set", "held", large)[:-2])
+        another.send(Client.storage("set", "held", large[:30000])[:-2])
+        eventually(lambda: int(old.stats()["bytes_read"]) > 90000)
+        assert old.set("k", large) == OUT_OF_MEMORY
+        assert new.set("k", small) == b"STORED"
+        request = Client.storage("set", "k", small)
+        old.send(request[:6000])
+        assert new.get("k") == small
+        old.send(request[6000:])
+        assert old.line() == b"STORED"
+
+
 def test_a_long_line_is_served_where_memory_is_taken(serve):
     """A line of keys needs no room: it is answered while it comes."""
     server = serve(config=Config(memory="8mb", item_max="1mb", request_memory="1100kb", threads=1))
