@@ -85,22 +85,33 @@ static void recycle(struct loader *loader, struct batch *batch) {
     pthread_mutex_unlock(&loader->mutex);
 }
 
+/* Before anybody is answered: who looks then finds what was loaded for it. */
+static void count_landing(const struct batch *batch) {
+    uint64_t hits = 0, failures = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        bool failed = batch->partial && batch->results[i].failed;
+        failures += failed;
+        hits += !failed && batch->results[i].found;
+    }
+    atomic_fetch_add_explicit(&batch->space->loads, batch->count - failures, memory_order_relaxed);
+    atomic_fetch_add_explicit(&batch->space->load_errors, failures, memory_order_relaxed);
+    atomic_fetch_add_explicit(&batch->space->load_hits, hits, memory_order_relaxed);
+}
+
 void batch_fail(struct loader *loader, struct batch *batch) {
     close_flights(loader, batch);
+    atomic_fetch_add_explicit(&batch->space->load_errors, batch->count, memory_order_relaxed);
     for (size_t i = 0; i < batch->count; i++)
         flight_end(batch->flights[i], LOAD_FAILED);
-    atomic_fetch_add_explicit(&batch->space->load_errors, batch->count, memory_order_relaxed);
     recycle(loader, batch);
 }
 
 void batch_land(struct loader *loader, struct batch *batch) {
     struct cache_time now = tier_now(loader->backend->tier);
-    uint64_t hits = 0, failures = 0;
     close_flights(loader, batch);
+    count_landing(batch);
     for (size_t i = 0; i < batch->count; i++) {
-        bool failed = batch->partial && batch->results[i].failed;
-        failures += failed;
-        if (failed)
+        if (batch->partial && batch->results[i].failed)
             flight_end(batch->flights[i], LOAD_FAILED);
         else if (batch->results[i].unfit)
             flight_land_unfit(batch->flights[i], &now);
@@ -108,11 +119,7 @@ void batch_land(struct loader *loader, struct batch *batch) {
             flight_land_found(batch->flights[i], &batch->results[i].entry, &now);
         else
             flight_land_absent(batch->flights[i], &now);
-        hits += !failed && batch->results[i].found;
     }
-    atomic_fetch_add_explicit(&batch->space->loads, batch->count - failures, memory_order_relaxed);
-    atomic_fetch_add_explicit(&batch->space->load_errors, failures, memory_order_relaxed);
-    atomic_fetch_add_explicit(&batch->space->load_hits, hits, memory_order_relaxed);
     recycle(loader, batch);
 }
 

@@ -107,7 +107,7 @@ static inline void policies_look_at_row(struct policies_play *play, struct polic
     char *value = memory_store_get(play->world->store, "reads", key->name, NULL, NULL);
     key->open |= value && strlen(value) > POLICIES_ROW_MAX;
     if (value && strlen(value) <= POLICIES_ROW_MAX) {
-        int size = snprintf(line, sizeof line, "ms %s %zu E%u\r\n%s\r\n", key->name, strlen(value),
+        int size = snprintf(line, sizeof line, "ms %s %zu E%d\r\n%s\r\n", key->name, strlen(value),
                             POLICIES_ROW_VERSION, value);
         world_ask_model(play->world, slice_of(line, (size_t)size));
     }

@@ -185,6 +185,17 @@ def test_changes_and_loads_are_told_by_namespace(server, client):
 
 
 @pytest.mark.parametrize("server", ["write-behind"], indirect=True)
+def test_a_load_is_counted_when_it_is_answered(client):
+    client.set("k", b"v")
+    client.sync()
+    for loads in range(1, 101):
+        assert client.command("flush_all") == b"OK"
+        assert client.get("k") == b"v"
+        told = client.stats("namespaces")
+        assert (told["all:loads"], told["all:load_hits"]) == (str(loads), str(loads))
+
+
+@pytest.mark.parametrize("server", ["write-behind"], indirect=True)
 def test_the_calls_of_a_backend_are_counted(server, client):
     client.set("k", b"v")
     client.get("missing")
