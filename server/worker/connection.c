@@ -140,6 +140,7 @@ static bool own_reserve(struct connection *connection, size_t more, bool must) {
     if (own_room(connection) >= more)
         return true;
     if (connection->own_start) {
+        assert(connection->own);
         memmove(connection->own, connection->own + connection->own_start, connection->own_size);
         connection->own_start = 0;
     }
@@ -509,6 +510,7 @@ bool connection_keep(struct connection *connection, const char *from) {
         connection_set_state(connection, CONNECTION_BROKEN);
         return false;
     }
+    assert(connection->own); /* as it has the room */
     memcpy(connection->own, from, left);
     connection->own_size = left;
     note_kept(connection);
