@@ -54,7 +54,7 @@ struct pending {
     char bytes[];
 };
 
-/* The plain system call: see receive_now in io_epoll.c. */
+/* The plain system call: see receive_now in io/epoll.c. */
 static ssize_t send_now(int fd, const void *data, size_t size) {
 #ifdef SYS_sendto
     return syscall(SYS_sendto, fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);

@@ -9,7 +9,7 @@
 #include "server/config/address.h"
 #include "server/protocol/parser.h"
 #include "server/worker/auth.h"
-#include "server/worker/io.h"
+#include "server/worker/io/io.h"
 #include "server/worker/users.h"
 #include <stdatomic.h>
 
@@ -121,7 +121,7 @@ struct connection {
     _Atomic enum connection_state state;
     _Atomic uint32_t last_active; /* monotonic seconds: see connection_note_active */
     struct parser parser;
-    struct io_link link; /* what io_ring.c has of it */
+    struct io_link link; /* what the ring has of it */
 };
 
 /* Takes over the socket, enters it in the worker's list and has it watched. NULL when there is no memory or no

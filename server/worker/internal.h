@@ -4,8 +4,8 @@
  * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
  * tls.c (what encrypted connections do beside), parked.c (requests that wait for the tier), held.c (replies that wait for
  * the journal), reply_limit.c (how many may wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who
- * a client is), guard.c (what it may do), connection.c (its bytes in and out), io_epoll.c and io_ring.c (how the kernel is
- * asked for them), ring_buffers.c (what io_uring brought), output.c (a turn's replies), worker_stats.c (what is told of it).
+ * a client is), guard.c (what it may do), connection.c (its bytes in and out), io/ (how the kernel is asked for them: io.h),
+ * output.c (a turn's replies), worker_stats.c (what is told of it).
  */
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H
@@ -18,7 +18,7 @@
 #include "server/protocol/binary.h"
 #include "server/server.h"
 #include "server/worker/gate.h"
-#include "server/worker/io.h"
+#include "server/worker/io/io.h"
 #include "server/worker/output.h"
 #include "server/worker/worker_stats.h"
 #include <ev.h>
