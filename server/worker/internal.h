@@ -4,7 +4,8 @@
  * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
  * tls.c (what encrypted connections do beside), parked.c (requests that wait for the tier), held.c (replies that wait for
  * the journal), reply_limit.c (how many may wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who
- * a client is), guard.c (what it may do), connection.c (its bytes in and out), io/ (how the kernel is asked for them: io.h),
+ * a client is), guard.c (what it may do), connection.c (its states), connection_read.c and own_buffer.c (its bytes in),
+ * connection_send.c (its bytes out), io/ (how the kernel is asked for them: io.h),
  * output.c (a turn's replies), worker_stats.c (what is told of it).
  */
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H

@@ -2,6 +2,7 @@
 #include "server/worker/output.h"
 #include "cache/cache.h"
 #include "server/worker/connection.h"
+#include "server/worker/connection_send.h"
 #include "server/worker/io/io.h"
 #include "server/worker/share.h"
 #include <stdint.h>

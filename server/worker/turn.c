@@ -28,6 +28,8 @@
 #include "server/protocol/reply.h"
 #include "server/worker/answer.h"
 #include "server/worker/connection.h"
+#include "server/worker/connection_read.h"
+#include "server/worker/connection_send.h"
 #include "server/worker/guard.h"
 #include "server/worker/held.h"
 #include "server/worker/internal.h"
@@ -457,8 +459,7 @@ static bool sends_all(struct connection *connection) {
 /* Whether more that has come already is served in this turn: what one read would have brought, and the rest of a long
  * value. What was parsed is executed before, as its bytes may have to be kept from there on. */
 static bool reads_on(struct worker *worker, const struct connection *connection, size_t read) {
-    bool awaits_much = connection->wanted > connection->own_size + CONNECTION_READ;
-    if (!connection->link.first || (read >= CONNECTION_READ && !awaits_much))
+    if (!connection->link.first || (read >= CONNECTION_READ && !connection_awaits_much(connection)))
         return false;
     execute_batch(worker);
     return goes_on(connection) && !connection->resumed;

@@ -3,6 +3,7 @@
 #include "server/worker/io/ring_receive.h"
 #include "server/config/settings.h"
 #include "server/worker/connection.h"
+#include "server/worker/connection_read.h"
 #include "server/worker/internal.h"
 #include "server/worker/io/ring_poll.h"
 #include "server/worker/io/ring_submit.h"
@@ -178,15 +179,10 @@ static bool is_to_ask_each_time(const struct connection *connection) {
                settings_request_memory(server->settings) / 2;
 }
 
-/* Whether it is in the middle of a long value. */
-static bool awaits_much(const struct connection *connection) {
-    return connection->own && connection->wanted > connection->own_size + CONNECTION_READ;
-}
-
-/* The same, however much of it is missing, where all that was read is its. */
+/* As connection_awaits_much, however much of the value is missing, where all that was read is its. */
 static bool awaits_rest(const struct connection *connection) {
-    return awaits_much(connection) ||
-           (connection->own_size >= CONNECTION_READ && connection->wanted > connection->own_size);
+    return connection_awaits_much(connection) ||
+           (connection->own.size >= CONNECTION_READ && connection->wanted > connection->own.size);
 }
 
 /* Whether what comes is wanted now: it would be parsed, or read ahead. */
@@ -199,7 +195,7 @@ static bool wants_more(const struct connection *connection) {
 }
 
 static void listen_again(struct io *io, struct connection *connection) {
-    if (!awaits_much(connection) && !connection->tls)
+    if (!connection_awaits_much(connection) && !connection->tls)
         listen_to(io, connection, is_to_ask_each_time(connection));
     else if (!connection->readable && !tls_awaits_room(connection))
         ring_poll(io, connection, RING_OP_BYTES, POLLIN);
@@ -222,12 +218,12 @@ void ring_settle_receiving(struct io *io, struct connection *connection) {
     struct io_link *link = &connection->link;
     if (ring_buffers_are_held(link)) {
         put_aside(io, connection);
-        link->one_by_one |= !awaits_much(connection);
+        link->one_by_one |= !connection_awaits_much(connection);
     }
     link->one_by_one |= link->began_full && !awaits_rest(connection);
     link->began_full = false;
-    link->begins &= !awaits_much(connection);
-    if (link->first || waits_for_its_share(connection) || awaits_much(connection))
+    link->begins &= !connection_awaits_much(connection);
+    if (link->first || waits_for_its_share(connection) || connection_awaits_much(connection))
         ring_stop_listening(io, connection);
     if (!link->first && !link->listens && !link->ended && wants_more(connection))
         listen_again(io, connection);

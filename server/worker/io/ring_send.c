@@ -2,6 +2,7 @@
 /* See ring_send.h. */
 #include "server/worker/io/ring_send.h"
 #include "server/worker/connection.h"
+#include "server/worker/connection_send.h"
 #include "server/worker/internal.h"
 #include "server/worker/io/ring_submit.h"
 #include <errno.h>
