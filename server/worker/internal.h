@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn), protocol.c (which protocol
- * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
- * tls.c (what encrypted connections do beside), parked.c (requests that wait for the tier), held.c (replies that wait for
- * the journal), reply_limit.c (how many may wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who
- * a client is), guard.c (what it may do), connection.c (its states), connection_read.c and own_buffer.c (its bytes in),
- * connection_send.c (its bytes out), io/ (how the kernel is asked for them: io.h),
- * output.c (a turn's replies), worker_stats.c (what is told of it).
+ * A worker as its own files see it, in the order in which a request passes them:
+ *
+ *     worker.c              thread, loop, timers
+ *     io/                   how the kernel is asked for what comes and given what goes (io.h)
+ *     turn.c                the stages of a turn: turn_read.c, turn_execute.c, turn_send.c
+ *     connection.c          a connection's states; connection_read.c, own_buffer.c its bytes in, connection_send.c out
+ *     tls.c                 what encrypted connections do beside
+ *     share.c               how much of a turn is one connection's
+ *     protocol.c            which protocol is spoken
+ *     login.c, sasl.c       who a client is; guard.c what it may do
+ *     talk.c                commands without a key; answer.c what no policy answered; untold.c errors in a binary pipeline
+ *     parked.c              requests that wait for the tier
+ *     held.c                replies that wait for the journal; reply_limit.c how many may wait
+ *     output.c              a turn's replies
+ *     worker_stats.c        what is told of it
  */
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H

@@ -11,7 +11,7 @@
 #include "server/worker/internal.h"
 #include "server/worker/parked.h"
 #include "server/worker/sasl.h"
-#include "server/worker/turn.h"
+#include "server/worker/turn_execute.h"
 #include "server/worker/untold.h"
 #include <stdio.h>
 
