@@ -210,6 +210,7 @@ static void fill_request(struct rig_call *call, const char *word, char *key, cha
     case COMMAND_META_GET:
         request->meta = meta_bit('N') | meta_bit('v');
         request->vivify_ttl = strtoll(first, NULL, 10);
+        request->new_cas = second ? strtoull(second, NULL, 10) : 0;
         break;
     default:
         request->value = slice_string(first ? first : "");
