@@ -5,6 +5,7 @@
 #include "server/worker/connection.h"
 #include "server/worker/connection_read.h"
 #include "server/worker/internal.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
