@@ -67,7 +67,7 @@ EXCEPTIONS = {
     ("policies/tier_stats.c", "policies/load/"), ("policies/tier_stats.c", "policies/write/"),
     ("policies/tier_measure.c", "policies/load/"), ("policies/tier_measure.c", "policies/write/"),
     ("policies/space.c", "policies/write/"),
-    ("policies/write/call.c", "policies/load/loader.h"),
+    ("policies/write/call_verdict.c", "policies/load/loader.h"),
     ("server/admin/stats.c", "server/worker/worker_stats.h"),
     ("server/admin/metrics_snapshot.h", "server/worker/worker_stats.h"),
 }
