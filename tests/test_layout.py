@@ -48,10 +48,10 @@ ROOMS = {
         ("policies/",),
     ),
     "server": (
-        ("server/buffer", "server/accept", "server/log", "server/log_line", "server/server", "server/reload.h"),
+        ("server/buffer", "server/accept_header", "server/log", "server/log_line", "server/server", "server/reload.h"),
         ("server/protocol/", "server/config/"),
         ("server/tls/",),
-        ("server/activation", "server/listener", "server/rotation", "server/maintenance"),
+        ("server/activation", "server/listener", "server/listener_bind", "server/listener_internal", "server/rotation", "server/maintenance"),
         ("server/admin/",),
         ("server/worker/",),
         ("server/http/",),
