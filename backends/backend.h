@@ -11,8 +11,10 @@
  * stored version is lower or equal. So per key a store only moves forward, whatever is retried or replayed.
  * A mutation that says what it was computed from (mutation.on) takes effect only if the row is still that, or is this
  * mutation itself, applied before. So changes of several nodes, each computed from what it has seen, do not undo each
- * other. A touch takes effect only on the value that it was made on, known by its CAS (client_cas, else the version): where
- * the row has a newer one it is superseded, where it has an older one all of the entry is written.
+ * other. A touch that does not say it takes effect only on the value that it was made on, known by its CAS (client_cas, else
+ * the version): where the row, or what a delete has left of it, has a newer one it is superseded, where it has an older one
+ * all of the entry is written. A CAS that a client dictated is neither newer nor older than the version of a delete: a touch
+ * of what the store may never have had says so (MUTATION_ON_ABSENCE), and then no CAS is compared for it.
  * Somebody else may have written to the store: a stored version that is no number, or is above
  * ENTRY_VERSION_HIGHEST, counts as 0, loaded or as a guard.
  *
@@ -163,8 +165,11 @@ enum mutation_on {
     MUTATION_ON_ANY = 0,
     /* A living row with the version `base`, or with none that counts: then nobody can tell. */
     MUTATION_ON_VERSION = 1,
-    /* No row, or one whose life is over. */
-    MUTATION_ON_ABSENCE = 2
+    /* No row, or one whose life is over; of that nothing counts but a higher version. A touch writes all of the entry. */
+    MUTATION_ON_ABSENCE = 2,
+    /* Of a touch, and not together with MUTATION_ON_VERSION: a living row with the CAS of the entry, or with no version that
+     * counts, or in a table that keeps no CAS. */
+    MUTATION_ON_CAS = 4
 };
 
 struct mutation {

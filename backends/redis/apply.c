@@ -64,6 +64,10 @@ static struct slice kind_word(enum mutation_kind kind) {
 /* What the mutation is on, as the scripts take it. */
 static struct slice on_word(struct redis_connection *connection, const struct mutation *mutation) {
     bool on_absence = mutation->on & MUTATION_ON_ABSENCE;
+    assert(!(mutation->on & MUTATION_ON_CAS) ||
+           (mutation->kind == MUTATION_TOUCH && !(mutation->on & MUTATION_ON_VERSION)));
+    if (mutation->on & MUTATION_ON_CAS)
+        return on_absence ? SLICE("-=") : SLICE("=");
     if (!(mutation->on & MUTATION_ON_VERSION))
         return on_absence ? SLICE("-") : SLICE("");
     struct slice version = redis_number(connection, mutation->base);

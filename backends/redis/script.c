@@ -10,7 +10,8 @@
  *           has to have ("" for any), the high version that it has to have at least, a new mark ("": neither of the two keys
  *           is looked at; in a cluster the slot of a row has none, and the row stands for them), then per mutation eight:
  *           p, t or d; version; value; flags; expires_at; client_cas ("" for none); marks ("" for none); what it is on:
- *           "" for anything, a version, "-" for no row, or "-" and a version for the one or the other
+ *           "" for anything; a version; "=" for its client_cas; "-" for no row; or "-" before a version or "=" for the one or
+ *           the other
  *
  * and return, of each mutation that was superseded, its position (from 0) and the version that it met.
  *
@@ -54,15 +55,16 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
     "  superseded[#superseded + 1] = position\n"                                                             \
     "  superseded[#superseded + 1] = stored or '0'\n"                                                        \
     "end\n"                                                                                                  \
-    "local function is_on(base, stored, alive)\n"                                                            \
-    "  if not alive then return string.sub(base, 1, 1) == '-' end\n"                                         \
-    "  return base ~= '-' and (not stored or stored == '0'\n"                                                \
-    "                          or stored == (string.gsub(base, '^-', '')))\n"                                \
-    "end\n"                                                                                                  \
     "local function meets(stored, cas, touched)\n"                                                           \
     "  cas = cas or stored\n"                                                                                \
-    "  if stored == '0' or cas == touched then return 'same' end\n"                                          \
+    "  if not stored or stored == '0' or cas == touched then return 'same' end\n"                            \
     "  return newer(cas, touched) and 'newer' or 'older'\n"                                                  \
+    "end\n"                                                                                                  \
+    "local function is_on(base, stored, alive, met)\n"                                                       \
+    "  if not alive then return string.sub(base, 1, 1) == '-' end\n"                                         \
+    "  if string.sub(base, -1) == '=' then return met == 'same' end\n"                                       \
+    "  return base ~= '-' and (not stored or stored == '0'\n"                                                \
+    "                          or stored == (string.gsub(base, '^-', '')))\n"                                \
     "end\n"
 
 static const char apply_hash[] = LUA_COMMON
@@ -81,15 +83,17 @@ static const char apply_hash[] = LUA_COMMON
     "  local key, kind, version, expires = KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 4]\n"
     "  local stored, on = redis.call('HGET', key, 'version'), ARGV[at + 7]\n"
     "  if stored and not is_version(stored) then stored = '0' end\n"
-    "  local met = kind == 't' and stored and stored ~= version\n"
-    "              and meets(stored, redis.call('HGET', key, 'cas'), ARGV[at + 5])\n"
-    "  if stored and newer(stored, version) or met == 'newer'\n"
-    "     or on ~= '' and stored ~= version and not is_on(on, stored, is_alive(key)) then\n"
+    "  local cas = kind == 't' and stored and redis.call('HGET', key, 'cas')\n"
+    "  local met = kind == 't' and meets(stored, cas, ARGV[at + 5])\n"
+    "  local alive = on == '' or stored == version or is_alive(key)\n"
+    "  if stored and newer(stored, version)\n"
+    "     or stored ~= version and (on == '' and met == 'newer'\n"
+    "                               or on ~= '' and not is_on(on, stored, alive, met)) then\n"
     "    supersede(i - 3, stored)\n"
     "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
     "    bury(key, version)\n"
     "  elseif stored ~= version then\n"
-    "    if kind == 't' and met ~= 'older' and redis.call('HEXISTS', key, 'value') == 1 then\n"
+    "    if kind == 't' and alive and met ~= 'older' and redis.call('HEXISTS', key, 'value') == 1 then\n"
     "      redis.call('HSET', key, 'version', version, 'expires_at', expires)\n"
     "      redis.call('HDEL', key, 'cas', 'marks')\n"
     "      if expires == '0' then redis.call('PERSIST', key) end\n"
@@ -129,10 +133,12 @@ static const char apply_string[] = LUA_COMMON
     "  local key, beside, kind, version = KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1]\n"
     "  local flags, expires, on = ARGV[at + 3], ARGV[at + 4], ARGV[at + 7]\n"
     "  local stored = version_in(beside)\n"
-    "  local met = kind == 't' and stored and stored ~= version\n"
-    "              and meets(stored, redis.call('HGET', beside, 'cas'), ARGV[at + 5])\n"
-    "  if stored and newer(stored, version) or met == 'newer'\n"
-    "     or on ~= '' and stored ~= version and not is_on(on, stored, is_alive(key)) then\n"
+    "  local cas = kind == 't' and stored and redis.call('HGET', beside, 'cas')\n"
+    "  local met = kind == 't' and meets(stored, cas, ARGV[at + 5])\n"
+    "  local alive = on == '' or stored == version or is_alive(key)\n"
+    "  if stored and newer(stored, version)\n"
+    "     or stored ~= version and (on == '' and met == 'newer'\n"
+    "                               or on ~= '' and not is_on(on, stored, alive, met)) then\n"
     "    supersede((i - 3) / 2, stored)\n"
     "  elseif kind == 'd' or (expires ~= '0' and tonumber(expires) <= now and stored ~= version) then\n"
     "    redis.call('DEL', key)\n"
@@ -140,7 +146,7 @@ static const char apply_string[] = LUA_COMMON
     "    redis.call('HDEL', beside, 'flags', 'cas', 'marks')\n"
     "    redis.call('EXPIRE', beside, ARGV[2])\n"
     "  elseif stored ~= version then\n"
-    "    if kind == 't' and met ~= 'older' and redis.call('EXISTS', key) == 1 then\n"
+    "    if kind == 't' and alive and met ~= 'older' and redis.call('EXISTS', key) == 1 then\n"
     "      flags = redis.call('HGET', beside, 'flags') or '0'\n"
     "      if expires == '0' then redis.call('PERSIST', key)\n"
     "      else redis.call('PEXPIREAT', key, expires .. '000') end\n"

@@ -50,16 +50,21 @@ static void bind_row(sqlite3_stmt *statement, int row, const struct entry *entry
 struct stored {
     bool alive;
     uint64_t version; /* 0: none that counts */
+    uint64_t cas;     /* 0: nobody can tell */
 };
 
 /* The statement is on the row, or there is none. Columns: -1: it has no such one. */
 static struct stored stored_in(const struct batch *batch, sqlite3_stmt *row, bool found, int version_column,
-                               int expiry_column) {
+                               int expiry_column, int cas_column) {
     sqlite3_int64 version = found && version_column >= 0 ? sqlite3_column_int64(row, version_column) : 0;
     sqlite3_int64 expires = found && expiry_column >= 0 ? sqlite3_column_int64(row, expiry_column) : 0;
+    sqlite3_int64 cas = found && cas_column >= 0 ? sqlite3_column_int64(row, cas_column) : 0;
     bool counts = version > 0 && (uint64_t)version <= ENTRY_VERSION_HIGHEST;
-    return (struct stored){.alive = found && (expires == 0 || expires > (sqlite3_int64)batch->now),
-                           .version = counts ? (uint64_t)version : 0};
+    struct stored stored = {.alive = found && (expires == 0 || expires > (sqlite3_int64)batch->now),
+                            .version = counts ? (uint64_t)version : 0};
+    if (counts && cas_column >= 0)
+        stored.cas = cas ? (uint64_t)cas : stored.version;
+    return stored;
 }
 
 static void supersede(struct mutation *mutation, const struct stored *stored) {
@@ -71,7 +76,7 @@ static enum backend_status look_at_row(const struct batch *batch, struct sqlite_
                                        const struct mutation *mutation, struct stored *ret_stored) {
     sqlite_bind_bytes(table->stored_version, 1, mutation->entry.key);
     int result = sqlite3_step(table->stored_version);
-    *ret_stored = stored_in(batch, table->stored_version, result == SQLITE_ROW, 0, 1);
+    *ret_stored = stored_in(batch, table->stored_version, result == SQLITE_ROW, 0, 1, 2);
     enum backend_status status = BACKEND_OK;
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         status = sqlite_fail_writing(batch->connection, table, table->stored_version, "reading a version",
@@ -186,7 +191,7 @@ static enum backend_status look_at_own(const struct batch *batch, struct sqlite_
         return BACKEND_OK; /* the statement that writes refuses the key as well */
     int result = sqlite3_step(table->load);
     *ret_stored =
-        stored_in(batch, table->load, result == SQLITE_ROW, columns > 3 ? 3 : -1, columns > 2 ? 2 : -1);
+        stored_in(batch, table->load, result == SQLITE_ROW, columns > 3 ? 3 : -1, columns > 2 ? 2 : -1, -1);
     enum backend_status status = BACKEND_OK;
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         status =
@@ -243,26 +248,41 @@ static bool is_on(const struct mutation *mutation, const struct stored *stored) 
     if (!stored->alive) /* a delete that was applied before leaves nothing */
         return mutation->on & MUTATION_ON_ABSENCE ||
                (mutation->kind == MUTATION_DELETE && mutation->attempts > 0);
+    if (mutation->on & MUTATION_ON_CAS)
+        return !stored->cas || stored->cas == mutation->entry.client_cas;
     return mutation->on & MUTATION_ON_VERSION && (!stored->version || stored->version == mutation->base);
 }
 
-/* Drops the mutations whose row is not what they are on, which are superseded. The others, *ret_count, are at the
- * beginning: within a run no order is to be kept. */
-static enum backend_status drop_superseded(const struct batch *batch, struct sqlite_table *table,
-                                           struct batch_place *places, size_t count, size_t *ret_count) {
+/* Of a mutation that says what it is on. *ret_over: it is superseded, as the row is something else, or it is done: a touch of
+ * what is no living row is a put. */
+static enum backend_status look_what_it_is_on(const struct batch *batch, struct sqlite_table *table,
+                                              const struct batch_place *place, bool *ret_over) {
+    struct mutation *mutation = at(batch, place);
+    struct stored stored;
+    enum backend_status status = table->own_sql ? look_at_own(batch, table, mutation, &stored)
+                                                : look_at_row(batch, table, mutation, &stored);
+    bool fits = status == BACKEND_OK && is_on(mutation, &stored);
+    bool puts = fits && mutation->kind == MUTATION_TOUCH && !stored.alive && !table->own_sql;
+    *ret_over = !fits || puts;
+    if (puts)
+        return upsert_singly(batch, table, table->put_row, place, 1);
+    if (status == BACKEND_OK && !fits)
+        supersede(mutation, &stored);
+    return status;
+}
+
+/* Those that are still to be applied, *ret_count, are at the beginning then: within a run no order is to be kept. */
+static enum backend_status look_what_they_are_on(const struct batch *batch, struct sqlite_table *table,
+                                                 struct batch_place *places, size_t count,
+                                                 size_t *ret_count) {
     enum backend_status status = BACKEND_OK;
     size_t kept = 0;
     for (size_t i = 0; i < count && status == BACKEND_OK; i++) {
-        struct mutation *mutation = at(batch, &places[i]);
-        struct stored stored;
-        if (mutation->on) {
-            status = table->own_sql ? look_at_own(batch, table, mutation, &stored)
-                                    : look_at_row(batch, table, mutation, &stored);
-            if (status == BACKEND_OK && !is_on(mutation, &stored)) {
-                supersede(mutation, &stored);
-                continue;
-            }
-        }
+        bool over = false;
+        if (at(batch, &places[i])->on)
+            status = look_what_it_is_on(batch, table, &places[i], &over);
+        if (over)
+            continue;
         struct batch_place place = places[kept];
         places[kept++] = places[i];
         places[i] = place;
@@ -278,7 +298,7 @@ static enum backend_status apply_run(const struct batch *batch, struct batch_pla
     struct sqlite_table *table = sqlite_table_of(batch->connection, at(batch, &places[0])->table);
     enum backend_status status = sqlite_ready_table(batch->connection, table, batch->error);
     if (status == BACKEND_OK && batch->some_on)
-        status = drop_superseded(batch, table, places, count, &count);
+        status = look_what_they_are_on(batch, table, places, count, &count);
     if (status != BACKEND_OK || count == 0)
         return status;
     if (table->own_sql)

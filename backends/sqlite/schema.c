@@ -242,7 +242,7 @@ static int prepare_writing(struct sqlite_connection *connection, struct sqlite_t
         sqlite3_stmt **statement;
     } others[] = {
         {"DELETE FROM \"%w\" WHERE key = ?1 AND (version <= ?2 OR " IS_NO_VERSION ")", &table->delete_row},
-        {"SELECT version, expires_at FROM \"%w\" WHERE key = ?", &table->stored_version},
+        {"SELECT version, expires_at, client_cas FROM \"%w\" WHERE key = ?", &table->stored_version},
         {"SELECT count(*), total(expires_at <> 0 AND expires_at <= ?3), max(at), "
          "min(CASE WHEN expires_at > ?3 THEN expires_at END) "
          "FROM (SELECT rowid AS at, expires_at FROM \"%w\" WHERE rowid > ?1 ORDER BY rowid LIMIT ?2)",

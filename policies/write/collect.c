@@ -6,6 +6,7 @@
 #include "policies/write/collect.h"
 #include "backends/batch_order.h"
 #include "policies/tier_parts.h"
+#include "policies/write/concern.h"
 #include "policies/write/queue.h"
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +146,7 @@ bool collect_describe(const struct space *space, const struct cache_view *view, 
         entry->expires_at = view->expires_at;
         entry->marks = view->marks;
     }
+    mutation.on = change_is_on(mutation.kind, entry);
     *ret_mutation = mutation;
     return entry->key.data && entry->value.data;
 }

@@ -37,6 +37,16 @@ bool change_was_denied(const struct space *space, const struct request *request,
     return kind == KIND_STORE || kind == KIND_COUNT || kind == KIND_DELETE;
 }
 
+bool may_be_placeholder(struct slice value, uint8_t marks) {
+    return value.size == 0 && (marks & ENTRY_TOKEN_SENT) && !(marks & ENTRY_STALE);
+}
+
+unsigned change_is_on(enum mutation_kind kind, const struct entry *entry) {
+    return kind == MUTATION_TOUCH && may_be_placeholder(entry->value, entry->marks)
+               ? MUTATION_ON_ABSENCE | MUTATION_ON_CAS
+               : MUTATION_ON_ANY;
+}
+
 void change_stay_in_memory(struct change *change, const struct cache_view *base) {
     if (change->kind != CHANGE_TOUCH)
         return;

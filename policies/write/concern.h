@@ -21,4 +21,11 @@ void change_stay_in_memory(struct change *change, const struct cache_view *base)
  * has of the row is no ground to say EXISTS or NOT_STORED. */
 bool change_was_denied(const struct space *space, const struct request *request, const struct change *change);
 
+/* May it be a placeholder (mg N), of which the backend has nothing? A row without a value looks the same while somebody who
+ * has the token recaches it. */
+bool may_be_placeholder(struct slice value, uint8_t marks);
+
+/* What the change that leaves this entry is on (enum mutation_on), where it is not known which row was there. */
+unsigned change_is_on(enum mutation_kind kind, const struct entry *entry);
+
 #endif

@@ -19,6 +19,7 @@
  * may have been applied, and another node's change may be built on it. It is never evaluated anew, as an incr might count
  * twice; its client is told that it has failed.
  */
+#include "policies/write/concern.h"
 #include "policies/write/group_item.h"
 #include "policies/write/internal.h"
 
@@ -36,11 +37,6 @@ static bool is_answer_of_base(const struct group_item *item) {
     return evaluate_need(request) != NEED_NOTHING && !evaluate_is_plain_delete(request) && !blind;
 }
 
-/* What mg N has made is in memory alone, and looks so. */
-static bool may_be_placeholder(const struct cache_view *base) {
-    return base->value.size == 0 && base->marks & ENTRY_TOKEN_SENT;
-}
-
 void group_set_on(const struct group_item *item, const struct group_item *earlier,
                   const struct cache_view *base, struct mutation *mutation) {
     bool chained = earlier && earlier->is_chained;
@@ -49,7 +45,7 @@ void group_set_on(const struct group_item *item, const struct group_item *earlie
         return;
     mutation->on = base ? MUTATION_ON_VERSION : MUTATION_ON_ABSENCE;
     mutation->base = base ? base->version : 0;
-    if (base && may_be_placeholder(base))
+    if (base && may_be_placeholder(base->value, base->marks))
         mutation->on |= MUTATION_ON_ABSENCE;
 }
 
@@ -91,9 +87,9 @@ static void judge_all(struct group *group) {
     }
 }
 
-/* The store has a row, and an older one than memory. */
+/* The store has a row, and an older one than memory. The version of what may be a placeholder is none of the store's. */
 static bool is_behind(const struct mutation *mutation) {
-    return mutation && mutation->superseded && mutation->on & MUTATION_ON_VERSION &&
+    return mutation && mutation->superseded && mutation->on == MUTATION_ON_VERSION &&
            mutation->superseded_by > 0 && mutation->superseded_by < mutation->base;
 }
 

@@ -20,6 +20,7 @@
  */
 #include "policies/write/past_rewrite.h"
 #include "policies/journal/kept.h"
+#include "policies/write/concern.h"
 #include "policies/write/internal.h"
 #include "policies/write/row_batch.h"
 #include <stdlib.h>
@@ -111,7 +112,8 @@ static bool memory_has(const struct space *space, const struct entry *entry) {
     struct cache_cursor cursor;
     cache_seek(cache, space->number, entry->key, cache_hash(cache, entry->key), &now, &cursor);
     bool known = cursor.presence != CACHE_UNKNOWN && cursor.view.version >= entry->version;
-    bool shown = cursor.presence == CACHE_PRESENT && !rewrite_is_placeholder(&cursor.view);
+    bool shown =
+        cursor.presence == CACHE_PRESENT && !may_be_placeholder(cursor.view.value, cursor.view.marks);
     bool has = known && (cursor.view.state != CACHE_CLEAN || shown);
     cache_release(&cursor);
     return has;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See retry.h. */
 #include "policies/write/retry.h"
+#include "policies/write/concern.h"
 #include "policies/write/internal.h"
 #include "policies/write/quarantine.h"
 
@@ -59,9 +60,13 @@ static bool try_some(struct writer *writer, struct flusher *flusher) {
     struct quarantine_retry retries[ROWS];
     struct mutation mutations[ROWS];
     size_t tried = quarantine_next_retries(space->quarantine, ROWS, BYTES, retries);
-    for (size_t i = 0; i < tried; i++)
-        mutations[i] = (struct mutation){
-            .table = &space->options.table, .kind = retries[i].kind, .entry = retries[i].copy->entry};
+    for (size_t i = 0; i < tried; i++) {
+        const struct entry *entry = &retries[i].copy->entry;
+        mutations[i] = (struct mutation){.table = &space->options.table,
+                                         .kind = retries[i].kind,
+                                         .on = change_is_on(retries[i].kind, entry),
+                                         .entry = *entry};
+    }
     bool done = apply(writer, flusher, mutations, tried);
     for (size_t i = 0; i < tried; i++) {
         if (!done)

@@ -3,6 +3,7 @@
 #include "policies/write/rewrite.h"
 #include "cache/base/clock_text.h"
 #include "policies/tell.h"
+#include "policies/write/concern.h"
 #include "policies/write/internal.h"
 #include "policies/write/past_rewrite.h"
 #include "policies/write/row_batch.h"
@@ -103,12 +104,8 @@ static bool concerns(const struct writer *writer, const struct space *space) {
     return space->backend == writer->backend && policy_writes_rows(space->policy);
 }
 
-bool rewrite_is_placeholder(const struct cache_view *view) {
-    return view->value.size == 0 && (view->marks & ENTRY_TOKEN_SENT) && !(view->marks & ENTRY_STALE);
-}
-
 bool rewrite_is_of_store(const struct cache_view *view) {
-    return view->state == CACHE_CLEAN && view->version != 0 && !rewrite_is_placeholder(view);
+    return view->state == CACHE_CLEAN && view->version != 0 && !may_be_placeholder(view->value, view->marks);
 }
 
 struct entry rewrite_entry(const struct cache_view *view, struct slice key, struct slice value) {

@@ -56,9 +56,6 @@ void rewrite_halt_keeping(struct writer *writer);
 /* The writer ends. */
 void rewrite_end(struct writer *writer);
 
-/* A placeholder of the meta commands is in memory alone. */
-bool rewrite_is_placeholder(const struct cache_view *view);
-
 /* Does a store have to have what is seen? What is dirty is written anyway. */
 bool rewrite_is_of_store(const struct cache_view *view);
 

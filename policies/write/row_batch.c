@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See row_batch.h. */
 #include "policies/write/row_batch.h"
+#include "policies/write/concern.h"
 #include "policies/write/internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ void row_batch_add(struct row_batch *batch, const struct backend_table *table, e
     *added = (struct mutation){.table = table, .kind = kind, .entry = *entry};
     added->entry.key = slice_of(bytes, entry->key.size);
     added->entry.value = slice_of(bytes + entry->key.size, entry->value.size);
+    added->on = change_is_on(kind, entry);
     batch->bytes += entry->key.size + entry->value.size;
 }
 

@@ -94,3 +94,35 @@ def test_a_kill_after_the_row_is_gone(serve, store, existence):
     server.start()
     assert server.client().get_many(VALUES) == {key.encode(): value for key, value in VALUES.items()}
     server.stop()
+
+
+@pytest.mark.parametrize("policy", ["write-through", "write-behind"])
+def test_what_a_client_has_made_where_a_row_was(serve, store, policy):
+    """A placeholder (mg N) is in memory alone, until it is touched. Neither what a delete has left of the key nor a row whose
+    life is over keeps the touch from being written, whatever the CAS that the client dictates."""
+    delay = {"flush_delay": "60s"} if policy == "write-behind" else {}
+    server = serve(Config(namespace("sessions", "s:", policy, **delay, **store.options), backends=[store.backend]))
+    client = server.client()
+    dictated = [b"", b" E1", b" E%d" % (2**64 - 1)]
+    touches = {b"touch %s 1000": [b"TOUCHED"], b"gat 1000 %s": [b"VALUE %s 0 0", b"", b"END"], b"mg %s T1000": [b"HD Z"]}
+    keys = {b"s:%s:%d:%d" % (end, i, j): (cas, touch) for end in (b"dies", b"deleted") for i, cas in enumerate(dictated)
+            for j, touch in enumerate(touches)}
+    for key in keys:
+        assert client.set(key, b"old", ttl=1 if b"dies" in key else 0) == b"STORED"
+    client.sync()
+    assert all(client.delete(key) == b"DELETED" for key in keys if b"deleted" in key)
+    client.sync()
+    eventually(lambda: not client.get_many(keys))
+    for key, (cas, touch) in keys.items():
+        assert client.command(b"mg %s N30%s" % (key, cas)) == b"HD W", key
+        client.send((touch % key) + b"\r\n")
+        for line in touches[touch]:
+            assert client.line() == line.replace(b"%s", key)
+    server.kill()  # under write-behind the journal has the touches
+    server.start()
+    client = server.client()
+    client.sync()
+    for key in keys:
+        assert client.command(b"forget " + key) == (b"FORGOTTEN" if delay else b"NOT_FOUND"), key
+    assert client.get_many(keys) == dict.fromkeys(keys, b"")
+    assert all(900 < int(client.command(b"mg %s t" % key).split()[1][1:]) <= 1000 for key in keys)

@@ -81,22 +81,35 @@ static void set_row(struct row *row, const struct entry *entry) {
     row->deleted = false;
 }
 
+static bool is_alive(const struct row *row, uint32_t now) {
+    return !row->deleted && (!row->entry.expires_at || row->entry.expires_at > now);
+}
+
+/* How much newer the value of the row is than what is touched: below, at or above 0. */
+static int meets(const struct row *row, const struct mutation *mutation) {
+    uint64_t cas = row->entry.client_cas && !row->deleted ? row->entry.client_cas : row->entry.version;
+    if (mutation->kind != MUTATION_TOUCH || !row->entry.version || cas == mutation->entry.client_cas)
+        return 0;
+    return cas > mutation->entry.client_cas ? 1 : -1;
+}
+
 static bool is_on(const struct row *row, const struct mutation *mutation, uint32_t now) {
-    bool alive = !row->deleted && (!row->entry.expires_at || row->entry.expires_at > now);
-    if (!mutation->on || row->entry.version == mutation->entry.version)
+    if (row->entry.version == mutation->entry.version)
         return true;
-    if (!alive)
+    if (!mutation->on)
+        return meets(row, mutation) <= 0;
+    if (!is_alive(row, now))
         return mutation->on & MUTATION_ON_ABSENCE;
+    if (mutation->on & MUTATION_ON_CAS)
+        return meets(row, mutation) == 0;
     return mutation->on & MUTATION_ON_VERSION &&
            (!row->entry.version || row->entry.version == mutation->base);
 }
 
-/* How much newer the value of the row is than what is touched: below, at or above 0. */
-static int meets(const struct row *row, const struct mutation *touch) {
-    uint64_t cas = row->entry.client_cas ? row->entry.client_cas : row->entry.version;
-    if (!row->entry.version || row->entry.version == touch->entry.version || cas == touch->entry.client_cas)
-        return 0;
-    return cas > touch->entry.client_cas ? 1 : -1;
+/* Only the expiry of the row changes. */
+static bool keeps_value(const struct row *row, const struct mutation *mutation, uint32_t now) {
+    return mutation->kind == MUTATION_TOUCH && !row->deleted && (!mutation->on || is_alive(row, now)) &&
+           meets(row, mutation) == 0;
 }
 
 static void apply_one(struct memory_store *store, struct mutation *mutation, uint32_t now) {
@@ -104,9 +117,8 @@ static void apply_one(struct memory_store *store, struct mutation *mutation, uin
     uint64_t version = mutation->entry.version;
     bool deletes = mutation->kind == MUTATION_DELETE;
     row->entry.version += store->is_faster; /* of another node's number */
-    int met = mutation->kind == MUTATION_TOUCH ? meets(row, mutation) : 0;
     mutation->attempts++;
-    mutation->superseded = row->entry.version > version || met > 0 || !is_on(row, mutation, now);
+    mutation->superseded = row->entry.version > version || !is_on(row, mutation, now);
     mutation->superseded_by = mutation->superseded ? row->entry.version : 0;
     if (mutation->superseded || (!deletes && row->entry.version == version))
         return;
@@ -115,7 +127,7 @@ static void apply_one(struct memory_store *store, struct mutation *mutation, uin
         store->counts.deletes++;
         row->deleted = true;
         row->entry.version = store->forgets_deletes ? 0 : version;
-    } else if (mutation->kind == MUTATION_TOUCH && !row->deleted && met == 0) {
+    } else if (keeps_value(row, mutation, now)) {
         store->counts.touches++;
         row->entry.version = version;
         row->entry.client_cas = mutation->entry.client_cas;

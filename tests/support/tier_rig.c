@@ -129,8 +129,10 @@ void rig_stop(struct tier_rig *rig) {
     faulty_delay(rig->faulty, FAULTY_ANY, 0);
     faulty_silence_part(rig->faulty, NULL);
     rig_end_tier(rig);
-    while (rig->calls)
-        rig_free(rig->calls);
+    for (struct rig_call *call = rig->calls, *next; call; call = next) {
+        next = call->next;
+        rig_free(call);
+    }
     faulty_destroy(rig->faulty);
     memory_store_destroy(rig->store);
     if (rig->folder.path[0])
@@ -208,6 +210,7 @@ static void fill_request(struct rig_call *call, const char *word, char *key, cha
     case COMMAND_META_GET:
         request->meta = meta_bit('N') | meta_bit('v');
         request->vivify_ttl = strtoll(first, NULL, 10);
+        request->new_cas = second ? strtoull(second, NULL, 10) : 0;
         break;
     default:
         request->value = slice_string(first ? first : "");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What each policy does with each command: answers, memory, and the row in the backend. */
 #include "tests/support/tier_rig.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -397,6 +398,56 @@ RIG_TEST(a_placeholder_is_filled_unless_another_node_was_faster, write_through) 
         rig_expect(rig, command, faster ? "EXISTS" : "STORED");
         rig_assert_row(rig, "p", faster ? "theirs" : "made");
         rig_expect(rig, "delete p", "DELETED");
+    }
+}
+
+/* The versions of the place, of a delete that the store remembers and of the CAS that a client dictates are no order. */
+static const uint64_t dictated[] = {0, 1, UINT64_MAX};
+
+static void vivify_where_nothing_is(struct tier_rig *rig, const char *key, uint64_t cas) {
+    char command[128];
+    rig_store(rig, "set %s old", key);
+    rig_do(rig, "sync");
+    snprintf(command, sizeof command, "delete %s", key);
+    rig_expect(rig, command, "DELETED");
+    rig_do(rig, "sync");
+    snprintf(command, sizeof command, "vivify %s 30 %" PRIu64, key, cas);
+    rig_expect(rig, command, "WON");
+}
+
+RIG_TEST(a_placeholder_is_touched_where_a_delete_is_remembered, write_through) {
+    const struct policy *policies[] = {&policy_write_through, &policy_write_behind};
+    const char *const commands[] = {"touch p 1000", "gat p 1000"}, *const replies[] = {"TOUCHED", ""};
+    for (size_t i = 0; i < 12; i++) {
+        rig_renew(rig, policies[i % 2]);
+        rig_start(rig);
+        vivify_where_nothing_is(rig, "p", dictated[i / 4]);
+        rig_expect(rig, commands[i / 2 % 2], replies[i / 2 % 2]);
+        rig_do(rig, "sync");
+        rig_assert_row(rig, "p", "");
+        rig_expect(rig, "forget p", "FORGOTTEN");
+        rig_expect(rig, "append p more", "STORED");
+        rig_do(rig, "sync");
+        rig_assert_row(rig, "p", "more");
+        assert_true(rig_row_expiry(rig, "p") > cache_time_now().seconds + 900);
+    }
+}
+
+/* Its clock may be behind that of the version that the place has here. */
+RIG_TEST(a_placeholder_gives_way_to_another_nodes_row, write_through) {
+    const struct policy *policies[] = {&policy_write_through, &policy_write_behind};
+    for (size_t i = 0; i < 12; i++) {
+        bool is_behind = i / 2 % 2;
+        uint64_t us = wall_us();
+        rig_renew(rig, policies[i % 2]);
+        rig_start(rig);
+        vivify_where_nothing_is(rig, "p", dictated[i / 4]);
+        memory_store_put(rig->store, "test", "p", "theirs",
+                         version_from_us(is_behind ? us : us + 5000000, 7));
+        rig_expect(rig, "touch p 1000", "TOUCHED");
+        rig_do(rig, "sync");
+        rig_assert_row(rig, "p", "theirs");
+        rig_expect(rig, "get p", "theirs");
     }
 }
 
@@ -926,6 +977,8 @@ int main(void) {
         RIG_CASE(a_change_that_may_have_been_made_is_not_made_anew),
         RIG_CASE(a_change_that_others_always_outrun_is_given_up),
         RIG_CASE(a_placeholder_is_filled_unless_another_node_was_faster),
+        RIG_CASE(a_placeholder_is_touched_where_a_delete_is_remembered),
+        RIG_CASE(a_placeholder_gives_way_to_another_nodes_row),
         RIG_CASE(write_through_fails_while_the_backend_is_down),
         RIG_CASE(nothing_is_answered_from_what_was_not_committed),
         RIG_CASE(write_behind_is_in_the_backend_after_a_sync),
