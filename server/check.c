@@ -13,9 +13,9 @@
 #include "server/risks.h"
 #include "server/server.h"
 #include "server/tls/context.h"
-#include "server/worker/auth.h"
+#include "server/worker/auth/auth.h"
+#include "server/worker/auth/users.h"
 #include "server/worker/io/io.h"
-#include "server/worker/users.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>

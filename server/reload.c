@@ -14,8 +14,8 @@
 #include "server/sandbox/sandbox.h"
 #include "server/server.h"
 #include "server/tls/context.h"
-#include "server/worker/auth.h"
-#include "server/worker/users.h"
+#include "server/worker/auth/auth.h"
+#include "server/worker/auth/users.h"
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>

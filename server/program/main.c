@@ -34,9 +34,9 @@
 #include "server/reload.h"
 #include "server/risks.h"
 #include "server/tls/context.h"
-#include "server/worker/auth.h"
-#include "server/worker/prover.h"
-#include "server/worker/users.h"
+#include "server/worker/auth/auth.h"
+#include "server/worker/auth/prover.h"
+#include "server/worker/auth/users.h"
 #include "server/worker/worker.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -13,11 +13,11 @@
 #include "server/program/program.h"
 #include "server/reload.h"
 #include "server/rotation.h"
+#include "server/worker/auth/prover.h"
+#include "server/worker/auth/users.h"
 #include "server/worker/io/io.h"
 #include "server/worker/io/ring_setup.h"
 #include "server/worker/processors.h"
-#include "server/worker/prover.h"
-#include "server/worker/users.h"
 #include "server/worker/worker.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* How a client of the binary protocol says who it is: SASL, mechanism PLAIN (RFC 4616), with the users of -Y. On the
  * worker's thread. */
-#ifndef FOREBAY_SERVER_WORKER_SASL_H
-#define FOREBAY_SERVER_WORKER_SASL_H
+#ifndef FOREBAY_SERVER_WORKER_AUTH_SASL_H
+#define FOREBAY_SERVER_WORKER_AUTH_SASL_H
 
 #include <stddef.h>
 

@@ -4,7 +4,7 @@
  * lies more than a whole budget ahead is more than there was to spend. It is never moved further than that, so the longest
  * penalty is one budget, however many failures there were.
  */
-#include "server/worker/gate.h"
+#include "server/worker/auth/gate.h"
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/random.h>

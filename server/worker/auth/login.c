@@ -16,15 +16,15 @@
  *     checked --prover_submit--> awaits its check --login_collect_proofs--> comes again, with its proof, and is answered
  *       \--the queue is full--> awaits its check --login_admit_waiting, after AUTH_WAIT--> comes again
  */
-#include "server/worker/login.h"
+#include "server/worker/auth/login.h"
 #include "server/config/address.h"
 #include "server/config/settings.h"
 #include "server/log.h"
 #include "server/worker/answer.h"
-#include "server/worker/auth.h"
+#include "server/worker/auth/auth.h"
+#include "server/worker/auth/prover.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
-#include "server/worker/prover.h"
 #include "server/worker/turn_execute.h"
 #include "server/worker/worker.h"
 

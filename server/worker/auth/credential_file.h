@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Files that say who gets in: lines of auth_file (auth.h) and of users' password files (users.h). */
-#ifndef FOREBAY_SERVER_WORKER_CREDENTIAL_FILE_H
-#define FOREBAY_SERVER_WORKER_CREDENTIAL_FILE_H
+#ifndef FOREBAY_SERVER_WORKER_AUTH_CREDENTIAL_FILE_H
+#define FOREBAY_SERVER_WORKER_AUTH_CREDENTIAL_FILE_H
 
 #include "cache/base/slice.h"
 #include <sys/types.h>

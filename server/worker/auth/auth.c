@@ -3,9 +3,9 @@
  * The file is kept as pairs of slices into its bytes. A check walks all pairs and all bytes of the
  * credentials, so its time says neither which user exists nor how much of a password was right.
  */
-#include "server/worker/auth.h"
+#include "server/worker/auth/auth.h"
 #include "cache/base/secret.h"
-#include "server/worker/credential_file.h"
+#include "server/worker/auth/credential_file.h"
 #include <stdio.h>
 #include <stdlib.h>
 

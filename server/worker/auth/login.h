@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What a connection that has not authenticated yet may ask, and who it is, by -Y or as one of the users. On the worker's
  * thread. */
-#ifndef FOREBAY_SERVER_WORKER_LOGIN_H
-#define FOREBAY_SERVER_WORKER_LOGIN_H
+#ifndef FOREBAY_SERVER_WORKER_AUTH_LOGIN_H
+#define FOREBAY_SERVER_WORKER_AUTH_LOGIN_H
 
 #include "cache/base/slice.h"
 #include <stdbool.h>

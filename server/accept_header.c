@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See accept.h. */
-#include "server/accept.h"
+/* See accept_header.h. */
+#include "server/accept_header.h"
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static bool names(const char *item, const char *word) {
     return strncasecmp(item, word, size) == 0 && strchr(",; \t", item[size]);
 }
 
-double accept_weight(const char *list, const char *word) {
+double accept_header_weight(const char *list, const char *word) {
     double highest = -1;
     while (list && *list) {
         list += strspn(list, ", \t");

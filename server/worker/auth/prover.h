@@ -11,10 +11,10 @@
  *
  *     worker: prover_submit --> prover's thread --> worker: proof.done, in the prover's thread
  */
-#ifndef FOREBAY_SERVER_WORKER_PROVER_H
-#define FOREBAY_SERVER_WORKER_PROVER_H
+#ifndef FOREBAY_SERVER_WORKER_AUTH_PROVER_H
+#define FOREBAY_SERVER_WORKER_AUTH_PROVER_H
 
-#include "server/worker/users.h"
+#include "server/worker/auth/users.h"
 #include <sys/socket.h>
 
 enum {

@@ -4,8 +4,8 @@
  * changes, so any thread may look at them; a reload makes others and leaves these where they are, as connections point to
  * them (users_follow).
  */
-#ifndef FOREBAY_SERVER_WORKER_USERS_H
-#define FOREBAY_SERVER_WORKER_USERS_H
+#ifndef FOREBAY_SERVER_WORKER_AUTH_USERS_H
+#define FOREBAY_SERVER_WORKER_AUTH_USERS_H
 
 #include "cache/base/slice.h"
 #include <stdint.h>

@@ -6,11 +6,11 @@
  * Who has authenticated may do so again, as another user, say. If that fails the connection closes: nobody is left to
  * answer to.
  */
-#include "server/worker/sasl.h"
+#include "server/worker/auth/sasl.h"
 #include "server/worker/answer.h"
+#include "server/worker/auth/login.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
-#include "server/worker/login.h"
 
 enum { MECHANISM_MAX = 32 }; /* memcached's: what is longer is no name of a mechanism */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Authentication (-Y FILE): lines of user:password, of which a client sends one as the data block of
  * its first set, as "user password", or by SASL. */
-#ifndef FOREBAY_SERVER_WORKER_AUTH_H
-#define FOREBAY_SERVER_WORKER_AUTH_H
+#ifndef FOREBAY_SERVER_WORKER_AUTH_AUTH_H
+#define FOREBAY_SERVER_WORKER_AUTH_AUTH_H
 
 #include "cache/base/slice.h"
 

@@ -4,8 +4,8 @@
  * (users.h). All others are not asked about. Rights are those of the moment in which a request is executed, so a reload
  * that takes some away is felt by the next one. On the worker's thread.
  */
-#ifndef FOREBAY_SERVER_WORKER_GUARD_H
-#define FOREBAY_SERVER_WORKER_GUARD_H
+#ifndef FOREBAY_SERVER_WORKER_AUTH_GUARD_H
+#define FOREBAY_SERVER_WORKER_AUTH_GUARD_H
 
 #include <stdbool.h>
 #include <stddef.h>

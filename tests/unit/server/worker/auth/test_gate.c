@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Who is trusted after failures to authenticate. */
-#include "server/worker/gate.h"
+#include "server/worker/auth/gate.h"
 #include "tests/support/check.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>

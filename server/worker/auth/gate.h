@@ -7,8 +7,8 @@
  * means for it is for login.c to say: it gets in all the same, and waits a little for it. Addresses share the
  * places of a table of fixed size, by a hash that is seeded at random, so that nobody can choose whom to share with.
  */
-#ifndef FOREBAY_SERVER_WORKER_GATE_H
-#define FOREBAY_SERVER_WORKER_GATE_H
+#ifndef FOREBAY_SERVER_WORKER_AUTH_GATE_H
+#define FOREBAY_SERVER_WORKER_AUTH_GATE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The authentication file and the check against it. */
-#include "server/worker/auth.h"
+#include "server/worker/auth/auth.h"
 #include "tests/support/check.h"
 #include "tests/support/temp_folder.h"
 #include <stdio.h>

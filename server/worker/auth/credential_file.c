@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/worker/credential_file.h"
+#include "server/worker/auth/credential_file.h"
 #include "cache/base/given_file.h"
 #include "cache/base/own_file.h"
 #include <errno.h>

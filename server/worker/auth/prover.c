@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/worker/prover.h"
+#include "server/worker/auth/prover.h"
 #include "cache/base/clock.h"
 #include "cache/base/secret.h"
 #include "cache/base/thread.h"

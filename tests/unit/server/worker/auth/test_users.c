@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Password files, who is found and followed in them, and the thread that proves passwords: what it finds, and in which order. */
 #include "server/config/settings.h"
-#include "server/worker/prover.h"
+#include "server/worker/auth/prover.h"
 #include "tests/support/check.h"
 #include "tests/support/temp_folder.h"
 #include <pthread.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/worker/users.h"
+#include "server/worker/auth/users.h"
 #include "cache/base/secret.h"
 #include "policies/tier.h"
 #include "server/config/settings.h"
-#include "server/worker/credential_file.h"
+#include "server/worker/auth/credential_file.h"
 #include <crypt.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/worker/guard.h"
+#include "server/worker/auth/guard.h"
 #include "policies/evaluate.h"
 #include "policies/space.h"
 #include "server/worker/answer.h"
+#include "server/worker/auth/login.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
-#include "server/worker/login.h"
 #include "server/worker/turn_execute.h"
 #include "server/worker/untold.h"
 #include <stdio.h>
