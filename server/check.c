@@ -14,7 +14,7 @@
 #include "server/server.h"
 #include "server/tls/context.h"
 #include "server/worker/auth.h"
-#include "server/worker/io.h"
+#include "server/worker/io/io.h"
 #include "server/worker/users.h"
 #include <errno.h>
 #include <signal.h>

@@ -231,14 +231,13 @@ static void note_file(struct sqlite_connection *connection, const struct stat *s
 
 void sqlite_files_note_checkpoint(struct sqlite_connection *connection, bool complete) {
     struct stat status;
-    sqlite3_int64 version;
+    sqlite3_int64 version = -1; /* before the first checkpoint the file holds no table of ours yet */
     if (connection->unlike_since_us || !look_at(connection, DATABASE, &status))
         return;
     if (status.st_mtim.tv_sec == connection->changed_at.tv_sec &&
         status.st_mtim.tv_nsec == connection->changed_at.tv_nsec)
         return;
-    if (read_file_version(connection, &version) != SQLITE_OK)
-        version = -1; /* before the first checkpoint the file holds no table of ours yet */
+    (void)read_file_version(connection, &version);
     if (complete)
         connection->file_version = (sqlite3_int64)connection->high_version;
     if (version < connection->file_version)

@@ -13,7 +13,8 @@
  *     walk.c              the same of a file whose end is not known;   window.c  how both read
  *     compact.c           a thread that copies what is needed of files that are held back into fewer
  *     kept.c              which records of such files are needed
- *     replay.c            reading at the start
+ *     replay.c            reading at the start: replay_fate.c whose records count, replay_damage.c what is no record,
+ *                         replay_low_water.c from where on they count
  *     low_water_file.c    the file that holds the low-water versions
  *     names.c             the names in the folder
  *     format.c            the bytes;   disk.c  the system calls;   dump.c  for people to read

@@ -37,7 +37,7 @@ static bool wants_recycling(struct journal *journal) {
     return found;
 }
 
-/* Those of the configuration come first, in the order of their numbers (replay.c). */
+/* Those of the configuration come first, in the order of their numbers (replay_low_water.c). */
 static bool raise_noted(struct journal *journal) {
     bool raised = false;
     for (size_t i = 0; i < journal->space_count; i++) {

@@ -11,10 +11,9 @@
  * (*) The system was rebooted since, and the place had not been synced: the disk has kept later pages but
  * not this one. That is as good as torn, and the records behind it are taken.
  */
+#include "policies/journal/replay.h"
 #include "cache/base/own_file.h"
-#include "policies/journal/internal.h"
 #include "policies/journal/recycle.h"
-#include "policies/journal/walk.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -25,47 +24,10 @@
 
 enum { PROGRESS_US = 2000000, PROGRESS_RECORDS = 1024 };
 
-struct recovering {
-    struct journal *journal;
-    const struct journal_options *options;
-    uint64_t *given_up; /* the highest version that is given up, for each of options->discarded */
-    bool skip_damaged;
-    struct journal_replayer *replayer;
-    struct journal_recovery *recovery;
-    struct journal_error *error;
-    struct low_waters low_waters; /* as found */
-    struct journal_name *names;
-    size_t name_count, name_index;
-    struct walk walk;         /* over the file at hand */
-    bool from_earlier_boot;   /* that file */
-    struct space_fate *fates; /* of the namespaces in its header */
-    struct journal_record to_show[JOURNAL_SHOWN_MOST];
-    size_t to_show_count;
-    struct unknown *unknown;
-    size_t unknown_count;
-    uint64_t progress_us;
-};
-
-/* What becomes of the records of a namespace. */
-struct space_fate {
-    bool known;
-    uint64_t *given_up; /* not NULL: its records are, and this is the highest version of them */
-    uint64_t low_water;
-    size_t index; /* of journal.spaces, or else of recovering.unknown */
-};
-
-/* A namespace that is not configured. */
-struct unknown {
-    char *name;
-    size_t size;
-    uint64_t records, files;
-    const char *last_file; /* counted for */
-};
-
 /* ---- Errors and progress ---- */
 
-__attribute__((format(printf, 3, 4))) static enum journal_status
-fail(struct recovering *self, enum journal_status status, const char *format, ...) {
+enum journal_status replay_fail(struct recovering *self, enum journal_status status, const char *format,
+                                ...) {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(self->error->message, sizeof self->error->message, format, arguments);
@@ -73,13 +35,13 @@ fail(struct recovering *self, enum journal_status status, const char *format, ..
     return status;
 }
 
-static const char *file_name(const struct recovering *self) {
+const char *replay_file_name(const struct recovering *self) {
     return self->names[self->name_index].name;
 }
 
-static enum journal_status fail_file(struct recovering *self, const char *what) {
-    return fail(self, JOURNAL_FAILED, "journal: cannot %s %s/%s: %s", what, self->journal->folder,
-                file_name(self), own_file_reason(errno));
+enum journal_status replay_fail_file(struct recovering *self, const char *what) {
+    return replay_fail(self, JOURNAL_FAILED, "journal: cannot %s %s/%s: %s", what, self->journal->folder,
+                       replay_file_name(self), own_file_reason(errno));
 }
 
 static void progress(struct recovering *self) {
@@ -92,101 +54,11 @@ static void progress(struct recovering *self) {
                 self->name_index + 1, self->name_count, self->recovery->records, self->recovery->bytes >> 20);
 }
 
-/* A gap with records behind it, or a bad header. JOURNAL_OK: go on behind it. */
-static enum journal_status damaged(struct recovering *self, const char *what, size_t offset, size_t extent) {
-    if (!self->skip_damaged)
-        return fail(self, JOURNAL_DAMAGED,
-                    "journal: %s/%s is damaged: %s at offset %zu (%zu bytes). "
-                    "What it held is lost; to start without it, use --recover=skip-damaged",
-                    self->journal->folder, file_name(self), what, offset, extent);
-    self->recovery->skipped_damaged++;
-    journal_log_limited(self->journal, JOURNAL_LINE_DAMAGE, LOG_LEVEL_WARNING,
-                        "journal: %s/%s is damaged: %s at offset %zu, %zu bytes skipped",
-                        self->journal->folder, file_name(self), what, offset, extent);
-    return JOURNAL_OK;
-}
-
-static void torn(struct recovering *self, size_t offset, size_t extent) {
-    self->recovery->torn_files++;
-    self->recovery->torn_bytes += extent;
-    journal_log(self->journal, LOG_LEVEL_WARNING,
-                "journal: %s/%s: a write at offset %zu was not completed; %zu bytes cut",
-                self->journal->folder, file_name(self), offset, extent);
-}
-
-/* ---- One file ---- */
-
-static bool find_unknown(struct recovering *self, struct slice space, size_t *ret_index) {
-    for (size_t i = 0; i < self->unknown_count; i++)
-        if (slice_equal(space, slice_of(self->unknown[i].name, self->unknown[i].size))) {
-            *ret_index = i;
-            return true;
-        }
-    struct unknown *longer = realloc(self->unknown, (self->unknown_count + 1) * sizeof *longer);
-    if (!longer)
-        return false;
-    self->unknown = longer;
-    char *name = malloc(space.size + 1);
-    if (!name)
-        return false;
-    memcpy(name, space.data, space.size);
-    name[space.size] = '\0';
-    *ret_index = self->unknown_count;
-    self->unknown[self->unknown_count++] = (struct unknown){.name = name, .size = space.size};
-    return true;
-}
-
-static uint64_t *find_given_up(const struct recovering *self, struct slice space) {
-    for (size_t i = 0; i < self->options->discarded_count; i++)
-        if (slice_equal(self->options->discarded[i], space))
-            return &self->given_up[i];
-    return NULL;
-}
-
-/* Nobody can say of a system that names no boot whether it was started anew. */
-static bool is_same_boot(const struct recovering *self) {
-    static const uint8_t unknown[JOURNAL_BOOT_SIZE];
-    const uint8_t *boot = self->walk.header.boot;
-    return memcmp(boot, self->journal->boot, JOURNAL_BOOT_SIZE) == 0 &&
-           memcmp(boot, unknown, JOURNAL_BOOT_SIZE) != 0;
-}
-
-static bool decide_fates(struct recovering *self) {
-    const struct journal *journal = self->journal;
-    free(self->fates);
-    self->fates = calloc(self->walk.header.space_count + 1, sizeof *self->fates);
-    self->from_earlier_boot = !is_same_boot(self);
-    for (size_t i = 0; self->fates && i < self->walk.header.space_count; i++) {
-        struct space_fate *fate = &self->fates[i];
-        const struct low_water *low_water = low_waters_find(&self->low_waters, self->walk.header.spaces[i]);
-        fate->low_water = low_water ? low_water->version : 0;
-        fate->given_up = find_given_up(self, self->walk.header.spaces[i]);
-        for (size_t k = 0; k < journal->space_count && !fate->known; k++) {
-            fate->known = slice_equal(journal->spaces[k], self->walk.header.spaces[i]);
-            fate->index = k;
-        }
-        if (!fate->known && !find_unknown(self, self->walk.header.spaces[i], &fate->index))
-            return false;
-    }
-    return self->fates != NULL;
-}
-
-static bool keep_unknown(struct recovering *self, struct journal_file *file, size_t index) {
-    struct journal_replayer *replayer = self->replayer;
-    struct unknown *unknown = &self->unknown[index];
-    if (unknown->records == 0 && replayer->keeps &&
-        !replayer->keeps(replayer, slice_of(unknown->name, unknown->size)))
-        return false;
-    unknown->records++;
-    unknown->files += unknown->last_file != file_name(self);
-    unknown->last_file = file_name(self);
-    file->pinned = true;
-    return true;
-}
+/* ---- Records ---- */
 
 static enum journal_status fail_stopped(struct recovering *self) {
-    return fail(self, JOURNAL_FAILED, "journal: recovery was stopped at a record of %s/%s",
-                self->journal->folder, file_name(self));
+    return replay_fail(self, JOURNAL_FAILED, "journal: recovery was stopped at a record of %s/%s",
+                       self->journal->folder, replay_file_name(self));
 }
 
 static enum journal_status show_collected(struct recovering *self) {
@@ -235,7 +107,7 @@ static enum journal_status take_record(struct recovering *self, const struct for
         return JOURNAL_OK;
     }
     if (!fate->known)
-        return keep_unknown(self, file, fate->index) ? JOURNAL_OK : fail_stopped(self);
+        return replay_keep_unknown(self, file, fate->index) ? JOURNAL_OK : fail_stopped(self);
     recovery->shown++;
     return show(self, found);
 }
@@ -245,8 +117,8 @@ static enum journal_status take_hole(struct recovering *self, struct journal_fil
     const struct walk *walk = &self->walk;
     file->is_unreadable = true; /* in one piece */
     if (walk_hole_is_damage(walk, self->journal->boot))
-        return damaged(self, "no record that passes its check", walk->at, walk->extent);
-    torn(self, walk->at, walk->extent);
+        return replay_damaged(self, "no record that passes its check", walk->at, walk->extent);
+    replay_torn(self, walk->at, walk->extent);
     return JOURNAL_OK;
 }
 
@@ -256,7 +128,7 @@ static void take_end(struct recovering *self, struct journal_file *file) {
 
 static void take_torn(struct recovering *self, struct journal_file *file) {
     const struct walk *walk = &self->walk;
-    torn(self, walk->at, walk->extent);
+    replay_torn(self, walk->at, walk->extent);
     self->journal->disk->truncate(self->journal->disk, walk->handle, (uint64_t)walk->at);
     take_end(self, file);
 }
@@ -283,111 +155,21 @@ static enum journal_status take_records(struct recovering *self, struct journal_
             take_end(self, file);
             return show_collected(self);
         case WALK_FAILED:
-            return fail_file(self, "read");
+            return replay_fail_file(self, "read");
         }
     }
     return status;
 }
 
-/* ---- Damaged files ---- */
-
-/* Out of the way, but kept for people to look at. */
-static bool move_aside(struct recovering *self) {
-    char name[2 * JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
-    struct stat status;
-    journal_path(self->journal->folder, file_name(self), from);
-    snprintf(name, sizeof name, "damaged-%s", file_name(self));
-    journal_path(self->journal->folder, name, to);
-    for (unsigned i = 2; i < 1000 && lstat(to, &status) == 0; i++) {
-        snprintf(name, sizeof name, "damaged-%u-%s", i, file_name(self));
-        journal_path(self->journal->folder, name, to);
-    }
-    if (self->journal->disk->rename(self->journal->disk, from, to) != 0)
-        return false;
-    journal_log(self->journal, LOG_LEVEL_WARNING, "journal: the damaged file is kept as %s", to);
-    return true;
-}
-
-/* The whole records of the file at hand as a file of their own, in memory. NULL: errno. */
-static char *whole_records(struct recovering *self, uint64_t sequence, size_t *ret_size) {
-    struct walk *walk = &self->walk;
-    struct format_header header = walk->header;
-    struct entry none = {.key = slice_of(NULL, 0)};
-    struct scan scan;
-    const char *data = walk_all(walk);
-    char *image = data ? malloc(walk->size + FORMAT_END_SIZE) : NULL;
-    if (!image)
-        return NULL;
-    header.sequence = sequence;
-    header.epoch = journal_random_epoch();
-    header.fresh = true;
-    memcpy(header.boot, self->journal->boot, sizeof header.boot);
-    struct format_key key = format_key(header.epoch);
-    size_t size = header.size;
-    scan_begin(&scan, data, walk->size, &walk->header);
-    for (enum scan_status found; (found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE;) {
-        if (found == SCAN_HOLE)
-            continue;
-        memcpy(image + size, data + scan.at, scan.extent);
-        size += scan.extent;
-    }
-    size += format_encode_record(image + size, FORMAT_KIND_END, 0, &none);
-    format_place_records(image + header.size, size - header.size, &key, header.size);
-    header.file_size = size;
-    format_encode_header(image, &header);
-    *ret_size = size;
-    return image;
-}
-
-/* It gets its name only when all of it is on disk. */
-static bool write_image(struct recovering *self, const char *image, size_t size, const char *name) {
-    struct journal *journal = self->journal;
-    const struct journal_disk *disk = journal->disk;
-    char blank[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
-    journal_format_blank(journal->next_blank++, blank);
-    journal_path(journal->folder, blank, from);
-    journal_path(journal->folder, name, to);
-    int handle = disk->open(disk, from, O_RDWR | O_CREAT);
-    bool good = handle >= 0 && journal_disk_write_synced(disk, handle, image, size, 0) == 0;
-    int failure = errno;
-    if (handle >= 0)
-        disk->close(disk, handle);
-    good = good && disk->rename(disk, from, to) == 0 && disk->sync_folder(disk, journal->folder) == 0;
-    if (!good && handle >= 0)
-        disk->remove(disk, from);
-    if (!good && failure != 0)
-        errno = failure;
-    return good;
-}
-
-/* A file with damaged places is read once: its whole records go into a new one, then it is set aside. In this
- * order, so that a crash in between leaves the records twice rather than not at all. */
-static void replace_damaged(struct recovering *self, struct journal_file *file) {
-    char name[JOURNAL_NAME_MAX];
-    size_t size = 0;
-    uint64_t sequence = self->journal->next_sequence++;
-    journal_format_name(file->series, sequence, name);
-    char *image = whole_records(self, sequence, &size);
-    errno = image ? 0 : errno;
-    if (image && write_image(self, image, size, name) && move_aside(self)) {
-        memcpy(file->name, name, sizeof file->name);
-        file->size = size;
-    } else {
-        journal_log(self->journal, LOG_LEVEL_WARNING,
-                    "journal: %s/%s cannot be set aside: %s. "
-                    "If it is still there at the next start it has to be skipped again",
-                    self->journal->folder, file_name(self), strerror(errno));
-    }
-    free(image);
-}
+/* ---- Files ---- */
 
 static enum journal_status add_file(struct recovering *self) {
     struct journal_file *file = journal_file_new(self->journal);
-    if (!file || !decide_fates(self)) {
+    if (!file || !replay_decide_fates(self)) {
         free(file);
-        return fail_file(self, "hold in memory");
+        return replay_fail_file(self, "hold in memory");
     }
-    memcpy(file->name, file_name(self), sizeof file->name);
+    memcpy(file->name, replay_file_name(self), sizeof file->name);
     file->series = self->walk.header.series;
     memcpy(file->boot, self->walk.header.boot, sizeof file->boot);
     file->size = self->walk.size;
@@ -396,52 +178,37 @@ static enum journal_status add_file(struct recovering *self) {
     uint64_t damaged_before = self->recovery->skipped_damaged;
     enum journal_status status = take_records(self, file);
     if (status == JOURNAL_OK && self->recovery->skipped_damaged != damaged_before)
-        replace_damaged(self, file);
+        replay_replace_damaged(self, file);
     journal_list_append(&self->journal->files, file); /* freed with the list, whatever the status */
     return status;
-}
-
-static enum journal_status remove_unwritten(struct recovering *self) {
-    char path[JOURNAL_PATH_MAX];
-    if (self->walk.size > 0)
-        torn(self, 0, self->walk.size);
-    journal_path(self->journal->folder, file_name(self), path);
-    self->journal->disk->remove(self->journal->disk, path);
-    return JOURNAL_OK;
-}
-
-static enum journal_status set_aside(struct recovering *self) {
-    enum journal_status status = damaged(self, "its header fails its check", 0, self->walk.size);
-    if (status != JOURNAL_OK)
-        return status;
-    return move_aside(self) ? JOURNAL_OK : fail_file(self, "rename");
 }
 
 static enum journal_status take_file(struct recovering *self, int handle) {
     enum format_status header;
     if (!walk_begin(&self->walk, self->journal->disk, handle, &header))
-        return fail_file(self, "read");
+        return replay_fail_file(self, "read");
     switch (header) {
     case FORMAT_GOOD:
         return add_file(self);
     case FORMAT_UNWRITTEN:
-        return remove_unwritten(self);
+        return replay_remove_unwritten(self);
     case FORMAT_FOREIGN:
-        return fail(self, JOURNAL_FAILED, "journal: %s/%s has a format that this version does not read",
-                    self->journal->folder, file_name(self));
+        return replay_fail(self, JOURNAL_FAILED,
+                           "journal: %s/%s has a format that this version does not read",
+                           self->journal->folder, replay_file_name(self));
     case FORMAT_BAD:
         break;
     }
-    return set_aside(self);
+    return replay_set_aside(self);
 }
 
 static enum journal_status open_file(struct recovering *self, int *ret_handle) {
     char path[JOURNAL_PATH_MAX];
     struct journal *journal = self->journal;
     progress(self);
-    journal_path(journal->folder, file_name(self), path);
+    journal_path(journal->folder, replay_file_name(self), path);
     *ret_handle = journal->disk->open(journal->disk, path, O_RDWR);
-    return *ret_handle < 0 ? fail_file(self, "open") : JOURNAL_OK;
+    return *ret_handle < 0 ? replay_fail_file(self, "open") : JOURNAL_OK;
 }
 
 static enum journal_status recover_file(struct recovering *self) {
@@ -471,7 +238,8 @@ static enum journal_status recover_files(struct recovering *self) {
     const struct journal *journal = self->journal;
     enum journal_status status = JOURNAL_OK;
     if (!journal_list_folder(journal->folder, &self->names, &self->name_count))
-        return fail(self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
+        return replay_fail(self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder,
+                           strerror(errno));
     for (size_t i = 0; i < self->name_count; i++)
         if (self->names[i].sequence >= journal->next_sequence)
             self->journal->next_sequence = self->names[i].sequence + 1;
@@ -507,7 +275,7 @@ static enum journal_status show_records(struct recovering *self) {
         case WALK_END:
             return show_collected(self);
         case WALK_FAILED:
-            return fail_file(self, "read");
+            return replay_fail_file(self, "read");
         }
     }
     return status;
@@ -516,11 +284,11 @@ static enum journal_status show_records(struct recovering *self) {
 static enum journal_status show_opened(struct recovering *self, int handle) {
     enum format_status header;
     if (!walk_begin(&self->walk, self->journal->disk, handle, &header))
-        return fail_file(self, "read");
+        return replay_fail_file(self, "read");
     if (header != FORMAT_GOOD)
-        return fail(self, JOURNAL_DAMAGED, "journal: %s/%s has changed since it was read a moment ago",
-                    self->journal->folder, file_name(self));
-    return decide_fates(self) ? show_records(self) : fail_file(self, "hold in memory");
+        return replay_fail(self, JOURNAL_DAMAGED, "journal: %s/%s has changed since it was read a moment ago",
+                           self->journal->folder, replay_file_name(self));
+    return replay_decide_fates(self) ? show_records(self) : replay_fail_file(self, "hold in memory");
 }
 
 static enum journal_status show_file(struct recovering *self) {
@@ -539,7 +307,8 @@ static enum journal_status show_files(struct recovering *self) {
     free(self->names);
     self->names = NULL;
     if (!journal_list_folder(journal->folder, &self->names, &self->name_count))
-        return fail(self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder, strerror(errno));
+        return replay_fail(self, JOURNAL_FAILED, "journal: cannot list %s: %s", journal->folder,
+                           strerror(errno));
     for (self->name_index = 0; status == JOURNAL_OK && self->name_index < self->name_count;
          self->name_index++)
         status = show_file(self);
@@ -552,111 +321,16 @@ static enum journal_status show_again(struct recovering *self) {
     bool again = self->replayer->end != NULL;
     while (status == JOURNAL_OK && again) {
         if (!self->replayer->end(self->replayer, &again))
-            return fail(self, JOURNAL_FAILED, "journal: recovery was stopped behind the records of %s",
-                        self->journal->folder);
+            return replay_fail(self, JOURNAL_FAILED, "journal: recovery was stopped behind the records of %s",
+                               self->journal->folder);
         if (again)
             status = show_files(self);
     }
     return status;
 }
 
-/* ---- Low-water versions ---- */
-
-static enum journal_status read_low_waters(struct recovering *self) {
-    const struct journal *journal = self->journal;
-    enum low_water_status status = low_water_file_read(journal->disk, journal->folder, &self->low_waters);
-    if (status == LOW_WATER_FAILED)
-        return fail(self, JOURNAL_FAILED, "journal: cannot read %s/low-water: %s", journal->folder,
-                    own_file_reason(errno));
-    if (status == LOW_WATER_DAMAGED) {
-        if (!self->skip_damaged)
-            return fail(self, JOURNAL_DAMAGED,
-                        "journal: %s/low-water is damaged: both copies fail their check, at offset 0. "
-                        "To apply all records again, also those that were flushed before, "
-                        "use --recover=skip-damaged",
-                        journal->folder);
-        self->recovery->skipped_damaged++;
-        journal_log(journal, LOG_LEVEL_WARNING,
-                    "journal: %s/low-water is damaged: all records are applied again", journal->folder);
-    }
-    for (size_t i = 0; i < self->low_waters.count; i++)
-        if (self->low_waters.list[i].version > self->recovery->highest_version)
-            self->recovery->highest_version = self->low_waters.list[i].version;
-    return JOURNAL_OK;
-}
-
-/* From which version on a namespace's records count. 0: all. */
-static uint64_t low_water_of(struct recovering *self, struct slice space) {
-    const struct low_water *old = low_waters_find(&self->low_waters, space);
-    const uint64_t *given_up = find_given_up(self, space);
-    uint64_t version = old ? old->version : 0;
-    return given_up && *given_up > version ? *given_up : version;
-}
-
-static bool start_low_water(struct recovering *self, struct slice space) {
-    struct low_waters *low_waters = &self->journal->low_waters;
-    const struct low_water *old = low_waters_find(&self->low_waters, space);
-    if (!low_waters_add(low_waters, space, low_water_of(self, space)))
-        return false;
-    if (old) {
-        low_waters->list[low_waters->count - 1].mark = old->mark;
-        low_waters->list[low_waters->count - 1].forgotten = old->forgotten;
-    }
-    return true;
-}
-
-/* What was noted holds until more is told. */
-static void take_noted_over(struct journal *journal) {
-    for (size_t i = 0; i < journal->space_count; i++) {
-        const struct low_water *noted = &journal->low_waters.list[i];
-        atomic_store(&journal->passing[i].low_water, noted->version);
-        atomic_store(&journal->passing[i].mark, noted->mark);
-        atomic_store(&journal->passing[i].forgotten, noted->forgotten);
-    }
-}
-
-/* Those of the configuration, and of other namespaces that a file still mentions. */
-static enum journal_status start_low_waters(struct recovering *self) {
-    struct journal *journal = self->journal;
-    struct low_waters *low_waters = &journal->low_waters;
-    bool good = true;
-    for (size_t i = 0; good && i < journal->space_count; i++)
-        good = start_low_water(self, journal->spaces[i]);
-    for (size_t i = 0; good && i < self->unknown_count; i++) {
-        struct slice space = slice_of(self->unknown[i].name, self->unknown[i].size);
-        good = low_water_of(self, space) == 0 || start_low_water(self, space);
-    }
-    if (good)
-        take_noted_over(journal);
-    low_waters->serial = self->low_waters.serial;
-    low_waters->on_disk = self->low_waters.on_disk;
-    if (good)
-        good = low_water_file_create(journal->disk, journal->folder, low_waters) ||
-               (low_water_file_fits(low_waters) &&
-                low_water_file_update(journal->disk, journal->folder, low_waters));
-    if (!good)
-        return fail(self, JOURNAL_FAILED, "journal: cannot write %s/low-water: %s", journal->folder,
-                    own_file_reason(errno));
-    return JOURNAL_OK;
-}
-
-static void name_unknown(const struct recovering *self) {
-    for (size_t i = 0; i < self->unknown_count; i++)
-        if (self->unknown[i].records > 0)
-            journal_log(self->journal, LOG_LEVEL_WARNING,
-                        "journal: %" PRIu64
-                        " records belong to namespace '%s', which is not configured: kept, in %" PRIu64
-                        " files of %s, until it is configured again or given up with --recover=discard:%s",
-                        self->unknown[i].records, self->unknown[i].name, self->unknown[i].files,
-                        self->journal->folder, self->unknown[i].name);
-}
-
 static void free_all(struct recovering *self) {
-    for (size_t i = 0; i < self->unknown_count; i++)
-        free(self->unknown[i].name);
-    free(self->unknown);
-    free(self->given_up);
-    free(self->fates);
+    replay_free_fates(self);
     walk_free(&self->walk);
     free(self->names);
     low_waters_free(&self->low_waters);
@@ -674,16 +348,16 @@ enum journal_status journal_recover(struct journal *journal, const struct journa
                               .error = error,
                               .progress_us = monotonic_us()};
     recycle_adopt_blanks(journal);
-    enum journal_status status =
-        self.given_up ? read_low_waters(&self) : fail(&self, JOURNAL_FAILED, "journal: out of memory");
+    enum journal_status status = self.given_up ? replay_read_low_waters(&self)
+                                               : replay_fail(&self, JOURNAL_FAILED, "journal: out of memory");
     if (status == JOURNAL_OK)
         status = recover_files(&self);
     if (status == JOURNAL_OK)
         status = show_again(&self);
     if (status == JOURNAL_OK)
-        status = start_low_waters(&self);
+        status = replay_start_low_waters(&self);
     if (status == JOURNAL_OK)
-        name_unknown(&self);
+        replay_name_unknown(&self);
     free_all(&self);
     return status;
 }

@@ -3,18 +3,21 @@
  * Preload: at start the newest entries of a namespace are brought into memory in the background, by a thread
  * with its own connection.
  *
- *     LOOK --all rows are wanted and have room--> STRAIGHT --last row--> done
- *       |                                            |
- *       `--no, or it cannot be known--.   --damage---'
- *                                     v  v
- *                                     SCAN --all names--> FILL --last name, or memory is nearly full--> done
+ *     LOOK --all rows are wanted and have room--> STRAIGHT --last row; nothing is left, or memory is nearly full--> done
+ *       |                                          |     |
+ *       `--no, or it cannot be known--.  .--damage-'     `--some were refused--.
+ *                                     v  v                                     v
+ *                                     SCAN --all names----------------------> FILL --last name, or nearly full--> done
+ *                                                                             |  ^
+ *                                                                             `--' some were refused; LEFT_ROUNDS times
  *
  * Wherever the store does not answer: pause, again.
  *
  * Where all have room their order does not matter, and the rows are filled as the store shows them (straight.h). Else
  * the newest come first: the scan only names the keys; their entries are then loaded as any miss is, with the stamp
  * taken before. A scan takes seconds, and what it shows may have been changed, written and evicted again before it
- * could be filled. What memory knows already (recovered from the journal, or written meanwhile) is left alone.
+ * could be filled. What memory knows already (recovered from the journal, or written meanwhile) is left alone. What was
+ * refused because of other keys' changes (filling.h) is loaded again afterwards, by its name.
  *
  * The filling has to end before anything is evicted for it: that would be the newest.
  *
@@ -23,50 +26,42 @@
  */
 #include "policies/load/preload.h"
 #include "policies/load/coherence.h"
+#include "policies/load/filling.h"
 #include "policies/load/straight.h"
 #include "policies/row.h"
 #include "policies/session.h"
 #include "policies/tell.h"
 #include "policies/write/quarantine.h"
-#include "policies/write/touches.h"
 #include "policies/write/writer.h"
-#include <stdlib.h>
 #include <unistd.h>
 
 enum {
-    STEP_KEYS = 128,     /* loaded at once, unless values are large */
-    FIRST_STEP_KEYS = 8, /* when nothing is known about them */
-    STEP_SHARE = 64,     /* of the memory there is: what a step may fill */
-    KEEP_FREE = 16,      /* a 16th of it stays free */
-    BLOCK = 1 << 20,
+    STEP_KEYS = 128,        /* loaded at once, unless values are large */
+    FIRST_STEP_KEYS = 8,    /* when nothing is known about them */
+    STEP_SHARE = 64,        /* of the memory there is: what a step may fill */
+    KEEP_FREE = 16,         /* a 16th of it stays free */
+    LEFT_ROUNDS = 4,        /* each leaves a small part of the one before */
     TOLD_LEAST = 10000,     /* entries between lines of the log: a tenth of all, but no fewer */
     FIRST_PAUSE_US = 50000, /* after a failure; doubles */
     LONGEST_PAUSE_US = 1000000,
     NAP_US = 20000 /* how soon an end is noticed during a pause */
 };
 
-struct names {
-    struct backend_visitor visitor;
-    const struct space *space;
-    const atomic_bool *stop;
-    char *bytes; /* one byte of length, then the key, and so on */
-    size_t size, capacity;
-    size_t count;
-};
-
 /* The preload of one namespace. */
 struct preload {
+    struct backend_visitor visitor; /* of the scan: takes names */
     struct space *space;
     const atomic_bool *stop;
     struct session session;
     bool looked; /* whether the straight way is one */
     struct straight straight;
-    struct names names;
+    struct filling filling;
+    struct key_list names;
     bool scanned;             /* names is complete */
+    unsigned rounds;          /* how often names were those that had been left */
     size_t step;              /* keys of the next step */
-    size_t at;                /* in names.bytes: what comes next */
+    size_t at;                /* in names: what comes next */
     size_t done, told;        /* names that were looked at; when the log last said so */
-    size_t filled;            /* entries that are in memory because of it */
     uint64_t evictions;       /* at the beginning */
     bool full;                /* ended because memory is nearly full */
     uint64_t silent_since_us; /* the first failure since the last answer; 0: none */
@@ -76,33 +71,20 @@ struct preload {
 /* ---- Names ---- */
 
 static bool take_name(struct backend_visitor *self, const struct entry *entry) {
-    struct names *names = (struct names *)(void *)self;
-    size_t wanted = names->size + 1 + entry->key.size;
-    if (!row_key_is_fit(names->space, entry->key))
-        return !atomic_load(names->stop);
-    if (wanted > names->capacity) {
-        char *bytes = realloc(names->bytes, names->capacity + BLOCK);
-        if (!bytes)
-            return false;
-        names->bytes = bytes;
-        names->capacity += BLOCK;
-    }
-    names->bytes[names->size] = (char)entry->key.size;
-    memcpy(names->bytes + names->size + 1, entry->key.data, entry->key.size);
-    names->size = wanted;
-    names->count++;
-    return !atomic_load(names->stop);
+    struct preload *preload = (struct preload *)(void *)self;
+    if (row_key_is_fit(preload->space, entry->key) && !key_list_add(&preload->names, entry->key))
+        return false;
+    return !atomic_load(preload->stop);
 }
 
 /* Takes up to `most` names from *at on; *ret_passed counts them all. What is quarantined is newer than its
  * row, and left to the first miss. */
-static size_t next_keys(const struct space *space, const struct names *names, size_t most, size_t *at,
+static size_t next_keys(const struct space *space, const struct key_list *names, size_t most, size_t *at,
                         struct slice keys[STEP_KEYS], size_t *ret_passed) {
     size_t count_keys = 0;
     *ret_passed = 0;
     while (*at < names->size && count_keys < most) {
-        struct slice key = slice_of(names->bytes + *at + 1, (unsigned char)names->bytes[*at]);
-        *at += 1 + key.size;
+        struct slice key = key_list_next(names, at);
         *ret_passed += 1;
         if (quarantine_count(space->quarantine) == 0 || !quarantine_has(space->quarantine, key))
             keys[count_keys++] = key;
@@ -157,10 +139,10 @@ static void tell_begin(struct preload *preload, size_t entries) {
 static enum backend_status scan_names(struct preload *preload) {
     struct space *space = preload->space;
     struct session *session = &preload->session;
-    preload->names.size = preload->names.count = 0;
-    enum backend_status status =
-        session_scan(session, space, space->options.preload, tier_now(session->backend->tier).seconds,
-                     &preload->names.visitor);
+    key_list_clear(&preload->names);
+    key_list_clear(&preload->filling.left); /* they are among those that are named now */
+    enum backend_status status = session_scan(session, space, space->options.preload,
+                                              tier_now(session->backend->tier).seconds, &preload->visitor);
     if (status != BACKEND_OK)
         return status;
     preload->scanned = true;
@@ -171,7 +153,7 @@ static enum backend_status scan_names(struct preload *preload) {
 /* Whether the straight way is one. A store in which that cannot be found out may yet name its keys. */
 static enum backend_status look(struct preload *preload) {
     enum backend_status status =
-        straight_begin(&preload->straight, &preload->session, preload->space, preload->stop);
+        straight_begin(&preload->straight, &preload->session, &preload->filling, preload->stop);
     preload->looked = status == BACKEND_OK || status == BACKEND_PERMANENT;
     if (straight_has_begun(&preload->straight))
         tell_begin(preload, preload->straight.rows);
@@ -228,13 +210,6 @@ static void find_unknown(const struct space *space, const struct slice *keys, si
     }
 }
 
-static bool take_entry(struct space *space, struct entry *entry, uint64_t stamp,
-                       const struct cache_time *now) {
-    uint64_t hash = cache_hash(space->tier->cache, entry->key);
-    touches_amend(space->backend->writer, space, entry, hash);
-    return cache_fill(space->tier->cache, space->number, entry, hash, stamp, now) == CACHE_OK;
-}
-
 /* As a reader does for misses. */
 static enum backend_status fill(struct preload *preload, const struct slice *keys, size_t count_keys) {
     struct space *space = preload->space;
@@ -250,8 +225,9 @@ static enum backend_status fill(struct preload *preload, const struct slice *key
     if (status == BACKEND_OK && writer_losses(space->backend->writer) != losses)
         return BACKEND_TRANSIENT;
     for (size_t i = 0; status == BACKEND_OK && i < unknown.count; i++)
-        preload->filled += results[i].found && !results[i].unfit &&
-                           take_entry(space, &results[i].entry, unknown.stamps[i], &now);
+        if (results[i].found && !results[i].unfit)
+            filling_take(&preload->filling, &results[i].entry,
+                         cache_hash(space->tier->cache, results[i].entry.key), unknown.stamps[i], &now);
     return status;
 }
 
@@ -290,7 +266,6 @@ static enum backend_status straight_on(struct preload *preload) {
     }
     if (status != BACKEND_PERMANENT && status != BACKEND_TABLE_FAILED)
         return status;
-    preload->filled += straight->filled;
     preload->told = 0;
     straight_end(straight);
     return scan_names(preload);
@@ -299,7 +274,22 @@ static enum backend_status straight_on(struct preload *preload) {
 /* A place in one store is none in another that has taken its place. */
 static void begin_pass_anew(struct preload *preload) {
     straight_restart(&preload->straight);
+    key_list_clear(&preload->filling.left);
     preload->told = 0;
+}
+
+/* What was refused on the way becomes what is to be filled. False: there is nothing of it. */
+static bool begin_with_left(struct preload *preload) {
+    if (preload->filling.left.count == 0 || preload->rounds == LEFT_ROUNDS)
+        return false;
+    straight_end(&preload->straight);
+    key_list_clear(&preload->names);
+    preload->names = preload->filling.left;
+    preload->filling.left = (struct key_list){.size = 0};
+    preload->scanned = true;
+    preload->rounds++;
+    preload->at = preload->done = preload->told = 0;
+    return true;
 }
 
 /* Until all is done, memory is nearly full, or the backend does not answer. */
@@ -307,7 +297,8 @@ static enum backend_status advance(struct preload *preload) {
     enum backend_status status = connect_and_look(preload);
     if (status == BACKEND_OK) /* the store answers, so what fills memory will soon be believed */
         coherence_await(preload->space->backend->coherence, PRELOAD_PATIENCE_MS, preload->stop);
-    while (status == BACKEND_OK && !is_done(preload) && !atomic_load(preload->stop)) {
+    while (status == BACKEND_OK && !atomic_load(preload->stop) &&
+           (!is_done(preload) || begin_with_left(preload))) {
         look_at_memory(preload);
         if (preload->full)
             break;
@@ -356,11 +347,12 @@ static void tell_end(const struct preload *preload, enum backend_status status) 
     const struct space *space = preload->space;
     if (status != BACKEND_OK)
         tell_of_space(space, NULL, LOG_LEVEL_WARNING, "namespace %s: the preload ended after %zu entries: %s",
-                      space->options.name, preload->filled,
+                      space->options.name, preload->filling.filled,
                       atomic_load(preload->stop) ? "stopped" : preload->session.error.message);
     else
         tell_of_space(space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloaded %zu entries%s",
-                      space->options.name, preload->filled, preload->full ? ", memory is nearly full" : "");
+                      space->options.name, preload->filling.filled,
+                      preload->full ? ", memory is nearly full" : "");
 }
 
 /* A table that fails may be one that the writer, which has to reach the store first, has not made yet. */
@@ -380,11 +372,11 @@ static void preload_space(struct preload *preload) {
         pause_for(preload->stop, pause_us);
         pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
     }
-    preload->filled += preload->straight.filled;
     tell_end(preload, status);
     session_close(&preload->session);
     straight_end(&preload->straight);
-    free(preload->names.bytes);
+    key_list_clear(&preload->names);
+    key_list_clear(&preload->filling.left);
 }
 
 /* One namespace after the other: those that are waited for, or the others. */
@@ -395,12 +387,12 @@ static void preload_some(struct tier_backend *backend, bool waits, bool *waited_
         struct space *space = &tier->spaces[i];
         if (space->backend != backend || !space->options.preload || space->options.preload_wait != waits)
             continue;
-        struct preload preload = {
-            .space = space,
-            .stop = stop,
-            .step = FIRST_STEP_KEYS,
-            .names = {.visitor = {.entry = take_name, .keys_only = true}, .space = space, .stop = stop},
-            .waited_for = waited_for};
+        struct preload preload = {.visitor = {.entry = take_name, .keys_only = true},
+                                  .space = space,
+                                  .stop = stop,
+                                  .filling = {.space = space},
+                                  .step = FIRST_STEP_KEYS,
+                                  .waited_for = waited_for};
         session_init(&preload.session, backend, BACKEND_READER, 1);
         preload_space(&preload);
     }

@@ -3,7 +3,6 @@
 #include "policies/load/straight.h"
 #include "policies/row.h"
 #include "policies/write/quarantine.h"
-#include "policies/write/touches.h"
 #include "policies/write/writer.h"
 #include <stdlib.h>
 
@@ -40,7 +39,7 @@ static bool has_room(const struct backend_extent *extent, uint64_t room) {
 /* As what was loaded is. What is quarantined is newer than its row; what a store that went back may lack is left to the
  * first miss. */
 static void take_row(struct straight *straight, const struct entry *entry) {
-    struct space *space = straight->space;
+    struct space *space = straight->filling->space;
     struct load_result result = {.found = true, .entry = *entry};
     uint64_t hash = cache_hash(space->tier->cache, entry->key);
     if ((quarantine_count(space->quarantine) && quarantine_has(space->quarantine, entry->key)) ||
@@ -49,26 +48,26 @@ static void take_row(struct straight *straight, const struct entry *entry) {
     row_check(space, &result);
     if (result.unfit)
         return;
-    touches_amend(space->backend->writer, space, &result.entry, hash);
-    straight->filled += cache_fill(space->tier->cache, space->number, &result.entry, hash,
-                                   cache_stamps_of(straight->stamps, hash), &straight->now) == CACHE_OK;
+    filling_take(straight->filling, &result.entry, hash, cache_stamps_of(straight->stamps, hash),
+                 &straight->now);
 }
 
 static bool visit(struct backend_visitor *self, const struct entry *entry) {
     struct straight *straight = (struct straight *)(void *)self;
     straight->shown++;
-    straight->distrusted = writer_losses(straight->space->backend->writer) != straight->losses;
+    straight->distrusted = writer_losses(straight->filling->space->backend->writer) != straight->losses;
     if (straight->distrusted || atomic_load(straight->stop))
         return false;
-    if (row_key_is_fit(straight->space, entry->key))
+    if (row_key_is_fit(straight->filling->space, entry->key))
         take_row(straight, entry);
     return true;
 }
 
 /* ---- The whole ---- */
 
-enum backend_status straight_begin(struct straight *straight, struct session *session, struct space *space,
-                                   const atomic_bool *stop) {
+enum backend_status straight_begin(struct straight *straight, struct session *session,
+                                   struct filling *filling, const atomic_bool *stop) {
+    struct space *space = filling->space;
     struct backend_extent extent;
     uint64_t room = room_for(space);
     size_t most = space->options.preload;
@@ -76,7 +75,7 @@ enum backend_status straight_begin(struct straight *straight, struct session *se
     if (status != BACKEND_OK || extent.rows > most || !has_room(&extent, room))
         return status;
     *straight = (struct straight){.visitor = {.entry = visit, .place = &straight->place},
-                                  .space = space,
+                                  .filling = filling,
                                   .stop = stop,
                                   .stamps = cache_stamps_create(space->tier->cache),
                                   .rows = extent.rows};
@@ -84,12 +83,12 @@ enum backend_status straight_begin(struct straight *straight, struct session *se
 }
 
 enum backend_status straight_step(struct straight *straight, struct session *session) {
-    straight->now = tier_now(straight->space->tier);
-    straight->losses = writer_losses(straight->space->backend->writer);
+    straight->now = tier_now(straight->filling->space->tier);
+    straight->losses = writer_losses(straight->filling->space->backend->writer);
     straight->distrusted = false;
     cache_stamps_take(straight->stamps);
     enum backend_status status =
-        session_scan(session, straight->space, SIZE_MAX, straight->now.seconds, &straight->visitor);
+        session_scan(session, straight->filling->space, SIZE_MAX, straight->now.seconds, &straight->visitor);
     return status == BACKEND_OK && straight->distrusted ? BACKEND_TRANSIENT : status;
 }
 

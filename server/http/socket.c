@@ -32,7 +32,8 @@ static int bind_one(const struct addrinfo *info) {
 static bool is_loopback(const struct sockaddr_storage *address) {
     if (address->ss_family == AF_INET6)
         return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)address)->sin6_addr);
-    return ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return address->ss_family == AF_INET &&
+           ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
 static void describe(struct http_socket *ret_socket) {

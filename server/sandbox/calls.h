@@ -6,7 +6,7 @@
  * calls are answered ENOSYS, and a netlink socket is as the rest.
  *
  * io_uring goes past all of it with what a ring does. So a ring has no more than the operations that workers use
- * (server/worker/io_ring.c), and once they have theirs no other can be made: calls_close_rings.
+ * (server/worker/io/ring.c), and once they have theirs no other can be made: calls_close_rings.
  */
 #ifndef FOREBAY_SERVER_SANDBOX_CALLS_H
 #define FOREBAY_SERVER_SANDBOX_CALLS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One client's bytes in and out. All of it belongs to the worker's thread, except the members marked
- * otherwise. The states and who changes them: connection.c.
+ * A client's connection: its states and who changes them (connection.c). Its bytes in and out: connection_read.h,
+ * connection_send.h. All of it belongs to the worker's thread, except the members marked otherwise.
  */
 #ifndef FOREBAY_SERVER_WORKER_CONNECTION_H
 #define FOREBAY_SERVER_WORKER_CONNECTION_H
@@ -9,7 +9,8 @@
 #include "server/config/address.h"
 #include "server/protocol/parser.h"
 #include "server/worker/auth.h"
-#include "server/worker/io.h"
+#include "server/worker/io/io.h"
+#include "server/worker/own_buffer.h"
 #include "server/worker/users.h"
 #include <stdatomic.h>
 
@@ -78,8 +79,7 @@ struct connection {
     struct feed *feed;          /* FED: what it is fed */
     const char *region;         /* the bytes being parsed in this turn: worker input or own buffer */
     size_t region_size, region_at;
-    char *own; /* bytes of an unfinished or parked request, or NULL */
-    size_t own_start, own_size, own_capacity;
+    struct own_buffer own; /* bytes of an unfinished or parked request */
     size_t wanted;         /* bytes that the request at the front needs, as far as is known */
     size_t counted_answer; /* bytes of its answers that server->answer_bytes has */
     size_t moved;          /* bytes that came or went since last_active */
@@ -121,7 +121,7 @@ struct connection {
     _Atomic enum connection_state state;
     _Atomic uint32_t last_active; /* monotonic seconds: see connection_note_active */
     struct parser parser;
-    struct io_link link; /* what io_ring.c has of it */
+    struct io_link link; /* what the ring has of it */
 };
 
 /* Takes over the socket, enters it in the worker's list and has it watched. NULL when there is no memory or no
@@ -153,28 +153,7 @@ void connection_set_awaits_check(struct connection *connection, bool awaits_chec
 /* Whether there is something to do for it that nothing will report any more. */
 bool connection_is_due(const struct connection *connection);
 
-/* ---- In ---- */
-
-/* What one read asks the socket for, unless a long value is awaited. */
-static inline size_t connection_read_usual(const struct connection *connection) {
-    bool reads_little = connection->fresh | connection->sends_ahead;
-    if (__builtin_expect(connection->authenticated & !reads_little, true))
-        return CONNECTION_READ;
-    if (!connection->authenticated)
-        return AUTH_READ;
-    return connection->own_size <= CONNECTION_LITTLE / 2 ? CONNECTION_LITTLE - connection->own_size
-                                                         : (size_t)CONNECTION_READ;
-}
-
-/* Reads once and sets the region to what there is to parse. False: nothing to do now. Where no memory may be
- * taken for the rest of a request, the region has what has come of it and the parser is told that it is starved. */
-bool connection_read(struct connection *connection);
-
-/* Whether it reads an open line of keys (struct parser_run) while its replies cannot be sent: a client may write
- * such a line to its end before it reads. */
-bool connection_reads_ahead(const struct connection *connection);
-bool connection_could_read_ahead(const struct connection *connection); /* if bytes were there */
-void connection_read_ahead(struct connection *connection);
+/* ---- Signs of life ---- */
 
 /* It made progress: a request was begun or completed, replies were sent to their end, or connection_moves. */
 void connection_note_active(struct connection *connection);
@@ -185,36 +164,5 @@ bool connection_moves(const struct connection *connection);
 
 /* Whether the first byte that comes now begins a request. */
 bool connection_is_between_requests(const struct connection *connection);
-
-/* Keeps the region's bytes from `from` on for later turns; frees the own buffer when nothing is left. False:
- * no memory, the connection is broken. */
-bool connection_keep(struct connection *connection, const char *from);
-
-/* ---- Out ---- */
-
-/* Sends pieces in order, and keeps what does not go; keeps all of it while the connection is held. Takes over
- * the large values that the pieces hold. base: what their offsets count from. */
-void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count);
-
-/* Sends what goes at once, as send() does. By whoever may send now: the worker, or the thread that feeds the connection. */
-ssize_t connection_send_some(struct connection *connection, const char *data, size_t size);
-
-/* Whether all it has to say may be sent now, as it is, and nothing but its client's will ends it meanwhile: the pieces may be
- * queued. */
-bool connection_sends_freely(const struct connection *connection);
-
-/* The second half of connection_send: `sent` bytes of the pieces went, or -1: the socket is broken. */
-void connection_sent(struct connection *connection, const char *base, struct piece *pieces, size_t count,
-                     ssize_t sent);
-
-/* It is about to be sent one answer of that size, which counts until all of its replies have gone. False: those of others
- * who do not read take too much; one alone may have any size. */
-bool connection_count_answer(struct connection *connection, size_t size);
-
-/* Sends what was kept; true when all of it went. */
-bool connection_send_pending(struct connection *connection);
-
-/* Forgets what was to be sent. */
-void connection_drop_pending(struct connection *connection);
 
 #endif

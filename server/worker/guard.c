@@ -6,7 +6,7 @@
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include "server/worker/login.h"
-#include "server/worker/turn.h"
+#include "server/worker/turn_execute.h"
 #include "server/worker/untold.h"
 #include <stdio.h>
 

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker as its own files see it: worker.c (thread, loop, timers), turn.c (the stages of a turn), protocol.c (which protocol
- * is spoken), talk.c (commands without a key), answer.c (what no policy answered), untold.c (errors in a binary pipeline),
- * tls.c (what encrypted connections do beside), parked.c (requests that wait for the tier), held.c (replies that wait for
- * the journal), reply_limit.c (how many may wait), share.c (how much of a turn is one connection's), login.c and sasl.c (who
- * a client is), guard.c (what it may do), connection.c (its bytes in and out), io_epoll.c and io_ring.c (how the kernel is
- * asked for them), ring_buffers.c (what io_uring brought), output.c (a turn's replies), worker_stats.c (what is told of it).
+ * A worker as its own files see it, in the order in which a request passes them:
+ *
+ *     worker.c              thread, loop, timers
+ *     io/                   how the kernel is asked for what comes and given what goes (io.h)
+ *     turn.c                the stages of a turn: turn_read.c, turn_execute.c, turn_send.c
+ *     connection.c          a connection's states; connection_read.c, own_buffer.c its bytes in, connection_send.c out
+ *     tls.c                 what encrypted connections do beside
+ *     share.c               how much of a turn is one connection's
+ *     protocol.c            which protocol is spoken
+ *     login.c, sasl.c       who a client is; guard.c what it may do
+ *     talk.c                commands without a key; answer.c what no policy answered; untold.c errors in a binary pipeline
+ *     parked.c              requests that wait for the tier
+ *     held.c                replies that wait for the journal; reply_limit.c how many may wait
+ *     output.c              a turn's replies
+ *     worker_stats.c        what is told of it
  */
 #ifndef FOREBAY_SERVER_WORKER_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_INTERNAL_H
@@ -18,7 +27,7 @@
 #include "server/protocol/binary.h"
 #include "server/server.h"
 #include "server/worker/gate.h"
-#include "server/worker/io.h"
+#include "server/worker/io/io.h"
 #include "server/worker/output.h"
 #include "server/worker/worker_stats.h"
 #include <ev.h>

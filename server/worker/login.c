@@ -25,7 +25,7 @@
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 #include "server/worker/prover.h"
-#include "server/worker/turn.h"
+#include "server/worker/turn_execute.h"
 #include "server/worker/worker.h"
 
 enum {

@@ -2,7 +2,8 @@
 #include "server/worker/output.h"
 #include "cache/cache.h"
 #include "server/worker/connection.h"
-#include "server/worker/io.h"
+#include "server/worker/connection_send.h"
+#include "server/worker/io/io.h"
 #include "server/worker/share.h"
 #include <stdint.h>
 #include <stdlib.h>

@@ -17,7 +17,7 @@
 struct cache_large;
 struct cache_view;
 struct connection;
-struct io_type; /* server/worker/io.h */
+struct io_type; /* server/worker/io/io.h */
 
 enum { SEND_PIECES = 64 }; /* of one send */
 

@@ -4,7 +4,7 @@
 #include "server/worker/connection.h"
 #include "server/worker/guard.h"
 #include "server/worker/internal.h"
-#include "server/worker/turn.h"
+#include "server/worker/turn_execute.h"
 #include "server/worker/untold.h"
 #include <assert.h>
 

@@ -6,10 +6,12 @@
 #include "server/protocol/reply.h"
 #include "server/worker/answer.h"
 #include "server/worker/connection.h"
+#include "server/worker/connection_read.h"
+#include "server/worker/connection_send.h"
 #include "server/worker/internal.h"
 #include "server/worker/parked.h"
 #include "server/worker/sasl.h"
-#include "server/worker/turn.h"
+#include "server/worker/turn_execute.h"
 #include "server/worker/untold.h"
 #include <stdio.h>
 
@@ -38,7 +40,7 @@ void talk_end_feed(struct connection *connection, enum feed_end end) {
     if (end == FEED_IS_UNREAD)
         count(&connection->worker->idle_kicks);
     connection_set_state(connection, end == FEED_IS_TOLD ? CONNECTION_OPEN : CONNECTION_BROKEN);
-    connection->resumed = connection->own != NULL;
+    connection->resumed = connection->own.bytes != NULL;
     connection->readable = true;
     connection->room = 0; /* what the feed has sent was not counted */
     connection_set_ready(connection);

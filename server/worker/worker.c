@@ -12,6 +12,7 @@
 #include "server/config/settings.h"
 #include "server/log.h"
 #include "server/worker/connection.h"
+#include "server/worker/connection_send.h"
 #include "server/worker/guard.h"
 #include "server/worker/internal.h"
 #include "server/worker/login.h"
@@ -118,7 +119,7 @@ static unsigned patience_with(const struct worker *worker, const struct connecti
     unsigned timeout = worker->server->settings->idle_timeout;
     if (timeout)
         return timeout;
-    return connection->own_capacity > CONNECTION_OWN ? CONNECTION_PATIENCE : UINT32_MAX;
+    return connection->own.capacity > CONNECTION_OWN ? CONNECTION_PATIENCE : UINT32_MAX;
 }
 
 static void kick_idle(struct worker *worker) {

@@ -12,7 +12,7 @@
 #include "server/config/address.h"
 #include <stdbool.h>
 
-struct io_type; /* server/worker/io.h */
+struct io_type; /* server/worker/io/io.h */
 struct server;
 struct worker;
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 
 import pytest
-from forebay import command_line, die_with_the_test, eventually, free_port
+from forebay import command_line, die_with_the_test, eventually, free_port, preloaded
 from injected import FOREVER, Fault, Faults
 
 ENDED_BY_LIBEV = -6  # its loops cannot report a failure: it says what and aborts
@@ -16,9 +16,10 @@ ENDED_BY_LIBEV = -6  # its loops cannot report a failure: it says what and abort
 
 @pytest.fixture(scope="module")
 def library():
-    if not os.environ.get("INJECTED_FAULTS_LIBRARY"):
+    named = preloaded("INJECTED_FAULTS_LIBRARY")
+    if not named:
         pytest.skip("INJECTED_FAULTS_LIBRARY does not name the library built from tests/faults/injected_faults.c")
-    return os.environ["INJECTED_FAULTS_LIBRARY"]
+    return named
 
 
 def start_and_stop(folder, faults, fault=None):

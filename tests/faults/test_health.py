@@ -7,7 +7,7 @@ import os
 import sqlite3
 
 import pytest
-from forebay import (AWAY, PATIENCE, Config, eventually, locked, namespace, no_file_can_be_written, section, sqlite_backend)
+from forebay import (AWAY, PATIENCE, Config, eventually, locked, namespace, no_file_can_be_written, preloaded, section, sqlite_backend)
 from manager import Messages
 
 
@@ -98,7 +98,8 @@ def test_too_much_that_waits(serve, on_full, line):
 @pytest.fixture
 def hanging_disk(tmp_path):
     """The environment of a server whose disk can hang, and a function of the files that then do."""
-    if not os.environ.get("STUCK_CALLS"):
+    library = preloaded("STUCK_CALLS")
+    if not library:
         pytest.skip("STUCK_CALLS does not name the library built from tests/faults/stuck_calls.c")
     folder = tmp_path / "stuck"
     folder.mkdir()
@@ -111,7 +112,7 @@ def hanging_disk(tmp_path):
         finally:
             (folder / f"hang-{word}").unlink()
 
-    return {"LD_PRELOAD": os.environ["STUCK_CALLS"], "STUCK": str(folder)}, hang
+    return {"LD_PRELOAD": library, "STUCK": str(folder)}, hang
 
 
 def test_a_worker_that_hangs_makes_the_process_dead_and_health_is_answered_meanwhile(serve, hanging_disk):

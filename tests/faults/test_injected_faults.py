@@ -2,7 +2,6 @@
 """A few of the lives of tools/fault-injection, which lets calls fail that a server makes; and that what is broken is
 noticed. What must hold is said at the head of tests/support/injected_trial.py."""
 
-import os
 import re
 import signal
 import socket
@@ -11,7 +10,7 @@ import time
 
 import pytest
 from crash import Violation
-from forebay import Server, ServerFailed, binary, eventually
+from forebay import Server, ServerFailed, binary, eventually, preloaded
 from injected import FOREVER, LOST, SHORT, Fault, Faults, named
 from injected_rounds import InjectedRounds
 from injected_trial import Case, Trial
@@ -58,9 +57,10 @@ def renew(trial):
 
 @pytest.fixture(scope="module")
 def library():
-    if not os.environ.get("INJECTED_FAULTS_LIBRARY"):
+    named = preloaded("INJECTED_FAULTS_LIBRARY")
+    if not named:
         pytest.skip("INJECTED_FAULTS_LIBRARY does not name the library built from tests/faults/injected_faults.c")
-    return os.environ["INJECTED_FAULTS_LIBRARY"]
+    return named
 
 
 def test_where_no_call_is_made_none_is_drawn(tmp_path):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from forebay import (Background, Client, Config, Server, eventually, locked, namespace, share,
+from forebay import (Background, Client, Config, Server, eventually, locked, namespace, preloaded, share,
                      sqlite_backend)
 
 REFUSAL = "io_uring is not allowed here (a container's seccomp filter, or the sysctl kernel.io_uring_disabled): allow it there"
@@ -86,7 +86,7 @@ def test_a_check_says_of_io_uring_what_a_start_does(tmp_path, io, status, said):
 
 
 def needs_ring_faults():
-    library = os.environ.get("RING_FAULTS_LIBRARY")
+    library = preloaded("RING_FAULTS_LIBRARY")
     if not library:
         pytest.skip("RING_FAULTS_LIBRARY does not name the library built from tests/faults/ring_faults.c")
     return library

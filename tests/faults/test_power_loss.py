@@ -2,19 +2,19 @@
 """Power cuts under load: of what was acknowledged under journal = "always" or write-through nothing is lost, although all that
 was not synced is gone. tests/faults/power_loss.c is the disk."""
 
-import os
-
 import pytest
 from crash import Rounds, Violation
+from forebay import preloaded
 
 ROUNDS = 20
 
 
 @pytest.fixture
 def library():
-    if not os.environ.get("POWER_LOSS"):
+    named = preloaded("POWER_LOSS")
+    if not named:
         pytest.skip("POWER_LOSS does not name the library built from tests/faults/power_loss.c")
-    return os.environ["POWER_LOSS"]
+    return named
 
 
 def test_power_cuts(tmp_path, library):

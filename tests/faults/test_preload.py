@@ -144,13 +144,11 @@ def test_what_the_journal_brought_back_is_not_overwritten(serve, store):
     assert client.delete("sess:1") == b"DELETED"
     server.kill()
     with_options(server, store, flush_delay="1h", flush_batch=1000000, journal="os", preload=1000, preload_wait="true").start()
-    preloaded = int(re.search(r"preloaded (\d+) entries", server.log())[1])
-    assert 240 <= preloaded <= 249, "the odd ones but the deleted one; while what was recovered is written, few are left to be loaded"
+    assert "preloaded 249 entries" in server.log(), "the odd ones but the deleted one, whatever is written beside it"
     client = server.client()
     assert client.get_many([f"sess:{i}" for i in range(0, 500, 2)]) == {b"sess:%d" % i: b"newer %d" % i for i in range(0, 500, 2)}
     assert client.get("sess:1") is None
     assert client.get_many([f"sess:{i}" for i in range(3, 500, 2)]) == {b"sess:%d" % i: b"value %d" % i for i in range(3, 500, 2)}
-    assert client.get("sess:3") == b"value 3"
 
 
 def test_a_store_that_stays_away_is_not_waited_for_for_ever(serve, store):

@@ -17,7 +17,7 @@ import socket
 import subprocess
 
 import pytest
-from forebay import Config, Server, binary, command_line, die_with_the_test, eventually, namespace, section
+from forebay import Config, Server, binary, command_line, die_with_the_test, eventually, namespace, preloaded, section
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="20ms")
 REFUSED = {errno.EPERM, errno.EACCES}
@@ -74,7 +74,7 @@ class Probe:
 
 @pytest.fixture
 def probe(tmp_path):
-    library = os.environ.get("SANDBOX_PROBE")
+    library = preloaded("SANDBOX_PROBE")
     if not library:
         pytest.skip("SANDBOX_PROBE does not name the library built from tests/faults/sandbox_probe.c")
     return lambda sandbox, config=None, options=(): Probe(tmp_path, library, config or Config(SESSIONS), sandbox, options)
@@ -260,7 +260,7 @@ def test_a_user_has_nothing_of_root_left(tmp_path, probe):
     if os.geteuid() != 0:
         pytest.skip("-u means something for root alone")
     with open(tmp_path / "said", "wb") as said:
-        env = {**os.environ, "LD_PRELOAD": os.environ["SANDBOX_PROBE"], "SANDBOX_PROBE_OUT": str(tmp_path / "tried")}
+        env = {**os.environ, "LD_PRELOAD": preloaded("SANDBOX_PROBE"), "SANDBOX_PROBE_OUT": str(tmp_path / "tried")}
         process = subprocess.Popen(command_line("-l", "127.0.0.1", "-p", "-1", "-u", "nobody", "-r"), stderr=said, env=env,
                                    preexec_fn=lambda: (die_with_the_test(), os.setgroups([0, 4, 6])))
     try:

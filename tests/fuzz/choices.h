@@ -3,6 +3,7 @@
 #ifndef FOREBAY_TESTS_FUZZ_CHOICES_H
 #define FOREBAY_TESTS_FUZZ_CHOICES_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ static inline bool choices_left(const struct choices *choices) {
 }
 
 static inline unsigned choose(struct choices *choices, unsigned below) {
+    assert(below > 0);
     return choices->at < choices->end ? *choices->at++ % below : 0;
 }
 

@@ -70,6 +70,17 @@ def binary():
     return max(built, key=os.path.getmtime)
 
 
+def preloaded(variable):
+    """The library that is named in it, for LD_PRELOAD of servers, which are in folders of their own: the loader goes on without
+    what it does not find. None: none is named."""
+    named = os.environ.get(variable)
+    if not named:
+        return None
+    if not os.path.exists(named):
+        raise RuntimeError(f"{variable}: no {named}")
+    return os.path.abspath(named)
+
+
 def command_line(*options):
     """The server for a test that starts it without Server; over the way that the tests are run in."""
     return [binary(), *_options_of("--io", "FOREBAY_TEST_IO"), *options]

@@ -6,6 +6,7 @@
  */
 #include "tests/support/slot_mover.h"
 #include "tests/support/check.h"
+#include <assert.h>
 #include <hiredis.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -111,6 +112,7 @@ static bool all_know(struct slot_mover *mover) {
 static void move_one(struct slot_mover *mover) {
     if (!all_know(mover))
         return;
+    assert(mover->count > 1);
     unsigned turn = mover->next++, source = turn % mover->count;
     unsigned target = (source + 1 + turn / mover->count % (mover->count - 1)) % mover->count;
     long long slot = some_slot(mover, source);

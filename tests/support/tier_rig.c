@@ -129,8 +129,10 @@ void rig_stop(struct tier_rig *rig) {
     faulty_delay(rig->faulty, FAULTY_ANY, 0);
     faulty_silence_part(rig->faulty, NULL);
     rig_end_tier(rig);
-    while (rig->calls)
-        rig_free(rig->calls);
+    for (struct rig_call *call = rig->calls, *next; call; call = next) {
+        next = call->next;
+        rig_free(call);
+    }
     faulty_destroy(rig->faulty);
     memory_store_destroy(rig->store);
     if (rig->folder.path[0])

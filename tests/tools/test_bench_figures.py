@@ -6,6 +6,7 @@ import os
 import xml.etree.ElementTree
 
 import bench_tools  # noqa: F401  pylint: disable=unused-import
+import cores
 import figures
 import page
 import plots
@@ -29,6 +30,16 @@ def test_a_ratio_is_the_median_of_those_within_a_turn():
     """The machine was three times as slow in the second turn, which both sides felt; of medians the ratio would be 1."""
     found = figures.turns([1, 6, 4], [2, 12, 4])
     assert (found.ratio, found.ours, found.theirs, found.lowest, found.highest, found.rounds) == (0.5, 4, 4, 0.5, 1, 3)
+
+
+def test_a_server_gets_the_second_hardware_thread_of_a_core_last():
+    pairs = {0: [0, 1], 1: [0, 1], 2: [2, 3], 3: [2, 3], 4: [4]}
+    assert cores.spread_out([3, 4, 1, 2, 0], pairs.get) == [0, 2, 4, 1, 3]
+
+
+@pytest.mark.parametrize("processors, expected", [(1, [1]), (2, [1]), (3, [1]), (4, [1, 2]), (16, [1, 2, 4, 8]), (31, [1, 2, 4, 8])])
+def test_a_server_gets_no_more_than_half_of_the_processors(processors, expected):
+    assert cores.counts(processors) == expected
 
 
 def test_a_spread_leaves_out_what_nobody_measured():

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+from cores import cores
 from encrypted import tls
 from measure import (PinnedBefore, PinnedForebay, PinnedMemcached, SERVER_CORE, cpu_per_operation, in_turns, memtier, pair, prefill,
                      rate, servers, settle)
@@ -224,4 +225,4 @@ def expired(given, report):
 
 
 MEASUREMENTS = {"cpu": cpu, "multiget": multiget, "sets": sets, "binary": binary, "before": before, "metrics": metrics, "throughput": throughput,
-                "workers": workers, "tls": tls, "latency": latency, "turns": turns, "bytes": bytes_per_item, "overwrite": overwrite, "expired": expired}
+                "workers": workers, "cores": cores, "tls": tls, "latency": latency, "turns": turns, "bytes": bytes_per_item, "overwrite": overwrite, "expired": expired}

@@ -3,14 +3,14 @@
  * How a worker learns what came in and hands over what goes out. There are two ways, chosen once at the start for all workers
  * (io_choose), behind one table of functions:
  *
- *     io_epoll.c    an edge-triggered epoll set, and a system call for each read and each send
- *     io_ring.c     io_uring: the kernel puts what comes into buffers of the ring, and a turn's replies are handed over
- *                   together with the wait for what comes next
+ *     epoll.c    an edge-triggered epoll set, and a system call for each read and each send
+ *     ring.c     io_uring: the kernel puts what comes into buffers of the ring, and a turn's replies are handed over
+ *                together with the wait for what comes next
  *
  * All of it belongs to the worker's thread, but for open, close and what is said below.
  */
-#ifndef FOREBAY_SERVER_WORKER_IO_H
-#define FOREBAY_SERVER_WORKER_IO_H
+#ifndef FOREBAY_SERVER_WORKER_IO_IO_H
+#define FOREBAY_SERVER_WORKER_IO_IO_H
 
 #include "server/config/settings.h"
 #include <stdbool.h>
@@ -22,7 +22,7 @@ struct connection;
 struct io; /* a worker's */
 struct output;
 struct piece;    /* server/worker/output.h */
-struct received; /* server/worker/ring_buffers.h */
+struct received; /* server/worker/io/ring_buffers.h */
 struct worker;
 
 struct io_type {
@@ -75,7 +75,7 @@ const struct io_type *io_choose(enum io_kind kind, const char **ret_reason);
 #define IO_REFUSED  "io_uring %s; or give --io auto (io), which takes epoll then"
 #define IO_REPLACED "epoll is used: io_uring %s. Or give --io epoll (io), and this is not told"
 
-/* A connection's part of io_ring.c. */
+/* A connection's part of ring.c and what belongs to it. */
 struct io_link {
     struct received *first, *last; /* what came and was not read yet */
     int error;                     /* errno that follows it; 0: none */

@@ -4,20 +4,20 @@
  * of them. All connections of a worker share the buffers, so all of these are to be the kernel's again when a turn
  * ends: what a connection has not read by then is put aside, in memory of its own, and so is at once what comes for one
  * that is in none of the next turns. Whoever sends on while its requests wait causes that, so what is put aside has a
- * bound, above which the buffers are `strained` until half of it has been read. io_ring.c then takes what comes one by
+ * bound, above which the buffers are `strained` until half of it has been read. ring_receive.c then takes what comes one by
  * one, of those alone that are about to read it.
  *
  * Belongs to the worker's thread, but for what *aside_bytes and *strains count.
  */
-#ifndef FOREBAY_SERVER_WORKER_RING_BUFFERS_H
-#define FOREBAY_SERVER_WORKER_RING_BUFFERS_H
+#ifndef FOREBAY_SERVER_WORKER_IO_RING_BUFFERS_H
+#define FOREBAY_SERVER_WORKER_IO_RING_BUFFERS_H
 
 #include "cache/base/counter.h"
 #include <liburing.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-struct io_link; /* server/worker/io.h */
+struct io_link; /* server/worker/io/io.h */
 
 enum {
     RING_BUFFERS =

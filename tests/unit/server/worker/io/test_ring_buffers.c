@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What comes over io_uring until it is read, with the kernel's part played by the test. */
 #include "server/worker/connection.h"
-#include "server/worker/ring_buffers.h"
+#include "server/worker/io/ring_buffers.h"
 #include "tests/support/check.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A ring of the kernel's that has no more than what workers ask of it. */
-#include "server/worker/ring_limits.h"
+#include "server/worker/io/ring_limits.h"
 #include "tests/support/check.h"
 #include <errno.h>
 #include <sys/syscall.h>

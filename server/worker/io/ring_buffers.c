@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See ring_buffers.h. */
-#include "server/worker/ring_buffers.h"
+#include "server/worker/io/ring_buffers.h"
 #include "server/worker/connection.h"
 #include <errno.h>
 #include <stdint.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/worker/ring_limits.h"
+#include "server/worker/io/ring_limits.h"
 #include <errno.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What io_ring.c prepares. */
+/* What the files of the ring prepare. */
 static const uint8_t operations[] = {IORING_OP_RECV,     IORING_OP_SEND,         IORING_OP_SENDMSG,
                                      IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_TIMEOUT};
 

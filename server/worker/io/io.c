@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/worker/io.h"
-#include "server/worker/io_ring.h"
+#include "server/worker/io/io.h"
+#include "server/worker/io/ring_setup.h"
 
 const struct io_type *io_choose(enum io_kind kind, const char **ret_reason) {
     *ret_reason = NULL;

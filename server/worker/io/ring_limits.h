@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A ring is a way past any filter of system calls. In a sandbox, that of a worker has no more than what io_ring.c asks of it. */
-#ifndef FOREBAY_SERVER_WORKER_RING_LIMITS_H
-#define FOREBAY_SERVER_WORKER_RING_LIMITS_H
+/* A ring is a way past any filter of system calls. In a sandbox, that of a worker has no more than what its files ask of it. */
+#ifndef FOREBAY_SERVER_WORKER_IO_RING_LIMITS_H
+#define FOREBAY_SERVER_WORKER_IO_RING_LIMITS_H
 
 #include <liburing.h>
 

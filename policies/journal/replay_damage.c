@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is no record: telling it, and what becomes of its file. What was damaged is kept for people to look at.
+ */
+#include "policies/journal/replay.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum journal_status replay_damaged(struct recovering *self, const char *what, size_t offset, size_t extent) {
+    if (!self->skip_damaged)
+        return replay_fail(self, JOURNAL_DAMAGED,
+                           "journal: %s/%s is damaged: %s at offset %zu (%zu bytes). "
+                           "What it held is lost; to start without it, use --recover=skip-damaged",
+                           self->journal->folder, replay_file_name(self), what, offset, extent);
+    self->recovery->skipped_damaged++;
+    journal_log_limited(self->journal, JOURNAL_LINE_DAMAGE, LOG_LEVEL_WARNING,
+                        "journal: %s/%s is damaged: %s at offset %zu, %zu bytes skipped",
+                        self->journal->folder, replay_file_name(self), what, offset, extent);
+    return JOURNAL_OK;
+}
+
+void replay_torn(struct recovering *self, size_t offset, size_t extent) {
+    self->recovery->torn_files++;
+    self->recovery->torn_bytes += extent;
+    journal_log(self->journal, LOG_LEVEL_WARNING,
+                "journal: %s/%s: a write at offset %zu was not completed; %zu bytes cut",
+                self->journal->folder, replay_file_name(self), offset, extent);
+}
+
+/* Out of the way, but kept for people to look at. */
+static bool move_aside(struct recovering *self) {
+    char name[2 * JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
+    struct stat status;
+    journal_path(self->journal->folder, replay_file_name(self), from);
+    snprintf(name, sizeof name, "damaged-%s", replay_file_name(self));
+    journal_path(self->journal->folder, name, to);
+    for (unsigned i = 2; i < 1000 && lstat(to, &status) == 0; i++) {
+        snprintf(name, sizeof name, "damaged-%u-%s", i, replay_file_name(self));
+        journal_path(self->journal->folder, name, to);
+    }
+    if (self->journal->disk->rename(self->journal->disk, from, to) != 0)
+        return false;
+    journal_log(self->journal, LOG_LEVEL_WARNING, "journal: the damaged file is kept as %s", to);
+    return true;
+}
+
+/* The whole records of the file at hand as a file of their own, in memory. NULL: errno. */
+static char *whole_records(struct recovering *self, uint64_t sequence, size_t *ret_size) {
+    struct walk *walk = &self->walk;
+    struct format_header header = walk->header;
+    struct entry none = {.key = slice_of(NULL, 0)};
+    struct scan scan;
+    const char *data = walk_all(walk);
+    char *image = data ? malloc(walk->size + FORMAT_END_SIZE) : NULL;
+    if (!image)
+        return NULL;
+    header.sequence = sequence;
+    header.epoch = journal_random_epoch();
+    header.fresh = true;
+    memcpy(header.boot, self->journal->boot, sizeof header.boot);
+    struct format_key key = format_key(header.epoch);
+    size_t size = header.size;
+    scan_begin(&scan, data, walk->size, &walk->header);
+    for (enum scan_status found; (found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE;) {
+        if (found == SCAN_HOLE)
+            continue;
+        memcpy(image + size, data + scan.at, scan.extent);
+        size += scan.extent;
+    }
+    size += format_encode_record(image + size, FORMAT_KIND_END, 0, &none);
+    format_place_records(image + header.size, size - header.size, &key, header.size);
+    header.file_size = size;
+    format_encode_header(image, &header);
+    *ret_size = size;
+    return image;
+}
+
+/* It gets its name only when all of it is on disk. */
+static bool write_image(struct recovering *self, const char *image, size_t size, const char *name) {
+    struct journal *journal = self->journal;
+    const struct journal_disk *disk = journal->disk;
+    char blank[JOURNAL_NAME_MAX], from[JOURNAL_PATH_MAX], to[JOURNAL_PATH_MAX];
+    journal_format_blank(journal->next_blank++, blank);
+    journal_path(journal->folder, blank, from);
+    journal_path(journal->folder, name, to);
+    int handle = disk->open(disk, from, O_RDWR | O_CREAT);
+    bool good = handle >= 0 && journal_disk_write_synced(disk, handle, image, size, 0) == 0;
+    int failure = errno;
+    if (handle >= 0)
+        disk->close(disk, handle);
+    good = good && disk->rename(disk, from, to) == 0 && disk->sync_folder(disk, journal->folder) == 0;
+    if (!good && handle >= 0)
+        disk->remove(disk, from);
+    if (!good && failure != 0)
+        errno = failure;
+    return good;
+}
+
+void replay_replace_damaged(struct recovering *self, struct journal_file *file) {
+    char name[JOURNAL_NAME_MAX];
+    size_t size = 0;
+    uint64_t sequence = self->journal->next_sequence++;
+    journal_format_name(file->series, sequence, name);
+    char *image = whole_records(self, sequence, &size);
+    errno = image ? 0 : errno;
+    if (image && write_image(self, image, size, name) && move_aside(self)) {
+        memcpy(file->name, name, sizeof file->name);
+        file->size = size;
+    } else {
+        journal_log(self->journal, LOG_LEVEL_WARNING,
+                    "journal: %s/%s cannot be set aside: %s. "
+                    "If it is still there at the next start it has to be skipped again",
+                    self->journal->folder, replay_file_name(self), strerror(errno));
+    }
+    free(image);
+}
+
+enum journal_status replay_remove_unwritten(struct recovering *self) {
+    char path[JOURNAL_PATH_MAX];
+    if (self->walk.size > 0)
+        replay_torn(self, 0, self->walk.size);
+    journal_path(self->journal->folder, replay_file_name(self), path);
+    self->journal->disk->remove(self->journal->disk, path);
+    return JOURNAL_OK;
+}
+
+enum journal_status replay_set_aside(struct recovering *self) {
+    enum journal_status status = replay_damaged(self, "its header fails its check", 0, self->walk.size);
+    if (status != JOURNAL_OK)
+        return status;
+    return move_aside(self) ? JOURNAL_OK : replay_fail_file(self, "rename");
+}

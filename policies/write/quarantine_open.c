@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file of a quarantine: opening it reads its log into the list, and writes it anew.
+ */
+#include "cache/base/own_file.h"
+#include "policies/journal/disk.h"
+#include "policies/write/quarantine_list.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { NUMBERS_MAX = 1000 /* of damaged files of one name */ };
+
+/* ---- What it says ---- */
+
+/* What the log says is done to the list. */
+struct replayer {
+    struct quarantine_log_reader base; /* first: the log finds the replayer by it */
+    struct quarantine *quarantine;
+};
+
+static bool replay_record(struct quarantine_log_reader *self, const struct quarantine_record *record) {
+    struct quarantine *quarantine = ((struct replayer *)(void *)self)->quarantine;
+    if (record->op == QUARANTINE_ADD) {
+        struct refused *kept = refused_make(record);
+        if (kept && quarantine_list_put(quarantine, kept))
+            return true;
+        if (kept)
+            refused_free(kept);
+        return false;
+    }
+    struct refused *kept = quarantine_list_find(quarantine, record->entry->key);
+    if (kept && kept->copy->entry.version <= record->entry->version)
+        quarantine_list_remove(quarantine, kept);
+    return true;
+}
+
+/* False: errno. */
+static bool replay(struct quarantine *quarantine, struct quarantine_damage *ret_damage) {
+    struct replayer replayer = {{replay_record}, quarantine};
+    return quarantine_log_replay(&quarantine->log, &replayer.base, ret_damage);
+}
+
+/* ---- Writing it ---- */
+
+bool quarantine_write_add(struct quarantine_log *log, const struct refused *kept) {
+    struct quarantine_record record = {QUARANTINE_ADD, kept->kind, &kept->copy->entry, kept->since,
+                                       kept->reason};
+    return quarantine_log_write(log, &record);
+}
+
+void quarantine_rewrite(struct quarantine *quarantine) {
+    struct quarantine_log fresh;
+    bool written = true;
+    if (!quarantine_log_begin_anew(&quarantine->log, &fresh))
+        return;
+    for (const struct refused *kept = quarantine->first; kept && written; kept = kept->next)
+        written = quarantine_write_add(&fresh, kept);
+    written = written && quarantine_log_reserve(&fresh, quarantine->room_to_go);
+    quarantine_log_end_anew(&quarantine->log, written, &fresh);
+}
+
+/* ---- Opening it ---- */
+
+/* The name of a namespace as part of a file's name. */
+static void safe_name(const char *name, char *out, size_t size) {
+    size_t at = 0;
+    for (; *name && at + 4 < size; name++) {
+        bool plain = (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') ||
+                     (*name >= '0' && *name <= '9') || *name == '-' || *name == '_';
+        at += (size_t)snprintf(out + at, size - at, plain ? "%c" : "%%%02x", (unsigned char)*name);
+    }
+    out[at] = 0;
+}
+
+/* A second name for the damaged file, which goes on to exist when it is written anew. */
+static bool set_aside(const struct quarantine *quarantine, const char *name, char *error, size_t error_size) {
+    char aside[4096];
+    int status = -1;
+    errno = EEXIST;
+    for (unsigned number = 0; status != 0 && errno == EEXIST && number < NUMBERS_MAX; number++) {
+        snprintf(aside, sizeof aside, "%s/damaged-%u-quarantine-%s.log", quarantine->folder, number, name);
+        status = link(quarantine->path, aside);
+    }
+    if (status != 0)
+        snprintf(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.",
+                 quarantine->path, aside, strerror(errno));
+    return status == 0;
+}
+
+static bool may_go_on(const struct quarantine *quarantine, const char *name, bool skip_damaged,
+                      const struct quarantine_damage *damage, char *error, size_t error_size) {
+    if (damage->places == 0)
+        return true;
+    if (skip_damaged)
+        return set_aside(quarantine, name, error, error_size);
+    snprintf(
+        error, error_size,
+        "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64 " (%" PRIu64
+        " bytes in %zu places). What they held is lost; to start without it, use --recover=skip-damaged.",
+        quarantine->path, damage->offset, damage->bytes, damage->places);
+    return false;
+}
+
+static bool open_file(struct quarantine *quarantine, const char *folder, const char *space, bool skip_damaged,
+                      struct quarantine_damage *ret_damage, char *error, size_t error_size) {
+    struct quarantine_log *log = &quarantine->log;
+    char name[400];
+    safe_name(space, name, sizeof name);
+    if (!(quarantine->folder = strdup(folder)) ||
+        asprintf(&quarantine->path, "%s/quarantine-%s.log", folder, name) < 0)
+        return false;
+    log->folder = quarantine->folder;
+    log->path = quarantine->path;
+    log->handle = log->disk->open(log->disk, log->path, O_RDWR | O_CREAT);
+    if (log->handle < 0 || !replay(quarantine, ret_damage))
+        return false;
+    if (!may_go_on(quarantine, name, skip_damaged, ret_damage, error, error_size))
+        return false;
+    quarantine_rewrite(quarantine);
+    quarantine_log_sync_name(log); /* else before the first record that counts */
+    return true;
+}
+
+struct quarantine *quarantine_open(const struct journal_disk *disk, const char *folder, const char *space,
+                                   bool skip_damaged, struct quarantine_damage *ret_damage, char *error,
+                                   size_t error_size) {
+    struct quarantine *quarantine = calloc(1, sizeof *quarantine);
+    if (!quarantine) {
+        snprintf(error, error_size, "Out of memory.");
+        return NULL;
+    }
+    pthread_mutex_init(&quarantine->file_mutex, NULL);
+    pthread_mutex_init(&quarantine->mutex, NULL);
+    quarantine->log = (struct quarantine_log){.disk = disk, .handle = -1};
+    *ret_damage = (struct quarantine_damage){0};
+    *error = '\0';
+    if (folder && !open_file(quarantine, folder, space, skip_damaged, ret_damage, error, error_size)) {
+        if (!*error)
+            snprintf(error, error_size, "The quarantine file %s cannot be opened: %s.",
+                     quarantine->path ? quarantine->path : folder, own_file_reason(errno));
+        quarantine_close(quarantine);
+        return NULL;
+    }
+    return quarantine;
+}
+
+void quarantine_close(struct quarantine *quarantine) {
+    if (!quarantine)
+        return;
+    quarantine_list_free(quarantine);
+    if (quarantine->log.handle >= 0)
+        quarantine->log.disk->close(quarantine->log.disk, quarantine->log.handle);
+    pthread_mutex_destroy(&quarantine->mutex);
+    pthread_mutex_destroy(&quarantine->file_mutex);
+    free(quarantine->folder);
+    free(quarantine->path);
+    free(quarantine);
+}
+
+bool quarantine_look(const struct journal_disk *disk, const char *path,
+                     struct quarantine_summary *ret_summary) {
+    struct quarantine quarantine = {.log = {.disk = disk, .handle = disk->open(disk, path, O_RDONLY)}};
+    struct quarantine_summary summary = {.oldest = UINT32_MAX};
+    if (quarantine.log.handle < 0)
+        return false;
+    bool good = replay(&quarantine, &summary.damage);
+    int failure = errno;
+    for (const struct refused *kept = quarantine.first; kept; kept = kept->next) {
+        summary.entries++;
+        if (kept->since < summary.oldest)
+            summary.oldest = kept->since;
+    }
+    quarantine_list_free(&quarantine);
+    disk->close(disk, quarantine.log.handle);
+    errno = failure;
+    if (good)
+        *ret_summary = summary;
+    return good;
+}
