@@ -171,7 +171,7 @@ static int run(struct program *program) {
     if (!program_run_helper(program, program_start_tier))
         return complain(program, "no thread can be started", EXIT_FAILURE);
     ev_run(program->loop, 0);
-    return server->gave_up ? EXIT_FAILURE : program->exit_status;
+    return program_status(program);
 }
 
 /* ---- Before the loop ---- */
