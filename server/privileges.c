@@ -84,14 +84,28 @@ static bool become_other(const struct passwd *entry) {
     return setgroups(0, NULL) == 0 && take_ids(entry) && drop_capabilities(0);
 }
 
+/* NULL, with the reason. Without memory, glibc 2.36 may crash in here, and in getpwnam_r at the same places: in what both read
+ * /etc/nsswitch.conf by. Nothing has begun then that could be lost. */
+static const struct passwd *find_user(const char *user, char *ret_error, size_t error_size) {
+    errno = 0;
+    const struct passwd *entry = getpwnam(user);
+    if (entry)
+        return entry;
+    bool asked = errno == 0 || errno == ENOENT || errno == ESRCH || errno == EBADF || errno == EPERM;
+    if (asked)
+        snprintf(ret_error, error_size, "-u %s: there is no such user; create it or name another", user);
+    else
+        snprintf(ret_error, error_size, "-u %s: the users of this system cannot be asked for: %s", user,
+                 strerror(errno));
+    return NULL;
+}
+
 bool privileges_become(const char *user, char *ret_error, size_t error_size) {
     if (!user || geteuid() != 0)
         return true;
-    const struct passwd *entry = getpwnam(user);
-    if (!entry) {
-        snprintf(ret_error, error_size, "-u %s: there is no such user; create it or name another", user);
+    const struct passwd *entry = find_user(user, ret_error, error_size);
+    if (!entry)
         return false;
-    }
     bool is_root = entry->pw_uid == 0;
     if (!(is_root ? become_root(entry) : become_other(entry))) {
         snprintf(ret_error, error_size,
