@@ -351,9 +351,19 @@ static bool lock_folder(const struct tier_options *options, int *ret_lock, char 
     return false;
 }
 
+static bool make_cache(struct tier *tier, char *error, size_t error_size) {
+    if (cache_create(&tier->options.cache, &tier->cache) == CACHE_OK)
+        return true;
+    snprintf(error, error_size,
+             "Out of memory for a cache of %zu MB, or of addresses, of which it takes a multiple: lower -m "
+             "(memory), or raise ulimit -v.",
+             tier->options.cache.memory_limit >> 20);
+    return false;
+}
+
 static bool make_tier(struct tier *tier, char *error, size_t error_size) {
-    bool made = (cache_create(&tier->options.cache, &tier->cache) == CACHE_OK && allot_backends(tier)) ||
-                out_of_memory(error, error_size);
+    bool made = make_cache(tier, error, error_size);
+    made = made && (allot_backends(tier) || out_of_memory(error, error_size));
     made = made && make_spaces(tier, error, error_size);
     made = made && (make_workers(tier) || out_of_memory(error, error_size));
     return made && make_backends(tier, error, error_size) && make_quarantines(tier, error, error_size) &&

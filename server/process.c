@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_LEAST = 16 };
+enum {
+    CONNECTIONS_LEAST = 16,
+    STACK_LEAST = 1 << 20 /* bytes; with a path or two on it, and SQLite above */
+};
 
 enum {
     OWN_DESCRIPTORS = 128,       /* listening sockets, the main loop, the folder and its files */
@@ -89,6 +93,17 @@ bool process_raise_descriptors(struct process_descriptors own, unsigned *connect
         "%u connections need %llu open files, %u of them for the server itself, and the limit is %llu: %sraise ulimit -n (LimitNOFILE= in systemd)",
         *connections, (unsigned long long)wanted, own.least, (unsigned long long)limit.rlim_max, lower);
     return false;
+}
+
+void process_widen_stacks(void) {
+    pthread_attr_t attributes;
+    size_t size;
+    if (pthread_getattr_default_np(&attributes) != 0)
+        return;
+    if (pthread_attr_getstacksize(&attributes, &size) == 0 && size < STACK_LEAST &&
+        pthread_attr_setstacksize(&attributes, STACK_LEAST) == 0)
+        pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
 }
 
 bool process_raise_core_limit(char *ret_error, size_t error_size) {
