@@ -11,6 +11,7 @@
  *     created --listener_start--> accepting <--pause/resume--> paused --listener_stop--> stopped
  */
 #include "server/listener.h"
+#include "cache/base/fit.h"
 #include "cache/base/writable_folder.h"
 #include "server/activation.h"
 #include "server/config/settings.h"
@@ -141,8 +142,8 @@ static bool bind_tcp(struct listener *listener, const char *host, int port, enum
     if (list)
         freeaddrinfo(list);
     if (list && !done)
-        snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; %s", *host ? host : "*", port,
-                 strerror(failed), remedy(failed));
+        fit_print(ret_error, error_size, "cannot listen on %s:%d: %s; %s", *host ? host : "*", port,
+                  strerror(failed), remedy(failed));
     errno = list ? failed : 0;
     return done;
 }
@@ -176,7 +177,7 @@ static struct listener *allocate(const struct settings *settings, char *ret_erro
     if (listener)
         listener->settings = settings;
     else
-        snprintf(ret_error, error_size, "no memory for the listening sockets");
+        fit_print(ret_error, error_size, "no memory for the listening sockets");
     return listener;
 }
 
@@ -250,10 +251,10 @@ static int open_unix(const struct sockaddr_un *address, unsigned mask) {
 }
 
 static void complain_of_unix(const char *path, int error, char *ret_error, size_t error_size) {
-    snprintf(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(error),
-             error == EADDRINUSE
-                 ? "another server has it, or it is not a socket; stop that one or remove the file"
-                 : "correct -s or listen");
+    fit_print(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(error),
+              error == EADDRINUSE
+                  ? "another server has it, or it is not a socket; stop that one or remove the file"
+                  : "correct -s or listen");
 }
 
 static bool bind_unix(struct listener *listener, const char *path, char *ret_error, size_t error_size) {
@@ -425,8 +426,8 @@ static bool listen_all(struct listener *listener, char *ret_error, size_t error_
     for (size_t i = 0; i < listener->count; i++) {
         struct listening *socket = &listener->sockets[i];
         if (listen(socket->fd, (int)listener->settings->backlog) != 0) {
-            snprintf(ret_error, error_size, "cannot listen on %s: %s; %s", socket->text, strerror(errno),
-                     remedy(errno));
+            fit_print(ret_error, error_size, "cannot listen on %s: %s; %s", socket->text, strerror(errno),
+                      remedy(errno));
             return false;
         }
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/risks.h"
+#include "cache/base/fit.h"
 #include "server/machine_memory.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +19,7 @@ static void tell_unreadable(const char *path, risks_say *say, void *context) {
     char message[4400];
     if (!path || access(path, R_OK) == 0)
         return;
-    snprintf(
+    fit_print(
         message, sizeof message,
         "user %u cannot read %s: %s. A reload needs that, and so does a start as this user: chown or chmod it, or a folder that leads to it",
         (unsigned)geteuid(), path, strerror(errno));
@@ -42,7 +43,7 @@ static void tell_memory(const struct settings *settings, risks_say *say, void *c
     uint64_t there = machine_memory("/proc/self/cgroup", "/sys/fs/cgroup");
     if (there == 0 || settings->tier.cache.memory_limit <= there)
         return;
-    snprintf(
+    fit_print(
         message, sizeof message,
         "the memory for entries is %zu MB, and the machine, or the control group of this process, has %" PRIu64
         " MB in all: before it is full the kernel ends the process, or the machine does nothing but swap. Lower -m (memory)",
@@ -54,7 +55,7 @@ void risks_tell(const struct settings *settings, unsigned connections_wanted, co
                 risks_say *say, void *context) {
     char message[400];
     if (settings->max_connections < connections_wanted) {
-        snprintf(
+        fit_print(
             message, sizeof message,
             "at most %u clients are served at a time instead of %u, as the process may have few open files: raise ulimit -Hn (LimitNOFILE= in systemd), or give -c %u (max_connections)",
             settings->max_connections, connections_wanted, settings->max_connections);

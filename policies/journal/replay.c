@@ -11,6 +11,7 @@
  * (*) The system was rebooted since, and the place had not been synced: the disk has kept later pages but
  * not this one. That is as good as torn, and the records behind it are taken.
  */
+#include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/internal.h"
 #include "policies/journal/recycle.h"
@@ -68,7 +69,7 @@ __attribute__((format(printf, 3, 4))) static enum journal_status
 fail(struct recovering *self, enum journal_status status, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(self->error->message, sizeof self->error->message, format, arguments);
+    fit_vprint(self->error->message, sizeof self->error->message, format, arguments);
     va_end(arguments);
     return status;
 }

@@ -15,6 +15,7 @@
  * An ADD also reserves the room for the GONE of its entry, so that entries can be removed on a full disk.
  */
 #include "policies/write/quarantine.h"
+#include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "cache/base/progress.h"
 #include "policies/journal/disk.h"
@@ -221,8 +222,8 @@ static bool set_aside(const struct quarantine *quarantine, const char *name, cha
         status = link(quarantine->path, aside);
     }
     if (status != 0)
-        snprintf(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.",
-                 quarantine->path, aside, strerror(errno));
+        fit_print(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.",
+                  quarantine->path, aside, strerror(errno));
     return status == 0;
 }
 
@@ -232,7 +233,7 @@ static bool may_go_on(const struct quarantine *quarantine, const char *name, boo
         return true;
     if (skip_damaged)
         return set_aside(quarantine, name, error, error_size);
-    snprintf(
+    fit_print(
         error, error_size,
         "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64 " (%" PRIu64
         " bytes in %zu places). What they held is lost; to start without it, use --recover=skip-damaged.",
@@ -265,7 +266,7 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
                                    size_t error_size) {
     struct quarantine *quarantine = calloc(1, sizeof *quarantine);
     if (!quarantine) {
-        snprintf(error, error_size, "Out of memory.");
+        fit_print(error, error_size, "Out of memory.");
         return NULL;
     }
     pthread_mutex_init(&quarantine->file_mutex, NULL);
@@ -275,8 +276,8 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
     *error = '\0';
     if (folder && !open_file(quarantine, folder, space, skip_damaged, ret_damage, error, error_size)) {
         if (!*error)
-            snprintf(error, error_size, "The quarantine file %s cannot be opened: %s.",
-                     quarantine->path ? quarantine->path : folder, own_file_reason(errno));
+            fit_print(error, error_size, "The quarantine file %s cannot be opened: %s.",
+                      quarantine->path ? quarantine->path : folder, own_file_reason(errno));
         quarantine_close(quarantine);
         return NULL;
     }
@@ -392,8 +393,7 @@ static bool make_chain(struct quarantine *quarantine, const struct mutation *mut
         const struct kept *old = find(quarantine, entry->key);
         if (old && old->copy->entry.version >= entry->version)
             continue;
-        snprintf(short_reason, sizeof short_reason, "%s",
-                 mutations[i].refusal ? mutations[i].refusal : reason);
+        fit_text(mutations[i].refusal ? mutations[i].refusal : reason, short_reason, sizeof short_reason);
         struct quarantine_record record = {QUARANTINE_ADD, mutations[i].kind, entry, since, short_reason};
         if (!(*end = make_kept(&record))) {
             free_chain(chain);

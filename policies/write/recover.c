@@ -31,6 +31,7 @@
  * confirm.h.
  */
 #include "policies/write/recover.h"
+#include "cache/base/fit.h"
 #include "policies/hold.h"
 #include "policies/tell.h"
 #include "policies/write/leftover.h"
@@ -74,7 +75,7 @@ struct recovery {
 };
 
 static bool fail_memory(struct recovery *recovery) {
-    snprintf(recovery->error, sizeof recovery->error, "out of memory");
+    fit_print(recovery->error, sizeof recovery->error, "out of memory");
     return false;
 }
 
@@ -190,12 +191,12 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
     if (recovery->error[0])
         return false;
     if (status == CACHE_TOO_LARGE)
-        snprintf(recovery->error, sizeof recovery->error,
-                 "a value of namespace \"%s\" has %zu bytes, more than item_max allows now, "
-                 "and has to reach the backend: start once with an item_max of at least that",
-                 space->options.name, entry->value.size);
+        fit_print(recovery->error, sizeof recovery->error,
+                  "a value of namespace \"%s\" has %zu bytes, more than item_max allows now, "
+                  "and has to reach the backend: start once with an item_max of at least that",
+                  space->options.name, entry->value.size);
     else
-        snprintf(recovery->error, sizeof recovery->error, TOO_MUCH, space->backend->options.store.name);
+        fit_print(recovery->error, sizeof recovery->error, TOO_MUCH, space->backend->options.store.name);
     return false;
 }
 
@@ -266,7 +267,7 @@ static bool restore_value(struct recovery *recovery, struct space *space, enum m
 
 /* Versions of before ENTRY_VERSION_HIGHEST was known, drawn above what somebody had put into a store. */
 static bool refuse_version(struct recovery *recovery, const struct journal_record *record) {
-    snprintf(
+    fit_print(
         recovery->error, sizeof recovery->error,
         "a change in it has version %" PRIu64
         ", which no clock gives (--journal-dump shows its key): move the journal away, and what it alone holds is lost",
@@ -555,8 +556,8 @@ static bool write_out(struct recovery *recovery) {
     recovery->unwritten |= !flush_restored(recovery->tier);
     for (size_t i = 0; i < recovery->tier->backend_count; i++)
         if (recovery->unwritten && touches_are_waiting(recovery->tier->backends[i].writer)) {
-            snprintf(recovery->error, sizeof recovery->error, TOO_MUCH,
-                     recovery->tier->backends[i].options.store.name);
+            fit_print(recovery->error, sizeof recovery->error, TOO_MUCH,
+                      recovery->tier->backends[i].options.store.name);
             return false;
         }
     return true;
@@ -623,12 +624,12 @@ static bool read_journal(struct recovery *recovery, struct journal_recovery *ret
     struct slice *names = calloc(tier->space_count, sizeof *names);
     bool fine = names && open_journal(recovery, names, ret_found, &journal_error);
     if (!names)
-        snprintf(error, error_size, "Out of memory.");
+        fit_print(error, error_size, "Out of memory.");
     else if (!fine && recovery->names_folder)
-        snprintf(error, error_size, "%s", recovery->error);
+        fit_print(error, error_size, "%s", recovery->error);
     else if (!fine)
-        snprintf(error, error_size, "The journal in %s: %s", tier->options.data,
-                 recovery->error[0] ? recovery->error : journal_error.message);
+        fit_print(error, error_size, "The journal in %s: %s", tier->options.data,
+                  recovery->error[0] ? recovery->error : journal_error.message);
     free(names);
     return fine;
 }
@@ -639,9 +640,9 @@ static bool raise_version(struct tier *tier, uint64_t version, char *error, size
         note_version(tier, version);
         return true;
     }
-    snprintf(error, error_size,
-             "The journal in %s: its low-water version is %" PRIu64 ", which no clock gives: move it away",
-             tier->options.data, version);
+    fit_print(error, error_size,
+              "The journal in %s: its low-water version is %" PRIu64 ", which no clock gives: move it away",
+              tier->options.data, version);
     return false;
 }
 

@@ -13,6 +13,7 @@
  * Each of these is a file of this folder: starting.c, stopping.c, loop.c (what the main thread hears), told.c (what the
  * service manager is told).
  */
+#include "cache/base/fit.h"
 #include "cache/base/standard_files.h"
 #include "policies/journal/journal.h"
 #include "server/admin/feed.h"
@@ -214,7 +215,7 @@ static bool load_certificate(struct program *program, char *error, size_t error_
     struct tls_context *context = tls_context_load(&program->settings, error, error_size);
     server->tls = context ? tls_create(context) : NULL;
     if (context && !server->tls) {
-        snprintf(error, error_size, "no memory for the certificate");
+        fit_print(error, error_size, "no memory for the certificate");
         tls_context_free(context);
     }
     return server->tls != NULL;
@@ -280,7 +281,7 @@ static int end_output(const struct program *program, int status) {
     char error[ERROR_MAX];
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    snprintf(error, sizeof error, "cannot write to standard output: %s", strerror(errno));
+    fit_print(error, sizeof error, "cannot write to standard output: %s", strerror(errno));
     return complain(program, error, EXIT_FAILURE);
 }
 
