@@ -31,7 +31,7 @@ void *program_start_tier(void *context) {
     return NULL;
 }
 
-#define NO_THREADS "no memory or no threads for the workers; lower -t (threads)"
+#define NO_THREADS "no memory or no threads for the workers; lower -t (threads), or raise ulimit -u or -v"
 #define NO_DESCRIPTORS                                                                                       \
     "no descriptors for the workers: raise the limit of open files (ulimit -n), or lower -t (threads)"
 

@@ -17,7 +17,8 @@ TEST(what_fits_is_whole) {
 TEST(what_does_not_loses_its_middle) {
     char room[24];
     (void)state;
-    assert_int_equal(fit_print(room, sizeof room, "backend local, %0200d: disk I/O error", 0), sizeof room - 1);
+    assert_int_equal(fit_print(room, sizeof room, "backend local, %0200d: disk I/O error", 0),
+                     sizeof room - 1);
     assert_string_equal(room, "backend l ... I/O error");
     assert_int_equal(fit_text("1234567", room, 5), 4); /* too small for a gap */
     assert_string_equal(room, "1234");
@@ -26,7 +27,8 @@ TEST(what_does_not_loses_its_middle) {
 }
 
 TEST(no_character_is_halved) {
-    static const char text[] = "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4";
+    static const char text[] =
+        "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4";
     (void)state;
     for (size_t size = 12; size < sizeof text; size++) {
         char room[sizeof text];
