@@ -13,17 +13,17 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-struct auth;         /* server/worker/auth.h */
+struct auth;         /* server/worker/auth/auth.h */
 struct feeds;        /* server/admin/feed.h */
 struct listener;     /* server/listener.h */
 struct maintenance;  /* server/maintenance.h */
 struct reload;       /* server/reload.h */
 struct settings;     /* server/config/settings.h */
 struct stats_detail; /* server/admin/stats_detail.h */
-struct prover;       /* server/worker/prover.h */
+struct prover;       /* server/worker/auth/prover.h */
 struct tier;         /* policies/tier.h */
 struct tls;          /* server/tls/context.h */
-struct users;        /* server/worker/users.h */
+struct users;        /* server/worker/auth/users.h */
 struct watch;        /* server/admin/watch.h */
 struct worker;       /* server/worker/worker.h */
 

@@ -48,10 +48,10 @@ ROOMS = {
         ("policies/",),
     ),
     "server": (
-        ("server/buffer", "server/accept", "server/log", "server/log_line", "server/server", "server/reload.h"),
+        ("server/buffer", "server/accept_header", "server/log", "server/log_line", "server/server", "server/reload.h"),
         ("server/protocol/", "server/config/"),
         ("server/tls/",),
-        ("server/activation", "server/listener", "server/rotation", "server/maintenance"),
+        ("server/activation", "server/listener", "server/listener_bind", "server/listener_internal", "server/rotation", "server/maintenance", "server/control_group"),
         ("server/admin/",),
         ("server/worker/",),
         ("server/http/",),
@@ -67,7 +67,7 @@ EXCEPTIONS = {
     ("policies/tier_stats.c", "policies/load/"), ("policies/tier_stats.c", "policies/write/"),
     ("policies/tier_measure.c", "policies/load/"), ("policies/tier_measure.c", "policies/write/"),
     ("policies/space.c", "policies/write/"),
-    ("policies/write/call.c", "policies/load/loader.h"),
+    ("policies/write/call_verdict.c", "policies/load/loader.h"),
     ("server/admin/stats.c", "server/worker/worker_stats.h"),
     ("server/admin/metrics_snapshot.h", "server/worker/worker_stats.h"),
 }

@@ -4,15 +4,16 @@
  * (_total, _info), tells units and the type info, and ends with a line.
  */
 #include "server/admin/metrics.h"
-#include "server/accept.h"
+#include "server/accept_header.h"
 #include "server/admin/metrics_table.h"
 #include <stdio.h>
 
 /* ---- What a client accepts ---- */
 
 enum metrics_format metrics_format_accepted(const char *accept) {
-    double open = accept_weight(accept, "application/openmetrics-text");
-    return open > 0 && open >= accept_weight(accept, "text/plain") ? METRICS_OPENMETRICS : METRICS_PROMETHEUS;
+    double open = accept_header_weight(accept, "application/openmetrics-text");
+    return open > 0 && open >= accept_header_weight(accept, "text/plain") ? METRICS_OPENMETRICS
+                                                                          : METRICS_PROMETHEUS;
 }
 
 const char *metrics_content_type(enum metrics_format format) {

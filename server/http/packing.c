@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See packing.h. The fastest level: what is packed here is lists of like lines, of which it leaves a tenth already. */
 #include "server/http/packing.h"
-#include "server/accept.h"
+#include "server/accept_header.h"
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <zlib.h>
@@ -12,7 +12,7 @@ enum {
 };
 
 bool http_takes_gzip(const struct http_request *request) {
-    return accept_weight(http_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING), "gzip") > 0;
+    return accept_header_weight(http_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING), "gzip") > 0;
 }
 
 /* In one step, as there is room for the worst. */

@@ -2,7 +2,7 @@
 /* --hash-password: from what somebody types to a line of a password file. Never from an argument, which all users of the
  * machine can read. */
 #include "server/program/program.h"
-#include "server/worker/prover.h"
+#include "server/worker/auth/prover.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>

@@ -22,11 +22,11 @@
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
 #include "server/config/settings.h"
-#include "server/worker/auth.h"
+#include "server/worker/auth/auth.h"
+#include "server/worker/auth/login.h"
 #include "server/worker/connection_read.h"
 #include "server/worker/connection_send.h"
 #include "server/worker/internal.h"
-#include "server/worker/login.h"
 #include "server/worker/tls.h"
 #include <assert.h>
 #include <stdlib.h>

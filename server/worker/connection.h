@@ -8,15 +8,15 @@
 
 #include "server/config/address.h"
 #include "server/protocol/parser.h"
-#include "server/worker/auth.h"
+#include "server/worker/auth/auth.h"
+#include "server/worker/auth/users.h"
 #include "server/worker/io/io.h"
 #include "server/worker/own_buffer.h"
-#include "server/worker/users.h"
 #include <stdatomic.h>
 
 struct feed;
 struct pending;
-struct proof; /* prover.h */
+struct proof; /* auth/prover.h */
 struct tier_ticket;
 struct tls_link; /* tls.c */
 struct worker;
@@ -105,7 +105,7 @@ struct connection {
     bool region_is_own; /* the region is the own buffer, not the worker's input */
     bool fresh;         /* no request of it has come yet */
     bool authenticated;
-    bool guarded;             /* guard.h is asked before each of its requests */
+    bool guarded;             /* auth/guard.h is asked before each of its requests */
     bool awaits_check;        /* its credential is at the front of its own buffer and is checked later */
     bool has_waited;          /* for the check of the credential at the front */
     bool sasl_begun;          /* the client was asked for what belongs to its mechanism */

@@ -9,7 +9,7 @@
  *     tls.c                 what encrypted connections do beside
  *     share.c               how much of a turn is one connection's
  *     protocol.c            which protocol is spoken
- *     login.c, sasl.c       who a client is; guard.c what it may do
+ *     auth/                 who a client is (login.c, sasl.c), and what it may do (guard.c)
  *     talk.c                commands without a key; answer.c what no policy answered; untold.c errors in a binary pipeline
  *     parked.c              requests that wait for the tier
  *     held.c                replies that wait for the journal; reply_limit.c how many may wait
@@ -26,7 +26,7 @@
 #include "server/buffer.h"
 #include "server/protocol/binary.h"
 #include "server/server.h"
-#include "server/worker/gate.h"
+#include "server/worker/auth/gate.h"
 #include "server/worker/io/io.h"
 #include "server/worker/output.h"
 #include "server/worker/worker_stats.h"
@@ -34,8 +34,8 @@
 #include <pthread.h>
 
 struct connection;
-struct proof; /* prover.h */
-struct users; /* users.h */
+struct proof; /* auth/prover.h */
+struct users; /* auth/users.h */
 
 enum {
     TURN_BATCH = 64,        /* requests parsed before they are executed: hides a cache miss each */

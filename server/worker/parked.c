@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/parked.h"
 #include "server/worker/answer.h"
+#include "server/worker/auth/guard.h"
 #include "server/worker/connection.h"
-#include "server/worker/guard.h"
 #include "server/worker/internal.h"
 #include "server/worker/turn_execute.h"
 #include "server/worker/untold.h"

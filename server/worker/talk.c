@@ -5,12 +5,12 @@
 #include "server/protocol/binary_text.h"
 #include "server/protocol/reply.h"
 #include "server/worker/answer.h"
+#include "server/worker/auth/sasl.h"
 #include "server/worker/connection.h"
 #include "server/worker/connection_read.h"
 #include "server/worker/connection_send.h"
 #include "server/worker/internal.h"
 #include "server/worker/parked.h"
-#include "server/worker/sasl.h"
 #include "server/worker/turn_execute.h"
 #include "server/worker/untold.h"
 #include <stdio.h>

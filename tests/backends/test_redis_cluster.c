@@ -1,109 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is particular to a Redis Cluster: by what it is known that one of its masters has lost something, what replicas have
- * of it, and where versions begin. What every backend owes is in test_conformance.c; outages under load are in tests/faults/test_cluster.py.
+ * of it, and where versions begin. Watchers, pages and slots that move are in test_redis_cluster_watch.c. What every backend
+ * owes is in test_conformance.c; outages under load are in tests/faults/test_cluster.py.
  */
-#include "backends/kinds.h"
-#include "backends/nodes.h"
-#include "backends/redis/options.h"
-#include "backends/redis/slots.h"
-#include "cache/base/clock.h"
-#include "tests/support/check.h"
-#include "tests/support/heard.h"
-#include "tests/support/redis_server.h"
+#include "tests/support/redis_cluster_fixture.h"
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/time.h>
-#include <time.h>
+#include <unistd.h>
 
-enum { MASTERS = 3, ROWS = 60 };
-
-static struct redis_server masters[MASTERS]; /* of the whole run: each test begins with FLUSHALL */
-static struct redis_server replica;          /* of masters[0] */
-static struct redis_server fresh;            /* a master without slots */
-
-struct fixture {
-    char uri[100];
-    struct backend_table table;
-    const struct backend_table *list[1];
-    struct redis_options own;
-    struct backend_options options;
-    struct backend_connection *writer, *other, *third; /* other: of a second node */
-    struct backend_error error;
-    uint32_t now;
-};
-
-static int set_up(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    for (int i = 0; i < MASTERS; i++)
-        assert_string_equal(redis_server_ask(&masters[i], "FLUSHALL"), "OK");
-    snprintf(fixture->uri, sizeof fixture->uri, "redis+cluster://127.0.0.1:%d", masters[0].port);
-    fixture->table = (struct backend_table){.name = "sessions", .key_prefix = "sess:"};
-    fixture->list[0] = &fixture->table;
-    fixture->now = (uint32_t)time(NULL);
-    fixture->own = (struct redis_options){{&redis_backend}, .tombstone_seconds = 60};
-    fixture->options = (struct backend_options){.name = "cache",
-                                                .uri = fixture->uri,
-                                                .timeout_ms = EVENTUALLY_SECONDS * 1000,
-                                                .specific = &fixture->own.base,
-                                                .tables = fixture->list,
-                                                .table_count = 1};
-    *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state) {
-    struct fixture *fixture = *state;
-    redis_backend.close(fixture->writer);
-    redis_backend.close(fixture->other);
-    redis_backend.close(fixture->third);
-    backend_nodes_destroy(fixture->options.nodes);
-    free(fixture);
-    return 0;
-}
-
-/* As the server opens it: it counts only once it has given its high version. */
-static uint64_t open_writer(struct fixture *fixture, struct backend_connection **connection) {
-    uint64_t version = 0;
-    redis_backend.close(*connection);
-    *connection = NULL;
-    if (redis_backend.open(&fixture->options, BACKEND_WRITER, connection, &fixture->error) != BACKEND_OK ||
-        redis_backend.high_version(*connection, &version, &fixture->error) != BACKEND_OK)
-        fail_msg("%s", fixture->error.message);
-    return version;
-}
-
-/* Rows for each of the masters. Of so many it is told that they are done, and that only replicas lack them. */
-static enum backend_status put_some(struct fixture *fixture, uint64_t version, size_t *ret_done,
-                                    size_t *ret_lacking) {
-    struct mutation mutations[ROWS];
-    char keys[ROWS][16];
-    for (unsigned i = 0; i < ROWS; i++) {
-        snprintf(keys[i], sizeof keys[i], "sess:%u", i);
-        mutations[i] = (struct mutation){
-            .table = &fixture->table,
-            .kind = MUTATION_PUT,
-            .entry = {.key = slice_string(keys[i]), .value = SLICE("value"), .version = version + i}};
-    }
-    enum backend_status status =
-        redis_backend.apply(fixture->writer, mutations, ROWS, fixture->now, &fixture->error);
-    *ret_done = *ret_lacking = 0;
-    for (unsigned i = 0; i < ROWS; i++) {
-        *ret_done += mutations[i].done;
-        *ret_lacking += mutations[i].lacks_replicas;
-    }
-    return status;
-}
-
-static enum backend_status put_rows(struct fixture *fixture, uint64_t version) {
-    size_t done, lacking;
-    return put_some(fixture, version, &done, &lacking);
-}
-
-static enum backend_status look(struct fixture *fixture, struct backend_connection *connection) {
-    return redis_backend.look(connection, &fixture->error);
-}
+static struct redis_server replica; /* of masters[0] */
 
 TEST(versions_begin_above_those_of_all_masters) {
     struct fixture *fixture = *state;
@@ -193,14 +101,6 @@ TEST(a_reader_believes_no_master_that_lacks_something) {
     open_writer(fixture, &fixture->writer);
     assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
     eventually(read_rows(fixture, fixture->other) == BACKEND_OK);
-}
-
-/* A slot without rows goes to another master, as all of them know. */
-static void give_away(unsigned slot, int to) {
-    char name[64];
-    snprintf(name, sizeof name, "%s", redis_server_ask(&masters[to], "CLUSTER MYID"));
-    for (int i = MASTERS; i-- > 0;)
-        assert_string_equal(redis_server_ask(&masters[i], "CLUSTER SETSLOT %u NODE %s", slot, name), "OK");
 }
 
 /* Whichever master has the key. */
@@ -442,290 +342,6 @@ TEST(where_two_masters_answer_that_of_the_writer_alone_is_believed) {
     end_two_masters();
 }
 
-/* ---- Slots that move ---- */
-
-/* With the slot of the first master's number, and all that is in it, which are our own keys alone. lost: but the number. */
-static void move_number(bool lost) {
-    char applied[80], high[80] = "forebay: high_version:", from[64], to[64];
-    snprintf(applied, sizeof applied, "%s", redis_server_ask(&masters[0], "KEYS forebay:?applied:*"));
-    strcat(high, strchr(applied, '{'));
-    int slot = atoi(redis_server_ask(&masters[0], "CLUSTER KEYSLOT %s", applied));
-    snprintf(from, sizeof from, "%s", redis_server_ask(&masters[0], "CLUSTER MYID"));
-    snprintf(to, sizeof to, "%s", redis_server_ask(&masters[1], "CLUSTER MYID"));
-    redis_server_ask(&masters[1], "CLUSTER SETSLOT %d IMPORTING %s", slot, from);
-    redis_server_ask(&masters[0], "CLUSTER SETSLOT %d MIGRATING %s", slot, to);
-    if (lost)
-        assert_string_equal(redis_server_ask(&masters[0], "DEL %s", applied), "1");
-    redis_server_ask(&masters[0], "MIGRATE 127.0.0.1 %d %s 0 5000", masters[1].port, high);
-    redis_server_ask(&masters[0], "MIGRATE 127.0.0.1 %d %s 0 5000", masters[1].port, applied);
-    assert_string_equal(redis_server_ask(&masters[0], "CLUSTER COUNTKEYSINSLOT %d", slot), "0");
-    for (int i = MASTERS; i-- > 0;)
-        assert_string_equal(redis_server_ask(&masters[i], "CLUSTER SETSLOT %d NODE %s", slot, to), "OK");
-}
-
-TEST(numbers_go_with_their_slots) {
-    struct fixture *fixture = *state;
-    open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
-    for (uint64_t turn = 1; turn <= 3; turn++) {
-        move_number(false);
-        eventually(look(fixture, fixture->writer) != BACKEND_TRANSIENT); /* a busy machine */
-        assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
-        assert_int_equal(put_rows(fixture, 1000 + 100 * turn), BACKEND_OK);
-    }
-    move_number(true);
-    eventually(look(fixture, fixture->writer) == BACKEND_REPLACED);
-}
-
-/* It cannot be given a number before it has a slot. */
-TEST(a_master_without_slots_takes_rows_of_its_first_one) {
-    struct fixture *fixture = *state;
-    char from[64], to[64];
-    int source = 0, slot = atoi(redis_server_ask(&masters[0], "CLUSTER KEYSLOT sess:0"));
-    while (strncmp(redis_server_ask(&masters[source], "GET sess:0"), "-MOVED", 6) == 0)
-        source++;
-    snprintf(from, sizeof from, "%s", redis_server_ask(&masters[source], "CLUSTER MYID"));
-    snprintf(to, sizeof to, "%s", redis_server_ask(&fresh, "CLUSTER MYID"));
-    eventually(strcmp(redis_server_ask(&fresh, "CLUSTER SETSLOT %d IMPORTING %s", slot, from), "OK") == 0);
-    eventually(
-        strcmp(redis_server_ask(&masters[source], "CLUSTER SETSLOT %d MIGRATING %s", slot, to), "OK") == 0);
-    open_writer(fixture, &fixture->writer);
-    enum backend_status status = put_rows(fixture, 1000);
-    assert_string_equal(redis_server_ask(&masters[source], "CLUSTER SETSLOT %d STABLE", slot), "OK");
-    assert_string_equal(redis_server_ask(&fresh, "DBSIZE"), "1");
-    assert_string_equal(redis_server_ask(&fresh, "FLUSHALL"), "OK");
-    assert_string_equal(redis_server_ask(&fresh, "CLUSTER SETSLOT %d STABLE", slot), "OK");
-    assert_int_equal(status, BACKEND_OK);
-}
-
-/* ---- What others change ---- */
-
-static struct heard hear(struct fixture *fixture) {
-    if (!fixture->other)
-        assert_int_equal(
-            redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
-            BACKEND_OK);
-    return hear_all(fixture->other);
-}
-
-TEST(a_watcher_hears_all_masters) {
-    struct fixture *fixture = *state;
-    open_writer(fixture, &fixture->writer);
-    struct heard heard = hear(fixture);
-    assert_int_not_equal(heard.lost, 0); /* those of the map, and then the one without slots */
-    assert_int_equal(heard_keys(&heard), 0);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
-    heard = hear(fixture);
-    assert_int_equal(heard.lost, 0);
-    assert_int_equal(heard_keys(&heard), ROWS);
-    assert_string_equal(redis_server_ask(&masters[1], "FLUSHALL"), "OK");
-    assert_int_equal(hear(fixture).lost, 1);
-}
-
-TEST(a_watcher_that_one_master_cuts_off_says_so_and_begins_anew) {
-    struct fixture *fixture = *state;
-    struct heard heard = hear(fixture);
-    assert_string_equal(redis_server_ask(&masters[1], "CLIENT KILL TYPE pubsub"), "1");
-    while (hear_once(fixture->other, &heard, &fixture->error) == BACKEND_OK)
-        continue;
-    heard = hear(fixture);
-    assert_int_equal(heard.lost, 1);
-    open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
-    heard = hear(fixture);
-    assert_int_equal(heard.lost, 0);
-    assert_int_equal(heard_keys(&heard), ROWS);
-}
-
-/* All slots are served again. */
-static void await_whole(void) {
-    for (int i = 0; i < MASTERS; i++)
-        eventually(strstr(redis_server_ask(&masters[i], "CLUSTER INFO"), "cluster_state:ok"));
-}
-
-TEST(slots_that_move_or_lose_their_master_are_told) {
-    struct fixture *fixture = *state;
-    enum { EMPTY = 16383 };
-    struct heard heard = hear(fixture);
-    assert_int_equal(heard.moved, 0);
-    give_away(EMPTY, 0);
-    heard = hear(fixture);
-    assert_true(heard.moved > 0);
-    assert_int_equal(heard.lost, 0);
-    give_away(EMPTY, MASTERS - 1);
-    assert_true(hear(fixture).moved > 0);
-    for (int i = 0; i < MASTERS; i++)
-        assert_string_equal(redis_server_ask(&masters[i], "CLUSTER DELSLOTS %d", EMPTY), "OK");
-    assert_true(hear(fixture).lost > 0);
-    assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "CLUSTER ADDSLOTS %d", EMPTY), "OK");
-    assert_true(hear(fixture).lost > 0);
-    await_whole();
-}
-
-/* Between two looks at the map, in which nothing shows. Only its owner is told: the others go on taking it for that. */
-TEST(a_slot_that_is_taken_and_given_back_at_once_is_told) {
-    struct fixture *fixture = *state;
-    enum { EMPTY = 16383 };
-    hear(fixture);
-    assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "CLUSTER DELSLOTS %d", EMPTY), "OK");
-    assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "CLUSTER ADDSLOTS %d", EMPTY), "OK");
-    assert_true(hear(fixture).lost > 0);
-    assert_int_equal(hear(fixture).lost, 0);
-    await_whole();
-}
-
-/* All masters were heard in time. On a busy machine one may be late, for once. */
-static bool hear_in_time(struct fixture *fixture, struct heard *heard) {
-    uint64_t now_us = monotonic_us();
-    *heard = heard_nothing();
-    while (hear_once(fixture->other, heard, &fixture->error) == BACKEND_OK)
-        if (heard->proven_us >= now_us)
-            return true;
-    return false;
-}
-
-TEST(one_master_that_hangs_keeps_all_from_being_proven) {
-    struct fixture *fixture = *state;
-    struct heard heard;
-    fixture->options.timeout_ms = 300;
-    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
-                     BACKEND_OK);
-    eventually(hear_in_time(fixture, &heard));
-    redis_server_pause(&masters[2], true);
-    uint64_t paused_us = monotonic_us();
-    while (hear_once(fixture->other, &heard, &fixture->error) == BACKEND_OK) /* until the timeout */
-        assert_true(heard.proven_us < paused_us);
-    assert_non_null(strstr(fixture->error.message, "no answer in time"));
-    redis_server_pause(&masters[2], false);
-    heard = heard_nothing();
-    while (hear_once(fixture->other, &heard, &fixture->error) != BACKEND_OK)
-        continue;
-    assert_true(heard.lost > 0);
-}
-
-/* In time to find out that a master is silent. On a busy machine others may be late as well, for once. */
-static enum backend_status ask_versions(struct fixture *fixture, const struct slice *keys,
-                                        uint64_t *ret_versions, unsigned *ret_unasked) {
-    enum { SILENCE_US = 300000 };
-    fixture->writer->call_until_us = monotonic_us() + SILENCE_US;
-    enum backend_status status =
-        redis_backend.versions(fixture->writer, &fixture->table, keys, ROWS, ret_versions, &fixture->error);
-    *ret_unasked = 0;
-    for (unsigned i = 0; i < ROWS && fixture->writer->partial; i++)
-        *ret_unasked += ret_versions[i] == BACKEND_VERSION_UNASKED;
-    return status;
-}
-
-TEST(versions_are_those_of_all_masters_that_answer) {
-    struct fixture *fixture = *state;
-    struct slice keys[ROWS];
-    char names[ROWS][16];
-    uint64_t versions[ROWS];
-    unsigned unasked = 0;
-    open_writer(fixture, &fixture->writer);
-    eventually(put_rows(fixture, 1000) == BACKEND_OK);
-    for (unsigned i = 0; i < ROWS; i++) {
-        snprintf(names[i], sizeof names[i], "sess:%u", i);
-        keys[i] = slice_string(names[i]);
-    }
-    eventually(redis_backend.versions(fixture->writer, &fixture->table, keys, ROWS, versions,
-                                      &fixture->error) == BACKEND_OK);
-    for (unsigned i = 0; i < ROWS; i++)
-        assert_int_equal(versions[i], 1000 + i);
-    redis_server_pause(&masters[0], true);
-    eventually(ask_versions(fixture, keys, versions, &unasked) == BACKEND_TRANSIENT && unasked > 0 &&
-               unasked < ROWS);
-    redis_server_pause(&masters[0], false);
-    for (unsigned i = 0; i < ROWS; i++)
-        assert_true(versions[i] == BACKEND_VERSION_UNASKED || versions[i] == 1000 + i);
-}
-
-/* ---- Page by page ---- */
-
-struct page_reader {
-    struct backend_visitor visitor;
-    struct backend_place place;
-    bool seen[ROWS];
-    unsigned pages;
-};
-
-static bool see_key(struct backend_visitor *self, const struct entry *entry) {
-    struct page_reader *reader = (struct page_reader *)(void *)self;
-    char number[8] = "";
-    assert_true(slice_starts_with(entry->key, SLICE("sess:")));
-    memcpy(number, entry->key.data + 5, entry->key.size - 5);
-    reader->seen[atoi(number)] = true;
-    return true;
-}
-
-static struct page_reader *begin_pages(struct page_reader *reader) {
-    *reader = (struct page_reader){.visitor = {see_key, .keys_only = true, .all_keys = true}};
-    reader->visitor.place = &reader->place;
-    return reader;
-}
-
-static void read_page(struct fixture *fixture, struct page_reader *reader) {
-    if (redis_backend.scan(fixture->writer, &fixture->table, SIZE_MAX, 0, &reader->visitor,
-                           &fixture->error) != BACKEND_OK)
-        fail_msg("%s", fixture->error.message);
-    reader->pages++;
-}
-
-static void expect_all_seen(const struct page_reader *reader) {
-    for (size_t i = 0; i < ROWS; i++)
-        assert_true(reader->seen[i]);
-}
-
-TEST(pages_go_over_all_masters) {
-    struct fixture *fixture = *state;
-    struct page_reader reader;
-    open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
-    for (begin_pages(&reader); !reader.place.end;)
-        read_page(fixture, &reader);
-    assert_int_equal(reader.pages, MASTERS);
-    expect_all_seen(&reader);
-}
-
-TEST(pages_begin_anew_where_a_slot_has_moved) {
-    struct fixture *fixture = *state;
-    enum { EMPTY = 16383 };
-    struct page_reader reader;
-    open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
-    begin_pages(&reader);
-    read_page(fixture, &reader);
-    read_page(fixture, &reader);
-    give_away(EMPTY, 0);
-    memset(reader.seen, 0, sizeof reader.seen);
-    while (!reader.place.end)
-        read_page(fixture, &reader);
-    expect_all_seen(&reader);
-    assert_int_equal(reader.pages, 2 + MASTERS);
-    give_away(EMPTY, MASTERS - 1);
-}
-
-TEST(pages_have_no_end_while_a_slot_moves) {
-    struct fixture *fixture = *state;
-    enum { EMPTY = 16383 };
-    struct page_reader reader;
-    char name[64];
-    open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
-    snprintf(name, sizeof name, "%s", redis_server_ask(&masters[0], "CLUSTER MYID"));
-    assert_string_equal(
-        redis_server_ask(&masters[MASTERS - 1], "CLUSTER SETSLOT %d MIGRATING %s", EMPTY, name), "OK");
-    for (begin_pages(&reader); reader.pages < MASTERS;)
-        read_page(fixture, &reader);
-    assert_int_equal(reader.place.size, 0); /* the beginning */
-    assert_false(reader.place.end);
-    assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "CLUSTER SETSLOT %d STABLE", EMPTY), "OK");
-    while (!reader.place.end)
-        read_page(fixture, &reader);
-    assert_int_equal(reader.pages, 2 * MASTERS);
-    expect_all_seen(&reader);
-}
-
 /* ---- Links that are lost ---- */
 
 /* A key whose slot this master has. */
@@ -903,28 +519,23 @@ TEST(a_master_that_is_away_is_not_waited_for_while_others_serve) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(versions_begin_above_those_of_all_masters), CASE(a_high_version_that_is_none_is_refused),
+        CASE(versions_begin_above_those_of_all_masters),
+        CASE(a_high_version_that_is_none_is_refused),
         CASE(a_master_that_lost_what_it_had_is_noticed_by_the_next_batch),
         CASE(a_master_that_lost_what_it_had_is_noticed_by_a_look),
-        CASE(a_reader_believes_no_master_that_lacks_something), CASE(a_node_number_that_is_taken_is_refused),
+        CASE(a_reader_believes_no_master_that_lacks_something),
+        CASE(a_node_number_that_is_taken_is_refused),
         CASE(forgotten_scripts_are_loaded_again),
-        CASE(each_server_asks_another_master_for_the_map), /* before slots move: in the order of these */
-        /* before replicas are promoted: others take the old masters for masters a moment longer */
-        CASE(a_watcher_hears_all_masters), CASE(a_watcher_that_one_master_cuts_off_says_so_and_begins_anew),
-        CASE(slots_that_move_or_lose_their_master_are_told),
-        CASE(a_slot_that_is_taken_and_given_back_at_once_is_told),
-        CASE(one_master_that_hangs_keeps_all_from_being_proven),
-        CASE(versions_are_those_of_all_masters_that_answer),
+        CASE(each_server_asks_another_master_for_the_map),
         CASE(a_batch_counts_where_the_replicas_of_its_master_have_it),
         CASE(what_a_replica_lacks_is_not_done_until_it_has_it),
         CASE(a_promoted_replica_that_has_all_is_nobodys_business),
         CASE(a_promoted_replica_that_lacks_a_batch_is_noticed),
         CASE(what_a_connection_has_seen_is_known_to_the_next_one),
         CASE(where_two_masters_answer_that_of_the_writer_alone_is_believed),
-        CASE(numbers_go_with_their_slots), CASE(a_master_without_slots_takes_rows_of_its_first_one),
-        CASE(pages_go_over_all_masters), CASE(pages_begin_anew_where_a_slot_has_moved),
-        CASE(pages_have_no_end_while_a_slot_moves), CASE(a_link_that_was_lost_is_made_anew_within_the_call),
-        CASE(a_hasty_load_goes_on_without_a_master_that_is_silent), CASE(signals_lose_no_answer),
+        CASE(a_link_that_was_lost_is_made_anew_within_the_call),
+        CASE(a_hasty_load_goes_on_without_a_master_that_is_silent),
+        CASE(signals_lose_no_answer),
         CASE(a_master_that_is_away_is_not_waited_for_while_others_serve), /* the last: it stays away */
     };
     signal(SIGPIPE, SIG_IGN);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* A Redis Cluster, and connections to it. */
+#ifndef FOREBAY_TESTS_SUPPORT_REDIS_CLUSTER_FIXTURE_H
+#define FOREBAY_TESTS_SUPPORT_REDIS_CLUSTER_FIXTURE_H
+
+#include "backends/kinds.h"
+#include "backends/nodes.h"
+#include "backends/redis/options.h"
+#include "backends/redis/slots.h"
+#include "cache/base/clock.h"
+#include "tests/support/check.h"
+#include "tests/support/heard.h"
+#include "tests/support/redis_server.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MASTERS = 3, ROWS = 60 };
+
+static struct redis_server masters[MASTERS]; /* of the whole run: each test begins with FLUSHALL */
+
+static struct redis_server fresh; /* a master without slots */
+
+struct fixture {
+    char uri[100];
+    struct backend_table table;
+    const struct backend_table *list[1];
+    struct redis_options own;
+    struct backend_options options;
+    struct backend_connection *writer, *other, *third; /* other: of a second node */
+    struct backend_error error;
+    uint32_t now;
+};
+
+static inline int set_up(void **state) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    for (int i = 0; i < MASTERS; i++)
+        assert_string_equal(redis_server_ask(&masters[i], "FLUSHALL"), "OK");
+    snprintf(fixture->uri, sizeof fixture->uri, "redis+cluster://127.0.0.1:%d", masters[0].port);
+    fixture->table = (struct backend_table){.name = "sessions", .key_prefix = "sess:"};
+    fixture->list[0] = &fixture->table;
+    fixture->now = (uint32_t)time(NULL);
+    fixture->own = (struct redis_options){{&redis_backend}, .tombstone_seconds = 60};
+    fixture->options = (struct backend_options){.name = "cache",
+                                                .uri = fixture->uri,
+                                                .timeout_ms = EVENTUALLY_SECONDS * 1000,
+                                                .specific = &fixture->own.base,
+                                                .tables = fixture->list,
+                                                .table_count = 1};
+    *state = fixture;
+    return 0;
+}
+
+static inline int tear_down(void **state) {
+    struct fixture *fixture = *state;
+    redis_backend.close(fixture->writer);
+    redis_backend.close(fixture->other);
+    redis_backend.close(fixture->third);
+    backend_nodes_destroy(fixture->options.nodes);
+    free(fixture);
+    return 0;
+}
+
+/* As the server opens it: it counts only once it has given its high version. */
+static inline uint64_t open_writer(struct fixture *fixture, struct backend_connection **connection) {
+    uint64_t version = 0;
+    redis_backend.close(*connection);
+    *connection = NULL;
+    if (redis_backend.open(&fixture->options, BACKEND_WRITER, connection, &fixture->error) != BACKEND_OK ||
+        redis_backend.high_version(*connection, &version, &fixture->error) != BACKEND_OK)
+        fail_msg("%s", fixture->error.message);
+    return version;
+}
+
+/* Rows for each of the masters. Of so many it is told that they are done, and that only replicas lack them. */
+static inline enum backend_status put_some(struct fixture *fixture, uint64_t version, size_t *ret_done,
+                                           size_t *ret_lacking) {
+    struct mutation mutations[ROWS];
+    char keys[ROWS][16];
+    for (unsigned i = 0; i < ROWS; i++) {
+        snprintf(keys[i], sizeof keys[i], "sess:%u", i);
+        mutations[i] = (struct mutation){
+            .table = &fixture->table,
+            .kind = MUTATION_PUT,
+            .entry = {.key = slice_string(keys[i]), .value = SLICE("value"), .version = version + i}};
+    }
+    enum backend_status status =
+        redis_backend.apply(fixture->writer, mutations, ROWS, fixture->now, &fixture->error);
+    *ret_done = *ret_lacking = 0;
+    for (unsigned i = 0; i < ROWS; i++) {
+        *ret_done += mutations[i].done;
+        *ret_lacking += mutations[i].lacks_replicas;
+    }
+    return status;
+}
+
+static inline enum backend_status put_rows(struct fixture *fixture, uint64_t version) {
+    size_t done, lacking;
+    return put_some(fixture, version, &done, &lacking);
+}
+
+static inline enum backend_status look(struct fixture *fixture, struct backend_connection *connection) {
+    return redis_backend.look(connection, &fixture->error);
+}
+
+#endif
