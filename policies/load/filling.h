@@ -34,8 +34,8 @@ void key_list_clear(struct key_list *list);
 struct filling {
     struct space *space;
     size_t filled; /* entries that are in memory because of it */
-    struct key_list
-        left; /* refused, though memory does not know them; without memory for it some are missing */
+    /* Refused, though memory does not know them; without memory for it some are missing. */
+    struct key_list left;
 };
 
 /* Fills what was read of the store after the stamp was taken. The entry's key must hash to hash. */
