@@ -54,7 +54,7 @@ enum backend_status {
 
 /* Filled on every status except BACKEND_OK: names the thing, the place and where possible the remedy. */
 struct backend_error {
-    char message[320];
+    char message[800]; /* a line of the log has room for it */
 };
 
 /* Tells a store from another one that was at the same address before; for comparing alone. The first two parts are the
@@ -445,8 +445,11 @@ const struct backend_type *backend_find(const char *uri);
 const struct backend_type *backend_kind(size_t index);
 
 /* Writes a URI as it may be shown to anyone: of user and password only "***" is left, also where no kind has the
- * scheme. Cut at size. */
+ * scheme. What is too long loses its middle. */
 void backend_show_uri(const char *uri, char *ret_text, size_t size);
+
+/* Whether something of it is left out then. */
+bool backend_uri_has_login(const char *uri);
 
 /* For error messages, cut at size: the schemes of all kinds, separated by ", "; examples of URIs, by " or "; how
  * names must not begin, by " and ". */

@@ -4,15 +4,14 @@
 #define FOREBAY_BACKENDS_FAILURE_H
 
 #include "backends/backend.h"
-#include <stdarg.h>
-#include <stdio.h>
+#include "cache/base/fit.h"
 
-/* Writes the message, cut at its size, and returns status, so that a failing function can end with one line. */
+/* Writes the message, as far as it fits, and returns status, so that a failing function can end with one line. */
 __attribute__((format(printf, 3, 4))) static inline enum backend_status
 backend_fail(struct backend_error *ret_error, enum backend_status status, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(ret_error->message, sizeof ret_error->message, format, arguments);
+    fit_vprint(ret_error->message, sizeof ret_error->message, format, arguments);
     va_end(arguments);
     return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is asked of all kinds of store together. */
 #include "backends/kinds.h"
+#include "cache/base/fit.h"
 #include <stdio.h>
 #include <strings.h>
 
@@ -30,17 +31,29 @@ const struct backend_type *backend_find(const char *uri) {
     return NULL;
 }
 
+static const char *login_of(const char *uri) {
+    const char *colon = strchr(uri, ':');
+    return colon ? colon + 1 + strspn(colon + 1, "/") : uri;
+}
+
 /* Everything up to the last '@' is taken for a login, as a password that was not encoded may hold any
- * character; only in a path is an '@' one of the path's own. */
-void backend_show_uri(const char *uri, char *ret_text, size_t size) {
+ * character; only in a path is an '@' one of the path's own. NULL: there is none. */
+static const char *end_of_login(const char *uri) {
     const struct backend_type *type = backend_find(uri);
     const char *at = type && type->uri_is_path ? NULL : strrchr(uri, '@');
-    const char *colon = strchr(uri, ':');
-    const char *login = colon ? colon + 1 + strspn(colon + 1, "/") : uri;
-    if (at && at >= login)
-        snprintf(ret_text, size, "%.*s***%s", (int)(login - uri), uri, at);
+    return at && at >= login_of(uri) ? at : NULL;
+}
+
+bool backend_uri_has_login(const char *uri) {
+    return end_of_login(uri) != NULL;
+}
+
+void backend_show_uri(const char *uri, char *ret_text, size_t size) {
+    const char *at = end_of_login(uri);
+    if (at)
+        fit_print(ret_text, size, "%.*s***%s", (int)(login_of(uri) - uri), uri, at);
     else
-        snprintf(ret_text, size, "%s", uri);
+        fit_text(uri, ret_text, size);
 }
 
 /* ---- Lists for messages ---- */

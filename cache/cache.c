@@ -6,6 +6,7 @@
 #include "cache/shard.h"
 #include "cache/view.h"
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define MIB ((size_t)1 << 20)
 
@@ -22,6 +23,9 @@ enum {
 #define RESERVE_MIN      (256 * MIB)  /* addresses of a shard, so that the limit can be raised later */
 #define HUGE_INDEX_SHARE (128 * MIB)  /* of a shard: from here on 2 MiB for its index do not matter */
 #define RESERVE_TIMES    8            /* addresses of a shard, in multiples of its share */
+#define RESERVE_LEAST    2            /* where addresses are few: shards differ, and holes take some */
+#define SEGMENTS_LEAST   16           /* of a shard */
+#define ROOM_BESIDE      (512 * MIB)  /* addresses that are left for others where they are few */
 
 static size_t power_below(size_t bytes) {
     return (size_t)1 << (63 - __builtin_clzl(bytes | 1));
@@ -57,18 +61,43 @@ static void choose_sizes(struct cache *cache) {
     cache->reserve = cache->shards * (cache->segment_size + INDEX_SLACK);
 }
 
+static void destroy_shards(struct cache *cache) {
+    for (unsigned i = 0; cache->shard && i < cache->shards && cache->shard[i]; i++) {
+        shard_destroy(cache->shard[i]);
+        cache->shard[i] = NULL;
+    }
+}
+
+/* For stacks of threads, libraries and all that is allocated. */
+static bool leaves_room(void) {
+    void *mapped = mmap(NULL, ROOM_BESIDE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return mapped != MAP_FAILED && munmap(mapped, ROOM_BESIDE) == 0;
+}
+
+static bool create_all(struct cache *cache, size_t reserve) {
+    for (unsigned i = 0; i < cache->shards; i++)
+        if (!(cache->shard[i] = shard_create(cache, reserve)))
+            return false;
+    return true;
+}
+
+/* All with as many addresses. Where the process may not have so many (ulimit -v), half, and so on; a limit that is raised
+ * later has less room then. */
 static enum cache_status create_shards(struct cache *cache) {
     size_t share = cache->options.memory_limit / cache->shards;
+    size_t reserve = larger(share * RESERVE_TIMES, RESERVE_MIN),
+           least = larger(share * RESERVE_LEAST, SEGMENTS_LEAST * (size_t)cache->segment_size);
     cache->shard = calloc(cache->shards, sizeof(struct cache_shard *));
     if (!cache->shard)
         return CACHE_NO_MEMORY;
-    for (unsigned i = 0; i < cache->shards; i++) {
-        cache->shard[i] = shard_create(cache, larger(share * RESERVE_TIMES, RESERVE_MIN));
-        if (!cache->shard[i])
+    while (!create_all(cache, reserve) || (reserve / 2 >= least && !leaves_room())) {
+        destroy_shards(cache);
+        if ((reserve /= 2) < least)
             return CACHE_NO_MEMORY;
+    }
+    for (unsigned i = 0; i < cache->shards; i++)
         memory_take_reserve(cache->shard[i], MEMORY_SHARED,
                             CHANGE_COUNTERS * sizeof(uint32_t) + sizeof(struct cache_shard));
-    }
     return CACHE_OK;
 }
 
@@ -98,8 +127,7 @@ enum cache_status cache_create(const struct cache_options *options, struct cache
 void cache_destroy(struct cache *cache) {
     if (!cache)
         return;
-    for (unsigned i = 0; cache->shard && i < cache->shards && cache->shard[i]; i++)
-        shard_destroy(cache->shard[i]);
+    destroy_shards(cache);
     free(cache->shard);
     free(cache);
 }

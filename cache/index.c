@@ -14,11 +14,11 @@ enum {
 
 bool index_create(struct index *index, size_t reserve_bytes, bool huge) {
     *index = (struct index){.count = INDEX_MIN, .mask = index_mask(INDEX_MIN)};
-    if (!region_reserve(&index->bucket_region, reserve_bytes, reserve_bytes))
+    if (!region_reserve(&index->bucket_region, reserve_bytes))
         return false;
     if (huge)
         region_open_huge(&index->bucket_region);
-    if (!region_reserve(&index->overflow_region, reserve_bytes, reserve_bytes) ||
+    if (!region_reserve(&index->overflow_region, reserve_bytes) ||
         !region_open(&index->bucket_region, INDEX_MIN * sizeof(struct bucket))) {
         index_destroy(index);
         return false;

@@ -15,16 +15,13 @@ static char *trim(char *mapped, size_t bytes) {
     return mapped + before;
 }
 
-bool region_reserve(struct region *region, size_t bytes, size_t least) {
-    for (; bytes >= least; bytes /= 2) {
-        void *mapped = mmap(NULL, bytes + REGION_ALIGNMENT, PROT_NONE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (mapped != MAP_FAILED) {
-            *region = (struct region){.base = trim(mapped, bytes), .reserved = bytes};
-            return true;
-        }
-    }
-    return false;
+bool region_reserve(struct region *region, size_t bytes) {
+    void *mapped =
+        mmap(NULL, bytes + REGION_ALIGNMENT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED)
+        return false;
+    *region = (struct region){.base = trim(mapped, bytes), .reserved = bytes};
+    return true;
 }
 
 void region_open_huge(struct region *region) {

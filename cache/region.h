@@ -18,9 +18,8 @@ struct region {
     bool huge;             /* region_open_huge was called */
 };
 
-/* Reserves `bytes`, or half of them, and so on, but no fewer than `least`. False: there is no such run of
- * addresses. */
-bool region_reserve(struct region *region, size_t bytes, size_t least);
+/* Reserves `bytes`. False: there is no such run of addresses. */
+bool region_reserve(struct region *region, size_t bytes);
 
 /* Opens the first REGION_ALIGNMENT bytes of a region of which nothing is open, and makes them resident, as
  * one huge page where the kernel has them. */

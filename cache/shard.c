@@ -32,7 +32,7 @@ static bool shard_reserve(struct cache_shard *shard, size_t reserve_bytes) {
     if (reserve_bytes > most)
         reserve_bytes = most;
     reserve_bytes = reserve_bytes / segment * segment;
-    if (!region_reserve(&shard->region, reserve_bytes, segment * 16))
+    if (!region_reserve(&shard->region, reserve_bytes))
         return false;
     shard->log = shard->region.base;
     shard->segments_max = (uint32_t)(shard->region.reserved / segment);

@@ -175,8 +175,7 @@ static inline bool shard_is_over(const struct cache_shard *shard, uint32_t ref, 
 
 /* ---- shard.c ---- */
 
-/* An empty shard with that many addresses, or half of them, and so on, where there are fewer; NULL: not even
- * a few. */
+/* An empty shard with that many addresses; NULL: there are fewer, or no memory. */
 struct cache_shard *shard_create(struct cache *cache, size_t reserve_bytes);
 void shard_destroy(struct cache_shard *shard);
 

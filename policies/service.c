@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See service.h. */
 #include "policies/service.h"
+#include "cache/base/fit.h"
 #include "cache/base/thread.h"
 #include <stdio.h>
 
@@ -13,9 +14,9 @@ void service_log_about(const struct service *service, struct log_limit *limit, e
         log_limit_leave_out(limit);
         return;
     }
-    int length = vsnprintf(message, sizeof message, format, arguments);
-    if (limit && length >= 0)
-        log_limit_tell_left_out(limit, message, (size_t)length, sizeof message);
+    size_t length = fit_vprint(message, sizeof message, format, arguments);
+    if (limit)
+        log_limit_tell_left_out(limit, message, length, sizeof message);
     service->log(service->context, level, fields, message);
 }
 

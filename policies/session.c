@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* See session.h. */
 #include "policies/session.h"
+#include "cache/base/fit.h"
 #include "policies/policy.h"
 #include "policies/row.h"
 #include "policies/slow_log.h"
-#include <stdio.h>
 
 void session_init(struct session *session, struct tier_backend *backend, enum backend_role role,
                   unsigned patience) {
@@ -52,9 +52,9 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
 }
 
 static enum backend_status put_off(struct session *session) {
-    snprintf(session->error.message, sizeof session->error.message,
-             "backend \"%s\": what is at its address is not the store that was open; it is opened anew",
-             session->backend->options.store.name);
+    fit_print(session->error.message, sizeof session->error.message,
+              "backend \"%s\": what is at its address is not the store that was open; it is opened anew",
+              session->backend->options.store.name);
     return BACKEND_TRANSIENT;
 }
 

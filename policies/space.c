@@ -2,6 +2,7 @@
 /* Namespaces: which key is whose, and what one is made of. */
 #include "policies/space.h"
 #include "backends/key.h"
+#include "cache/base/fit.h"
 #include "policies/absence.h"
 #include "policies/journal/disk.h"
 #include "policies/tell.h"
@@ -137,23 +138,23 @@ static bool init_dirty(struct space *space, char *error, size_t error_size) {
     for (unsigned i = 0; complete && i < workers; i++)
         complete = queue_init(&space->queues[i]);
     if (!complete)
-        snprintf(error, error_size, "Out of memory for the dirty queues of namespace \"%s\".",
-                 space->options.name);
+        fit_print(error, error_size, "Out of memory for the dirty queues of namespace \"%s\".",
+                  space->options.name);
     return complete;
 }
 
 static bool init_absence(struct space *space, char *error, size_t error_size) {
     if ((space->absence = absence_create(space)))
         return true;
-    snprintf(error, error_size, "Out of memory for the absent_filter of namespace \"%s\".",
-             space->options.name);
+    fit_print(error, error_size, "Out of memory for the absent_filter of namespace \"%s\".",
+              space->options.name);
     return false;
 }
 
 static bool init_copy(struct space *space, char *error, size_t error_size) {
     if (copy_init(space))
         return true;
-    snprintf(error, error_size, "Out of memory for the copy of namespace \"%s\".", space->options.name);
+    fit_print(error, error_size, "Out of memory for the copy of namespace \"%s\".", space->options.name);
     return false;
 }
 
@@ -234,7 +235,7 @@ bool space_make(struct tier *tier, const struct space_options *options, char *er
     if (made && cache_add_space(tier->cache, &cached) == number)
         return true;
     if (made)
-        snprintf(error, error_size, "Out of memory for namespace \"%s\".", options->name);
+        fit_print(error, error_size, "Out of memory for namespace \"%s\".", options->name);
     space_destroy(space);
     *space = (struct space){.number = 0};
     return false;
@@ -270,10 +271,10 @@ bool space_open_quarantine(struct space *space, uint64_t *highest, char *error, 
         tell_damage(space, &damage);
     uint64_t version = quarantine_high_version(space->quarantine);
     if (!cache_raise_version(tier->cache, version)) {
-        snprintf(error, error_size,
-                 "The quarantine of namespace \"%s\" in %s holds a change of version %" PRIu64
-                 ", which no clock gives: move its file away.",
-                 space->options.name, tier->options.data, version);
+        fit_print(error, error_size,
+                  "The quarantine of namespace \"%s\" in %s holds a change of version %" PRIu64
+                  ", which no clock gives: move its file away.",
+                  space->options.name, tier->options.data, version);
         return false;
     }
     if (version > *highest)

@@ -11,6 +11,7 @@
  * returns the ticket.
  */
 #include "policies/ticket.h"
+#include "cache/base/fit.h"
 #include "policies/evaluate.h"
 #include "policies/tier_parts.h"
 #include <assert.h>
@@ -182,7 +183,7 @@ bool ticket_keep_outcome(struct tier_ticket *ticket, const struct outcome *outco
 void ticket_fail(struct tier_ticket *ticket, enum outcome_error kind, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(ticket->error, sizeof ticket->error, format, arguments);
+    fit_vprint(ticket->error, sizeof ticket->error, format, arguments);
     va_end(arguments);
     for (char *c = ticket->error; *c; c++) /* a reply line stays one line, whatever a backend said */
         if ((unsigned char)*c < ' ')

@@ -7,6 +7,7 @@
  * tier_destroy.
  */
 #include "policies/tier.h"
+#include "cache/base/fit.h"
 #include "policies/hold.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/folder_lock.h"
@@ -86,20 +87,20 @@ bool tier_is_ready(struct tier *tier) {
 /* ---- Making: namespaces ---- */
 
 static bool out_of_memory(char *error, size_t error_size) {
-    snprintf(error, error_size, "Out of memory.");
+    fit_print(error, error_size, "Out of memory.");
     return false;
 }
 
 static bool check_space(const struct tier_options *options, const struct space_options *space, char *error,
                         size_t error_size) {
     if (!space->policy)
-        snprintf(error, error_size, "Namespace \"%s\" has no policy.", space->name);
+        fit_print(error, error_size, "Namespace \"%s\" has no policy.", space->name);
     else if (space->policy->needs_backend &&
              (space->backend < 0 || (size_t)space->backend >= options->backend_count))
-        snprintf(error, error_size, "Namespace \"%s\" is %s and needs a backend.", space->name,
-                 space->policy->name);
+        fit_print(error, error_size, "Namespace \"%s\" is %s and needs a backend.", space->name,
+                  space->policy->name);
     else if (strlen(space->prefix) > ENTRY_KEY_MAX)
-        snprintf(error, error_size, "The prefix of namespace \"%s\" is longer than a key.", space->name);
+        fit_print(error, error_size, "The prefix of namespace \"%s\" is longer than a key.", space->name);
     else
         return true;
     return false;
@@ -111,8 +112,8 @@ static bool check_unique(const struct tier *tier, char *error, size_t error_size
             const struct space_options *a = &tier->spaces[i].options, *b = &tier->spaces[j].options;
             if (strcmp(a->prefix, b->prefix) != 0 && strcmp(a->name, b->name) != 0)
                 continue;
-            snprintf(error, error_size, "Namespaces \"%s\" and \"%s\" have the same %s.", b->name, a->name,
-                     strcmp(a->name, b->name) == 0 ? "name" : "prefix");
+            fit_print(error, error_size, "Namespaces \"%s\" and \"%s\" have the same %s.", b->name, a->name,
+                      strcmp(a->name, b->name) == 0 ? "name" : "prefix");
             return false;
         }
     return true;
@@ -122,7 +123,7 @@ static bool check_unique(const struct tier *tier, char *error, size_t error_size
 static bool make_space(struct tier *tier, const struct space_options *options, char *error,
                        size_t error_size) {
     if (tier->space_count == CACHE_SPACES_MAX) {
-        snprintf(error, error_size, "More than %d namespaces.", CACHE_SPACES_MAX);
+        fit_print(error, error_size, "More than %d namespaces.", CACHE_SPACES_MAX);
         return false;
     }
     if (!check_space(&tier->options, options, error, error_size) ||
@@ -199,8 +200,8 @@ static bool make_backend(struct tier *tier, size_t index, char *error, size_t er
         char uri[200], schemes[100];
         backend_show_uri(options->uri, uri, sizeof uri);
         backend_list_schemes(schemes, sizeof schemes);
-        snprintf(error, error_size, "Backend \"%s\": no kind of backend serves \"%s\" (known are: %s).",
-                 options->name, uri, schemes);
+        fit_print(error, error_size, "Backend \"%s\": no kind of backend serves \"%s\" (known are: %s).",
+                  options->name, uri, schemes);
         return false;
     }
     backend->timeout_ms = options->timeout_ms;
@@ -333,8 +334,8 @@ static bool start_threads(struct tier *tier, char *error, size_t error_size) {
     atomic_store(&tier->writers_run, true);
     for (size_t i = 0; i < tier->backend_count; i++)
         if (!start_backend(&tier->backends[i])) {
-            snprintf(error, error_size, "Cannot start threads for backend \"%s\".",
-                     tier->backends[i].options.store.name);
+            fit_print(error, error_size, "Cannot start threads for backend \"%s\".",
+                      tier->backends[i].options.store.name);
             return false;
         }
     return true;
@@ -347,13 +348,23 @@ static bool lock_folder(const struct tier_options *options, int *ret_lock, char 
     if (!options->data || options->recovery.writes_back ||
         folder_lock_take(options->data, ret_lock, &refused) == JOURNAL_OK)
         return true;
-    snprintf(error, error_size, "The start is refused: %s.", refused.message);
+    fit_print(error, error_size, "The start is refused: %s.", refused.message);
+    return false;
+}
+
+static bool make_cache(struct tier *tier, char *error, size_t error_size) {
+    if (cache_create(&tier->options.cache, &tier->cache) == CACHE_OK)
+        return true;
+    fit_print(error, error_size,
+              "Out of memory for a cache of %zu MB, or of addresses, of which it takes a multiple: lower -m "
+              "(memory), or raise ulimit -v.",
+              tier->options.cache.memory_limit >> 20);
     return false;
 }
 
 static bool make_tier(struct tier *tier, char *error, size_t error_size) {
-    bool made = (cache_create(&tier->options.cache, &tier->cache) == CACHE_OK && allot_backends(tier)) ||
-                out_of_memory(error, error_size);
+    bool made = make_cache(tier, error, error_size);
+    made = made && (allot_backends(tier) || out_of_memory(error, error_size));
     made = made && make_spaces(tier, error, error_size);
     made = made && (make_workers(tier) || out_of_memory(error, error_size));
     return made && make_backends(tier, error, error_size) && make_quarantines(tier, error, error_size) &&

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/activation.h"
+#include "cache/base/fit.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,7 +43,7 @@ static bool prepare(int fd) {
 static bool read_sockets(struct activation *activation, long count, const char *names, char *ret_error,
                          size_t error_size) {
     if (count < 0 || count > ACTIVATION_MAX) {
-        snprintf(
+        fit_print(
             ret_error, error_size,
             "the service manager hands over %ld sockets, and at most %d can be served; correct the socket unit",
             count, ACTIVATION_MAX);
@@ -52,7 +53,7 @@ static bool read_sockets(struct activation *activation, long count, const char *
         struct activation_socket *socket = &activation->sockets[activation->count];
         take_name(&names, socket->name);
         if (!can_be_served(fd) || !prepare(fd)) {
-            snprintf(
+            fit_print(
                 ret_error, error_size,
                 "descriptor %d (%s), which the service manager hands over, is not a listening stream socket; give ListenStream= and Accept=no in the socket unit",
                 fd, socket->name);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/check.h"
+#include "cache/base/fit.h"
 #include "policies/journal/folder_lock.h"
 #include "policies/write/rehearsal.h"
 #include "server/config/address.h"
@@ -116,8 +117,8 @@ static void check_memory_lock(const struct check *check) {
     if (!check->options->lock_memory)
         return;
     if (mlockall(MCL_CURRENT) != 0) {
-        snprintf(warning, sizeof warning, "-k: the memory cannot be locked: %s; raise ulimit -l",
-                 strerror(errno));
+        fit_print(warning, sizeof warning, "-k: the memory cannot be locked: %s; raise ulimit -l",
+                  strerror(errno));
         say(NULL, LOG_LEVEL_WARNING, warning);
     }
     munlockall();
@@ -129,7 +130,7 @@ static void check_io(struct check *check) {
     const struct io_type *io_type = io_choose(check->settings->io, &reason);
     if (!reason)
         return;
-    snprintf(said, sizeof said, io_type ? IO_REPLACED : IO_REFUSED, reason);
+    fit_print(said, sizeof said, io_type ? IO_REPLACED : IO_REFUSED, reason);
     if (io_type)
         say(NULL, LOG_LEVEL_NOTICE, said);
     else

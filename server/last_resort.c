@@ -5,46 +5,67 @@
 #include "server/server.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
-static void wait_until(uint64_t until_us) {
-    for (uint64_t now_us; (now_us = monotonic_us()) < until_us;) {
-        uint64_t left_us = until_us - now_us;
-        struct timespec rest = {.tv_sec = (time_t)(left_us / 1000000),
-                                .tv_nsec = (long)(left_us % 1000000) * 1000};
-        nanosleep(&rest, NULL);
-    }
-}
-
-struct deadline {
+struct last_resort {
     const struct server *server;
-    uint64_t limit_ms;
+    pthread_mutex_t mutex;
+    pthread_cond_t moved; /* the moment is another */
+    uint64_t until_us;    /* monotonic */
+    uint64_t limit_ms;    /* what it came from */
+    bool freeing;
+    int status;
 };
 
-/* Takes no lock and flushes no stream: the thread that hangs may have it. */
-static void *run(void *argument) {
-    const struct deadline *deadline = argument;
-    char error[200];
-    wait_until(monotonic_us() + deadline->limit_ms * US_PER_MS);
-    snprintf(
-        error, sizeof error,
-        "the stop has not ended after %llu ms and is cut off, as by kill -9; what the journal holds is replayed by the next start",
-        (unsigned long long)deadline->limit_ms);
-    server_complain(deadline->server, error);
-    _exit(EXIT_FAILURE);
+static void wait_for_end(struct last_resort *resort) {
+    pthread_mutex_lock(&resort->mutex);
+    while (monotonic_us() < resort->until_us)
+        condition_wait_until(&resort->moved, &resort->mutex, resort->until_us);
+    pthread_mutex_unlock(&resort->mutex);
 }
 
-bool last_resort_start(const struct server *server, uint64_t limit_ms) {
+/* Takes no lock of others and flushes no stream: the thread that hangs may have it. */
+static void *run(void *argument) {
+    struct last_resort *resort = argument;
+    char error[200];
+    wait_for_end(resort);
+    snprintf(
+        error, sizeof error,
+        resort->freeing
+            ? "the process has not ended %llu ms after the stop and is cut off; what the stop came to is told above"
+            : "the stop has not ended after %llu ms and is cut off, as by kill -9; what the journal holds is replayed by the next start",
+        (unsigned long long)resort->limit_ms);
+    server_complain(resort->server, error);
+    _exit(resort->status);
+}
+
+struct last_resort *last_resort_start(const struct server *server, uint64_t limit_ms) {
     pthread_t thread;
-    struct deadline *kept = malloc(sizeof *kept); /* until the end of the process */
-    if (!kept)
-        return false;
-    *kept = (struct deadline){server, limit_ms};
-    if (thread_start(&thread, "last resort", run, kept) == 0) {
+    struct last_resort *resort = malloc(sizeof *resort); /* until the end of the process */
+    if (!resort)
+        return NULL;
+    *resort = (struct last_resort){.server = server,
+                                   .mutex = PTHREAD_MUTEX_INITIALIZER,
+                                   .until_us = monotonic_us() + limit_ms * US_PER_MS,
+                                   .limit_ms = limit_ms,
+                                   .status = EXIT_FAILURE};
+    condition_init(&resort->moved);
+    if (thread_start(&thread, "last resort", run, resort) == 0) {
         pthread_detach(thread);
-        return true;
+        return resort;
     }
-    free(kept);
-    return false;
+    free(resort);
+    return NULL;
+}
+
+void last_resort_freeing(struct last_resort *resort, uint64_t limit_ms, int status) {
+    if (!resort)
+        return;
+    pthread_mutex_lock(&resort->mutex);
+    resort->until_us = monotonic_us() + limit_ms * US_PER_MS;
+    resort->limit_ms = limit_ms;
+    resort->freeing = true;
+    resort->status = status;
+    pthread_cond_signal(&resort->moved);
+    pthread_mutex_unlock(&resort->mutex);
 }

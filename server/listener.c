@@ -11,6 +11,7 @@
  *     created --listener_start--> accepting <--pause/resume--> paused --listener_stop--> stopped
  */
 #include "server/listener.h"
+#include "cache/base/fit.h"
 #include "server/listener_internal.h"
 #include "server/log.h"
 #include <errno.h>
@@ -139,8 +140,8 @@ static bool listen_all(struct listener *listener, char *ret_error, size_t error_
     for (size_t i = 0; i < listener->count; i++) {
         struct listening *socket = &listener->sockets[i];
         if (listen(socket->fd, (int)listener->settings->backlog) != 0) {
-            snprintf(ret_error, error_size, "cannot listen on %s: %s; %s", socket->text, strerror(errno),
-                     listener_remedy(errno));
+            fit_print(ret_error, error_size, "cannot listen on %s: %s; %s", socket->text, strerror(errno),
+                      listener_remedy(errno));
             return false;
         }
     }

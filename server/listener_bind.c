@@ -2,6 +2,7 @@
 /*
  * The listening sockets, until somebody can connect: bound to addresses, or taken over from a service manager.
  */
+#include "cache/base/fit.h"
 #include "cache/base/writable_folder.h"
 #include "server/activation.h"
 #include "server/listener_internal.h"
@@ -101,8 +102,8 @@ static bool bind_tcp(struct listener *listener, const char *host, int port, enum
     if (list)
         freeaddrinfo(list);
     if (list && !done)
-        snprintf(ret_error, error_size, "cannot listen on %s:%d: %s; %s", *host ? host : "*", port,
-                 strerror(failed), listener_remedy(failed));
+        fit_print(ret_error, error_size, "cannot listen on %s:%d: %s; %s", *host ? host : "*", port,
+                  strerror(failed), listener_remedy(failed));
     errno = list ? failed : 0;
     return done;
 }
@@ -138,7 +139,7 @@ static struct listener *allocate(const struct settings *settings, char *ret_erro
     if (listener)
         listener->settings = settings;
     else
-        snprintf(ret_error, error_size, "no memory for the listening sockets");
+        fit_print(ret_error, error_size, "no memory for the listening sockets");
     return listener;
 }
 
@@ -214,10 +215,10 @@ static int open_unix(const struct sockaddr_un *address, unsigned mask) {
 }
 
 static void complain_of_unix(const char *path, int error, char *ret_error, size_t error_size) {
-    snprintf(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(error),
-             error == EADDRINUSE
-                 ? "another server has it, or it is not a socket; stop that one or remove the file"
-                 : "correct -s or listen");
+    fit_print(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(error),
+              error == EADDRINUSE
+                  ? "another server has it, or it is not a socket; stop that one or remove the file"
+                  : "correct -s or listen");
 }
 
 static bool bind_unix(struct listener *listener, const char *path, char *ret_error, size_t error_size) {

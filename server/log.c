@@ -8,6 +8,7 @@
  * counted, as clients and probes must not wait for it.
  */
 #include "server/log.h"
+#include "cache/base/fit.h"
 #include "server/server.h"
 #include <errno.h>
 #include <poll.h>
@@ -81,11 +82,9 @@ static void write_line(struct server *server, enum log_kind kind, enum log_level
     struct log_limit *limit = limit_of(server, kind);
     if (!is_wanted(server, level) || !is_admitted(server, kind))
         return;
-    int length = vsnprintf(message, sizeof message, format, arguments);
-    if (length < 0)
-        return;
+    size_t length = fit_vprint(message, sizeof message, format, arguments);
     if (limit)
-        log_limit_tell_left_out(limit, message, (size_t)length, sizeof message);
+        log_limit_tell_left_out(limit, message, length, sizeof message);
     count_lost(server, put_message(server, level, fields, message));
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/privileges.h"
+#include "cache/base/fit.h"
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -84,26 +84,40 @@ static bool become_other(const struct passwd *entry) {
     return setgroups(0, NULL) == 0 && take_ids(entry) && drop_capabilities(0);
 }
 
+/* NULL, with the reason. Without memory, glibc 2.36 may crash in here, and in getpwnam_r at the same places: in what both read
+ * /etc/nsswitch.conf by. Nothing has begun then that could be lost. */
+static const struct passwd *find_user(const char *user, char *ret_error, size_t error_size) {
+    errno = 0;
+    const struct passwd *entry = getpwnam(user);
+    if (entry)
+        return entry;
+    bool asked = errno == 0 || errno == ENOENT || errno == ESRCH || errno == EBADF || errno == EPERM;
+    if (asked)
+        fit_print(ret_error, error_size, "-u %s: there is no such user; create it or name another", user);
+    else
+        fit_print(ret_error, error_size, "-u %s: the users of this system cannot be asked for: %s", user,
+                  strerror(errno));
+    return NULL;
+}
+
 bool privileges_become(const char *user, char *ret_error, size_t error_size) {
     if (!user || geteuid() != 0)
         return true;
-    const struct passwd *entry = getpwnam(user);
-    if (!entry) {
-        snprintf(ret_error, error_size, "-u %s: there is no such user; create it or name another", user);
+    const struct passwd *entry = find_user(user, ret_error, error_size);
+    if (!entry)
         return false;
-    }
     bool is_root = entry->pw_uid == 0;
     if (!(is_root ? become_root(entry) : become_other(entry))) {
-        snprintf(ret_error, error_size,
-                 "-u %s: cannot become this user: %s; start as one who may, or as this user without -u", user,
-                 strerror(errno));
+        fit_print(ret_error, error_size,
+                  "-u %s: cannot become this user: %s; start as one who may, or as this user without -u",
+                  user, strerror(errno));
         return false;
     }
     const char *remains = is_root ? NULL : find_remains(entry);
     if (remains)
-        snprintf(ret_error, error_size,
-                 "-u %s: the rights of root are not given up for good: %s; start as this user without -u",
-                 user, remains);
+        fit_print(ret_error, error_size,
+                  "-u %s: the rights of root are not given up for good: %s; start as this user without -u",
+                  user, remains);
     return remains == NULL;
 }
 
@@ -111,16 +125,16 @@ bool privileges_become(const char *user, char *ret_error, size_t error_size) {
 
 bool privileges_seal(bool core_dumps, bool locks_memory, char *ret_error, size_t error_size) {
     if (geteuid() != 0 && has_capabilities() && !drop_capabilities(locks_memory ? MEMORY_LOCK : 0)) {
-        snprintf(ret_error, error_size,
-                 "capabilities cannot be given up: %s; let the service manager give none", strerror(errno));
+        fit_print(ret_error, error_size,
+                  "capabilities cannot be given up: %s; let the service manager give none", strerror(errno));
         return false;
     }
     if (core_dumps)
         prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* another user's process is not, at first */
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
         return true;
-    snprintf(ret_error, error_size,
-             "no_new_privs cannot be set: %s; a filter of system calls around the server has to allow prctl",
-             strerror(errno));
+    fit_print(ret_error, error_size,
+              "no_new_privs cannot be set: %s; a filter of system calls around the server has to allow prctl",
+              strerror(errno));
     return false;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/process.h"
 #include "backends/backend.h"
+#include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "cache/base/writable_folder.h"
 #include "server/config/settings.h"
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +18,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_LEAST = 16 };
+enum {
+    CONNECTIONS_LEAST = 16,
+    STACK_LEAST = 1 << 20 /* bytes; with a path or two on it, and SQLite above */
+};
 
 enum {
     OWN_DESCRIPTORS = 128,       /* listening sockets, the main loop, the folder and its files */
@@ -84,11 +89,22 @@ bool process_raise_descriptors(struct process_descriptors own, unsigned *connect
         raise_to(limit, wanted, true) || make_do_with(limit, own.least, connections))
         return true;
     const char *lower = limit.rlim_max > own.least ? "lower -c (max_connections), or " : "";
-    snprintf(
+    fit_print(
         ret_error, error_size,
         "%u connections need %llu open files, %u of them for the server itself, and the limit is %llu: %sraise ulimit -n (LimitNOFILE= in systemd)",
         *connections, (unsigned long long)wanted, own.least, (unsigned long long)limit.rlim_max, lower);
     return false;
+}
+
+void process_widen_stacks(void) {
+    pthread_attr_t attributes;
+    size_t size;
+    if (pthread_getattr_default_np(&attributes) != 0)
+        return;
+    if (pthread_attr_getstacksize(&attributes, &size) == 0 && size < STACK_LEAST &&
+        pthread_attr_setstacksize(&attributes, STACK_LEAST) == 0)
+        pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
 }
 
 bool process_raise_core_limit(char *ret_error, size_t error_size) {
@@ -100,7 +116,7 @@ bool process_raise_core_limit(char *ret_error, size_t error_size) {
         if (setrlimit(RLIMIT_CORE, &limit) == 0)
             return true;
     }
-    snprintf(ret_error, error_size, "-r: core files are not allowed here: raise ulimit -Hc or leave -r out");
+    fit_print(ret_error, error_size, "-r: core files are not allowed here: raise ulimit -Hc or leave -r out");
     return false;
 }
 
@@ -110,12 +126,12 @@ static bool judge_folder(const char *path, char *ret_error, size_t error_size) {
     if (stat(path, &status) != 0)
         return true;
     if (!S_ISDIR(status.st_mode)) {
-        snprintf(ret_error, error_size, "the data folder %s is not a folder; correct data", path);
+        fit_print(ret_error, error_size, "the data folder %s is not a folder; correct data", path);
         return false;
     }
     if (!(status.st_mode & S_IWOTH))
         return true;
-    snprintf(
+    fit_print(
         ret_error, error_size,
         "every user of this machine can write into the data folder %s (mode %04o), and so decide what a start recovers: chmod o-w it, or give data a folder of its own",
         path, (unsigned)status.st_mode & 07777);
@@ -123,19 +139,20 @@ static bool judge_folder(const char *path, char *ret_error, size_t error_size) {
 }
 
 static bool is_kernels(const char *path, char *error, size_t error_size) {
-    snprintf(error, error_size,
-             "the data folder %s is in a file system of the kernel, where no files can be made; correct data",
-             path);
+    fit_print(
+        error, error_size,
+        "the data folder %s is in a file system of the kernel, where no files can be made; correct data",
+        path);
     return false;
 }
 
 static bool cannot_make(const char *path, char *error, size_t error_size) {
     if (errno == EOPNOTSUPP)
         return is_kernels(path, error, error_size);
-    snprintf(error, error_size,
-             "the data folder %s does not exist and cannot be made: %s; make it%s, or correct data", path,
-             strerror(errno),
-             errno == EROFS ? " (a service may write only where ReadWritePaths= lets it)" : "");
+    fit_print(error, error_size,
+              "the data folder %s does not exist and cannot be made: %s; make it%s, or correct data", path,
+              strerror(errno),
+              errno == EROFS ? " (a service may write only where ReadWritePaths= lets it)" : "");
     return false;
 }
 
@@ -150,9 +167,9 @@ static bool check_existing(const char *path, char *ret_error, size_t error_size)
     const char *remedy = errno == EACCES  ? "chown -R it with all that is in it"
                          : errno == EROFS ? "a service may write only where ReadWritePaths= lets it"
                                           : "make it writable";
-    snprintf(ret_error, error_size,
-             "the data folder %s cannot be read and written into by user %u: %s; %s, or correct data", path,
-             (unsigned)geteuid(), strerror(errno), remedy);
+    fit_print(ret_error, error_size,
+              "the data folder %s cannot be read and written into by user %u: %s; %s, or correct data", path,
+              (unsigned)geteuid(), strerror(errno), remedy);
     return false;
 }
 
@@ -259,8 +276,8 @@ static int open_pid_file(const char *path) {
 }
 
 static bool complain_of_pid_file(const char *path, int failure, char *error, size_t error_size) {
-    snprintf(error, error_size, "cannot write the pid file %s: %s; mend that, or correct -P", path,
-             failure == EPERM ? "it belongs to another user; remove it" : own_file_reason(failure));
+    fit_print(error, error_size, "cannot write the pid file %s: %s; mend that, or correct -P", path,
+              failure == EPERM ? "it belongs to another user; remove it" : own_file_reason(failure));
     return false;
 }
 

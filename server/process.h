@@ -23,6 +23,10 @@ struct process_descriptors process_own_descriptors(const struct settings *settin
 bool process_raise_descriptors(struct process_descriptors own, unsigned *connections, char *ret_error,
                                size_t error_size);
 
+/* Every thread from now on has a stack that is large enough, whatever ulimit -s says, of which the C library makes the size of all.
+ * The first thread's is the kernel's. */
+void process_widen_stacks(void);
+
 /* -r. */
 bool process_raise_core_limit(char *ret_error, size_t error_size);
 

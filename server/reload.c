@@ -5,6 +5,7 @@
  */
 #include "server/reload.h"
 #include "cache/base/clock.h"
+#include "cache/base/fit.h"
 #include "server/config/change.h"
 #include "server/config/read.h"
 #include "server/http/admin_http.h"
@@ -77,7 +78,7 @@ struct reading {
 /* ---- Reading ---- */
 
 static bool fail(struct reading *reading, const char *reason) {
-    snprintf(reading->error, sizeof reading->error, "%s", reason);
+    fit_print(reading->error, sizeof reading->error, "%s", reason);
     return false;
 }
 
@@ -87,9 +88,9 @@ static bool is_file(struct reading *reading) {
     struct stat status;
     if (!path || stat(path, &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
         return true; /* what else may be wrong is told by whoever reads it */
-    snprintf(reading->error, sizeof reading->error,
-             "%s is no plain file, and cannot be read again: put the configuration into one, and start anew",
-             path);
+    fit_print(reading->error, sizeof reading->error,
+              "%s is no plain file, and cannot be read again: put the configuration into one, and start anew",
+              path);
     return false;
 }
 
@@ -103,7 +104,7 @@ static bool read_again(struct reading *reading) {
 static bool reaches(struct reading *reading, const char *name, const char *path) {
     if (!path || !sandbox_hides(path))
         return true;
-    snprintf(
+    fit_print(
         reading->error, sizeof reading->error,
         "%s: %s is in a folder that the sandbox of this server does not reach, as its settings named none there at the start, or that was replaced since: restart it, or put the file beside the former one",
         name, path);
@@ -135,7 +136,7 @@ static bool read_auth(struct reading *reading) {
     const char *path = reading->wanted.auth_file;
     if (!path || (reading->auth = auth_load(path, reason, sizeof reason)))
         return true;
-    snprintf(reading->error, sizeof reading->error, "%s; the passwords stay as they were", reason);
+    fit_print(reading->error, sizeof reading->error, "%s; the passwords stay as they were", reason);
     return false;
 }
 
@@ -144,7 +145,7 @@ static bool read_users(struct reading *reading) {
     if (reading->wanted.user_count == 0 ||
         (reading->users = users_load(&reading->wanted, reason, sizeof reason)))
         return true;
-    snprintf(reading->error, sizeof reading->error, "%s; the users stay as they were", reason);
+    fit_print(reading->error, sizeof reading->error, "%s; the users stay as they were", reason);
     return false;
 }
 
@@ -158,7 +159,7 @@ static bool read_certificate(struct reading *reading) {
     if (!reading->reload->server->tls ||
         (reading->certificate = tls_context_load(&reading->wanted, reason, sizeof reason)))
         return true;
-    snprintf(reading->error, sizeof reading->error, "%s; the certificate stays as it was", reason);
+    fit_print(reading->error, sizeof reading->error, "%s; the certificate stays as it was", reason);
     return false;
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/risks.h"
+#include "cache/base/fit.h"
+#include "server/machine_memory.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,7 +19,7 @@ static void tell_unreadable(const char *path, risks_say *say, void *context) {
     char message[4400];
     if (!path || access(path, R_OK) == 0)
         return;
-    snprintf(
+    fit_print(
         message, sizeof message,
         "user %u cannot read %s: %s. A reload needs that, and so does a start as this user: chown or chmod it, or a folder that leads to it",
         (unsigned)geteuid(), path, strerror(errno));
@@ -34,16 +37,31 @@ static void tell_all_unreadable(const struct settings *settings, risks_say *say,
     tell_unreadable(settings->tls_ca, say, context);
 }
 
+/* What is more than the machine has is used all the same, until the kernel ends the process for it. */
+static void tell_memory(const struct settings *settings, risks_say *say, void *context) {
+    char message[400];
+    uint64_t there = machine_memory("/proc/self/cgroup", "/sys/fs/cgroup");
+    if (there == 0 || settings->tier.cache.memory_limit <= there)
+        return;
+    fit_print(
+        message, sizeof message,
+        "the memory for entries is %zu MB, and the machine, or the control group of this process, has %" PRIu64
+        " MB in all: before it is full the kernel ends the process, or the machine does nothing but swap. Lower -m (memory)",
+        settings->tier.cache.memory_limit >> 20, there >> 20);
+    say(context, LOG_LEVEL_WARNING, message);
+}
+
 void risks_tell(const struct settings *settings, unsigned connections_wanted, const char *user, bool adopted,
                 risks_say *say, void *context) {
     char message[400];
     if (settings->max_connections < connections_wanted) {
-        snprintf(
+        fit_print(
             message, sizeof message,
             "at most %u clients are served at a time instead of %u, as the process may have few open files: raise ulimit -Hn (LimitNOFILE= in systemd), or give -c %u (max_connections)",
             settings->max_connections, connections_wanted, settings->max_connections);
         say(context, LOG_LEVEL_WARNING, message);
     }
+    tell_memory(settings, say, context);
     if (!adopted && is_open_to_all(settings))
         say(context, LOG_LEVEL_WARNING,
             "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");

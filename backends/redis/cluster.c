@@ -20,6 +20,7 @@
 #include "backends/failure.h"
 #include "cache/base/clock.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {

@@ -6,6 +6,7 @@
 #include "backends/redis/watch.h"
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

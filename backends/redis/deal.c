@@ -31,6 +31,7 @@
 #include "backends/redis/dealing.h"
 #include "backends/redis/proofs.h"
 #include "cache/base/clock.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {

@@ -3,6 +3,7 @@
 #include "backends/failure.h"
 #include "backends/redis/internal.h"
 #include "cache/base/clock.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { REDIS_MAJOR_LEAST = 7 };

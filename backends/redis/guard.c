@@ -19,6 +19,7 @@
 #include "backends/redis/deal.h"
 #include "backends/redis/proofs.h"
 #include "cache/base/clock.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { LOOK_MS = 200 };

@@ -20,6 +20,7 @@
 #include "backends/redis/internal.h"
 #include "cache/base/clock.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>

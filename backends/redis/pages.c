@@ -12,6 +12,7 @@
 #include "backends/redis/cluster.h"
 #include "cache/base/clock.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 #define ANY_RUN "-" /* before the first page of a master */
 

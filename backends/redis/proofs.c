@@ -39,6 +39,7 @@
 #include "backends/redis/proofs.h"
 #include "backends/failure.h"
 #include "cache/base/clock.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {

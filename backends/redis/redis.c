@@ -27,6 +27,7 @@
  */
 #include "backends/redis/internal.h"
 #include "backends/redis/slots.h"
+#include "cache/base/fit.h"
 #include <arpa/inet.h>
 
 /* ---- Settings ---- */
@@ -75,10 +76,10 @@ static bool check_login(const struct backend_options *options, const struct redi
     if (!unused && (!own.sentinel_user || own.sentinel_password))
         return true;
     ret_complaint->setting = setting;
-    snprintf(ret_complaint->message, sizeof ret_complaint->message,
-             unused ? "%s of backend \"%s\" is for redis+sentinel://, which its uri is not: remove it"
-                    : "%s of backend \"%s\" needs sentinel_password",
-             setting, options->name);
+    fit_print(ret_complaint->message, sizeof ret_complaint->message,
+              unused ? "%s of backend \"%s\" is for redis+sentinel://, which its uri is not: remove it"
+                     : "%s of backend \"%s\" needs sentinel_password",
+              setting, options->name);
     return false;
 }
 
@@ -87,8 +88,8 @@ static bool check(const struct backend_options *options, struct backend_complain
     const char *problem;
     if (!redis_address_parse(options->uri, &address, &problem)) {
         ret_complaint->setting = "uri";
-        snprintf(ret_complaint->message, sizeof ret_complaint->message, "backend \"%s\": bad URI: %s",
-                 options->name, problem);
+        fit_print(ret_complaint->message, sizeof ret_complaint->message, "backend \"%s\": bad URI: %s",
+                  options->name, problem);
         return false;
     }
     return check_login(options, &address, ret_complaint);

@@ -14,6 +14,7 @@
 #include "backends/failure.h"
 #include "backends/redis/cluster.h"
 #include "backends/redis/picks.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {

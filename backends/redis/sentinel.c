@@ -18,6 +18,7 @@
 #include "backends/redis/internal.h"
 #include "cache/base/clock.h"
 #include <errno.h>
+#include <stdio.h>
 
 enum {
     MOMENT_MS = 200, /* for a Sentinel */

@@ -33,6 +33,7 @@
 #include "backends/redis/watch.h"
 #include "cache/base/clock.h"
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { MOMENT_MS = 200 /* to connect */ };

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -60,11 +61,23 @@ static int open_flags(const struct sqlite_connection *connection, const struct b
     return expected ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 }
 
+/* The bytes of a path, links followed, of which SQLite says "No such file or directory" because there are too many; 0: there are not.
+ * It counts the name of a journal beside the database. */
+static size_t too_many_bytes(const char *path, size_t *ret_most) {
+    const sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    char *target = realpath(path, NULL);
+    size_t length = strlen(target ? target : path);
+    *ret_most = vfs ? (size_t)vfs->mxPathname - strlen("-journal") : SIZE_MAX;
+    free(target);
+    return length > *ret_most ? length : 0;
+}
+
 static enum backend_status open_file(struct sqlite_connection *connection, const struct sqlite_options *own,
                                      const struct backend_identity *expected,
                                      struct backend_error *ret_error) {
     int flags = open_flags(connection, expected);
     int length, failure = 0;
+    size_t bytes, most;
     enum backend_status status = sqlite_check_kind(connection, ret_error);
     if (status != BACKEND_OK)
         return status;
@@ -74,6 +87,11 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
         if (!connection->db)
             return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory",
                                 connection->name);
+        if ((bytes = too_many_bytes(connection->path, &most)) > 0)
+            return backend_fail(
+                ret_error, BACKEND_REFUSED,
+                "backend \"%s\", %s: this path has %zu bytes, and SQLite opens none of more than %zu, links followed: give it a shorter one",
+                connection->name, connection->path, bytes, most);
         if (sqlite_folder_is_missing(connection->path, &length))
             return backend_fail(ret_error, BACKEND_REFUSED,
                                 "backend \"%s\", %s: the folder %.*s does not exist; make it",

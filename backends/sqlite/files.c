@@ -37,6 +37,7 @@
 #include "cache/base/clock.h"
 #include "cache/base/own_file.h"
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -340,13 +341,22 @@ static void leave_written_over(struct sqlite_connection *connection) {
     remove_if_ours(connection, INDEX);
 }
 
+/* Two long paths leave a line no room for the rest of it. */
+static void tell_kept(const struct sqlite_connection *connection, const char *kept, char *ret_note) {
+    const char *name = strrchr(kept, '/'), *end = strrchr(connection->path, '/');
+    bool beside = name && end && name - kept == end - connection->path &&
+                  strncmp(kept, connection->path, (size_t)(name - kept)) == 0;
+    snprintf(ret_note, NOTE_SIZE, " (its log, without which it is not whole, is %s%s)",
+             beside ? name + 1 : kept, beside ? " beside it" : "");
+}
+
 /* The database is elsewhere, or nowhere. What is to be told besides goes into the note. */
 static void leave_moved(struct sqlite_connection *connection, char *ret_note) {
     char kept[KEPT_PATH_SIZE];
     if (copy_log(connection))
         remove_if_ours(connection, LOG);
     else if (keep_log(connection, kept))
-        snprintf(ret_note, NOTE_SIZE, " (its log, without which it is not whole, is %s)", kept);
+        tell_kept(connection, kept, ret_note);
     else
         snprintf(ret_note, NOTE_SIZE, " (with its log, without which it is not whole)");
     remove_if_ours(connection, INDEX);

@@ -6,6 +6,7 @@
 #include "backends/failure.h"
 #include "backends/key.h"
 #include "backends/sqlite/internal.h"
+#include <stdio.h>
 
 static enum backend_status refuse_sql(const struct sqlite_connection *connection,
                                       const struct sqlite_table *table, const char *which, const char *why,

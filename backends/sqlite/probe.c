@@ -17,6 +17,7 @@
 #include "backends/sqlite/internal.h"
 #include "cache/base/writable_folder.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>

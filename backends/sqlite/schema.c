@@ -17,6 +17,7 @@
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 

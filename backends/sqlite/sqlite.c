@@ -30,6 +30,7 @@
  * forebay_meta holds the layout's version and the highest version ever applied.
  */
 #include "backends/sqlite/internal.h"
+#include "cache/base/fit.h"
 #include <assert.h>
 #include <stdio.h>
 
@@ -77,7 +78,7 @@ static const char *const taken_prefixes[] = {"sqlite_", "forebay_", NULL};
 static bool complain_of_path(const struct backend_options *options, const char *why,
                              struct backend_complaint *ret_complaint) {
     ret_complaint->setting = "uri";
-    snprintf(ret_complaint->message, sizeof ret_complaint->message, "uri = \"%s\": %s", options->uri, why);
+    fit_print(ret_complaint->message, sizeof ret_complaint->message, "uri = \"%s\": %s", options->uri, why);
     return false;
 }
 
@@ -121,7 +122,7 @@ static bool check_statements(const struct backend_table *table, const struct sql
     if (!given || !missing)
         return true;
     ret_complaint->setting = given;
-    snprintf(
+    fit_print(
         ret_complaint->message, sizeof ret_complaint->message,
         "namespace \"%s\" has SQL of its own for %s and none for %s: write load, store and delete, or none of them",
         table->name, given, missing);
@@ -134,7 +135,7 @@ static bool check_own(const struct backend_table *table, const struct sqlite_tab
     if (!options->load_sql || !sqlite_names_meta(options))
         return true;
     ret_complaint->setting = "store";
-    snprintf(
+    fit_print(
         ret_complaint->message, sizeof ret_complaint->message,
         "namespace \"%s\" has SQL of its own on a table whose name \"forebay_meta\" is Forebay's own: keep its rows in another table",
         table->name);
@@ -147,7 +148,7 @@ static bool check_key_type(const struct backend_table *table, const struct sqlit
     if (options->load_sql || options->key_type == BACKEND_KEYS_ANY)
         return true;
     ret_complaint->setting = "key_type";
-    snprintf(
+    fit_print(
         ret_complaint->message, sizeof ret_complaint->message,
         "key_type is for SQL of a namespace's own, and namespace \"%s\" has none: remove it or write load, store and delete",
         table->name);
@@ -167,9 +168,9 @@ static bool check_table(const struct backend_table *table, const char *scanned_f
     if (!scanned_for || !options.load_sql)
         return true;
     ret_complaint->setting = scanned_for;
-    snprintf(ret_complaint->message, sizeof ret_complaint->message,
-             "namespace \"%s\" has SQL of its own, which does not list rows: remove %s", table->name,
-             scanned_for);
+    fit_print(ret_complaint->message, sizeof ret_complaint->message,
+              "namespace \"%s\" has SQL of its own, which does not list rows: remove %s", table->name,
+              scanned_for);
     return false;
 }
 

@@ -4,6 +4,7 @@
  * ends with the process, however that ends. The pid inside is for people only.
  */
 #include "policies/journal/folder_lock.h"
+#include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@ static void read_pid(int file, char ret_holder[HOLDER_SIZE]) {
 static enum journal_status refuse(const char *folder, int file, struct journal_error *error) {
     char holder[HOLDER_SIZE];
     read_pid(file, holder);
-    snprintf(
+    fit_print(
         error->message, sizeof error->message,
         "the data folder %s is in use by another process (pid %s); two servers must not share one: stop that one, or give this one a data folder of its own",
         folder, holder[0] == '\0' ? "unknown" : holder);
@@ -34,8 +35,8 @@ static enum journal_status refuse(const char *folder, int file, struct journal_e
 }
 
 static enum journal_status fail(const char *folder, const char *what, struct journal_error *error) {
-    snprintf(error->message, sizeof error->message, "cannot %s in %s: %s", what, folder,
-             own_file_reason(errno));
+    fit_print(error->message, sizeof error->message, "cannot %s in %s: %s", what, folder,
+              own_file_reason(errno));
     return JOURNAL_FAILED;
 }
 
@@ -44,7 +45,7 @@ static enum journal_status fail_open(const char *folder, const char *path, struc
     struct stat status;
     if (errno != EACCES || lstat(path, &status) != 0)
         return fail(folder, "open the file lock", error);
-    snprintf(
+    fit_print(
         error->message, sizeof error->message,
         "cannot open %s/lock, which belongs to user %u, as user %u: give the whole folder to this user (chown -R), or run as the other one",
         folder, (unsigned)status.st_uid, (unsigned)geteuid());

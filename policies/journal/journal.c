@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing a journal, and what concerns all of it. The tour of its parts is in internal.h. */
 #include "policies/journal/journal.h"
+#include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/compact.h"
 #include "policies/journal/folder_lock.h"
@@ -9,7 +10,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -23,9 +23,9 @@ const char *const journal_mode_names[] = {"off", "os", "interval", "always", NUL
 static void write_line(const struct journal *journal, struct log_limit *limit, enum log_level level,
                        const char *format, va_list arguments) {
     char message[1024];
-    int length = vsnprintf(message, sizeof message, format, arguments);
-    if (limit && length >= 0)
-        log_limit_tell_left_out(limit, message, (size_t)length, sizeof message);
+    size_t length = fit_vprint(message, sizeof message, format, arguments);
+    if (limit)
+        log_limit_tell_left_out(limit, message, length, sizeof message);
     journal->log(journal->context, level, message);
 }
 
@@ -247,8 +247,8 @@ static enum journal_status start_series(struct journal *journal, struct journal_
                     series->next_size, journal->folder, strerror(errno),
                     full ? ". Changes are refused until there is room" : "");
         if (!full) {
-            snprintf(error->message, sizeof error->message, "journal: cannot make a file in %s: %s",
-                     journal->folder, own_file_reason(errno));
+            fit_print(error->message, sizeof error->message, "journal: cannot make a file in %s: %s",
+                      journal->folder, own_file_reason(errno));
             return JOURNAL_FAILED;
         }
         journal->keeper_failing = true;
@@ -288,7 +288,9 @@ static enum journal_status start_threads(struct journal *journal, struct journal
     if (failure == 0)
         return JOURNAL_OK;
     stop_threads(journal, started);
-    snprintf(error->message, sizeof error->message, "journal: cannot start a thread: %s", strerror(failure));
+    fit_print(error->message, sizeof error->message,
+              "journal: cannot start a thread: %s; raise ulimit -u or -v (TasksMax= in systemd)",
+              strerror(failure));
     return JOURNAL_FAILED;
 }
 
@@ -296,11 +298,11 @@ static enum journal_status prepare(struct journal *journal, const struct journal
                                    struct journal_error *error) {
     if (!journal->folder || !copy_spaces(journal, options->spaces, options->space_count) ||
         !make_series(journal)) {
-        snprintf(error->message, sizeof error->message, "journal: out of memory");
+        fit_print(error->message, sizeof error->message, "journal: out of memory");
         return JOURNAL_FAILED;
     }
     if (strlen(journal->folder) > JOURNAL_PATH_MAX - 2 * JOURNAL_NAME_MAX - 2) {
-        snprintf(error->message, sizeof error->message, "journal: the name of the folder is too long");
+        fit_print(error->message, sizeof error->message, "journal: the name of the folder is too long");
         return JOURNAL_FAILED;
     }
     note_kept_spaces(journal, options);
@@ -319,7 +321,7 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
     assert(options->series_count > 0 && options->space_count <= FORMAT_SPACES_MAX);
     struct journal *journal = create(options);
     if (!journal) {
-        snprintf(ret_error->message, sizeof ret_error->message, "journal: out of memory");
+        fit_print(ret_error->message, sizeof ret_error->message, "journal: out of memory");
         return JOURNAL_FAILED;
     }
     enum journal_status status = prepare(journal, options, ret_error);
@@ -420,15 +422,15 @@ enum journal_status journal_add_space(struct journal *journal, struct slice name
     if (!known) {
         number = (unsigned)journal->space_count;
         if (!take_up(journal, name)) {
-            snprintf(ret_error->message, sizeof ret_error->message,
-                     "journal: cannot take up another namespace in %s: %s", journal->folder,
-                     own_file_reason(errno));
+            fit_print(ret_error->message, sizeof ret_error->message,
+                      "journal: cannot take up another namespace in %s: %s", journal->folder,
+                      own_file_reason(errno));
             return JOURNAL_FAILED;
         }
     }
     if (!journal_renew_ready(journal)) {
-        snprintf(ret_error->message, sizeof ret_error->message,
-                 "journal: cannot make another file in %s; make room on the disk", journal->folder);
+        fit_print(ret_error->message, sizeof ret_error->message,
+                  "journal: cannot make another file in %s; make room on the disk", journal->folder);
         return JOURNAL_FAILED;
     }
     *ret_number = number;

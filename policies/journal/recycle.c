@@ -4,6 +4,7 @@
  * list and are made blank, so that the keeper need not make and fill new ones.
  */
 #include "policies/journal/recycle.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -305,8 +306,10 @@ void recycle_files(struct journal *journal, struct journal_file *passed) {
         struct journal_file *file = passed;
         uint64_t blank = 0;
         passed = file->next;
-        if (make_blank(journal, file, blanks ? count : journal->blank_limit, &blank))
+        if (make_blank(journal, file, blanks ? count : journal->blank_limit, &blank)) {
+            assert(blanks); /* without, there is room for none */
             blanks[count++] = blank;
+        }
         journal_file_free(journal, file);
         recycled++;
     }

@@ -12,6 +12,7 @@
  * not this one. That is as good as torn, and the records behind it are taken.
  */
 #include "policies/journal/replay.h"
+#include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/recycle.h"
 #include <errno.h>
@@ -30,7 +31,7 @@ enum journal_status replay_fail(struct recovering *self, enum journal_status sta
                                 ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(self->error->message, sizeof self->error->message, format, arguments);
+    fit_vprint(self->error->message, sizeof self->error->message, format, arguments);
     va_end(arguments);
     return status;
 }

@@ -34,7 +34,7 @@ void key_list_clear(struct key_list *list);
 struct filling {
     struct space *space;
     size_t filled; /* entries that are in memory because of it */
-    /* Refused, though memory does not know them; without memory for it some are missing. */
+    /* Refused, though memory does not know them. Where there is no memory for that some are missing. */
     struct key_list left;
 };
 

@@ -23,6 +23,7 @@
  * What can fail is done before the first halt, and undone if the halt finds that something cannot be. A namespace that was
  * made keeps its place all the same, so a backend is asked whether it can be before it is made.
  */
+#include "cache/base/fit.h"
 #include "policies/reload/internal.h"
 #include "policies/write/writer.h"
 #include <stdarg.h>
@@ -32,7 +33,7 @@
 bool reloading_refuse(struct reloading *self, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(self->error, self->error_size, format, arguments);
+    fit_vprint(self->error, self->error_size, format, arguments);
     va_end(arguments);
     return false;
 }

@@ -2,6 +2,7 @@
 /*
  * A writer's connection to its backend: the first, which is made in the background while the server starts, and the next ones.
  */
+#include "cache/base/fit.h"
 #include "cache/base/thread.h"
 #include "policies/absence.h"
 #include "policies/slow_log.h"
@@ -74,9 +75,9 @@ static enum backend_status open_connection(struct writer *writer) {
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
     slow_log_end(writer->backend, NULL, CALL_VERSION, 0, began_us, status);
     if (status == BACKEND_OK && !cache_raise_version(writer->tier->cache, version)) {
-        snprintf(session->error.message, sizeof session->error.message,
-                 "backend \"%s\": its highest version is %" PRIu64 ", which no clock gives",
-                 call_backend_name(writer), version);
+        fit_print(session->error.message, sizeof session->error.message,
+                  "backend \"%s\": its highest version is %" PRIu64 ", which no clock gives",
+                  call_backend_name(writer), version);
         status = BACKEND_REFUSED;
     }
     if (status != BACKEND_OK) {
@@ -178,7 +179,7 @@ bool call_await_first(struct writer *writer, uint64_t until_us, char *error, siz
     }
     if (status == BACKEND_OK || status == BACKEND_TRANSIENT)
         return true;
-    snprintf(error, error_size, "%s", writer->session.error.message); /* names the backend */
+    fit_print(error, error_size, "%s", writer->session.error.message); /* names the backend */
     return false;
 }
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* See errand.h. */
 #include "policies/write/errand.h"
+#include "cache/base/fit.h"
 #include "cache/base/thread.h"
 #include "policies/write/internal.h"
-#include <stdio.h>
 
 static void refuse(const struct writer *doer, struct errand *errand, const char *why) {
-    snprintf(errand->error.message, sizeof errand->error.message, "backend \"%s\": %s",
-             doer->backend->options.store.name, why);
+    fit_print(errand->error.message, sizeof errand->error.message, "backend \"%s\": %s",
+              doer->backend->options.store.name, why);
 }
 
 static void run(struct writer *doer, struct errand *errand) {

@@ -5,6 +5,7 @@
  */
 #include "policies/write/leftover.h"
 #include "cache/base/clock_text.h"
+#include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/disk.h"
 #include "policies/journal/folder_lock.h"
@@ -199,17 +200,17 @@ static void refuse(const struct tier_options *options, const struct leftover *on
     const struct space_options *space = space_of(options, one->name);
     describe(one, what);
     if (!space && !is_default(options, one->name))
-        snprintf(
+        fit_print(
             error, error_size,
             "%s holds %s, not known to be in any backend; that namespace is not configured now, and its keys would be answered without this. Configure it again and start once, so that all is written (if it was renamed: by its old name), or start with --recover=keep:%s to leave it there, or with --recover=discard:%s to give it up",
             options->data, what, one->name, one->name);
     else if (!space || space->backend < 0)
-        snprintf(
+        fit_print(
             error, error_size,
             "%s holds %s, not known to be in any backend, and the namespace is cache-aside now and has no backend. Start once with its old policy and backend, so that all is written, or with --recover=discard:%s to give it up",
             options->data, what, one->name);
     else
-        snprintf(
+        fit_print(
             error, error_size,
             "%s holds %s, not known to be in backend \"%s\", and the namespace is %s now. Start once with --recover=flush to have it written there first, or with --recover=discard:%s to give it up, or go back to policy = \"write-behind\"",
             options->data, what, options->backends[space->backend].store.name, space->policy->name,
@@ -230,9 +231,9 @@ void leftovers_refuse(const struct tier_options *options, const char *name, char
 
 static bool out_of_reach(const struct tier_options *options, const struct leftovers *all, char *error,
                          size_t error_size) {
-    snprintf(error, error_size, "What earlier runs left in %s%s cannot be read by user %u: %s%s",
-             options->data, all->unread, (unsigned)geteuid(), own_file_reason(errno),
-             errno == EACCES ? "; chown -R the data folder to him." : ".");
+    fit_print(error, error_size, "What earlier runs left in %s%s cannot be read by user %u: %s%s",
+              options->data, all->unread, (unsigned)geteuid(), own_file_reason(errno),
+              errno == EACCES ? "; chown -R the data folder to him." : ".");
     return false;
 }
 
@@ -346,7 +347,7 @@ static bool discard(const struct tier_options *options, const struct leftover *o
     struct service service = {options->wake, options->log, options->context};
     snprintf(path, sizeof path, "%s/quarantine-%s.log", options->data, one->name);
     if (one->quarantined && unlink(path) != 0) {
-        snprintf(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
+        fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
         return false;
     }
     describe(one, what); /* those in the journal: when that is opened */
@@ -408,12 +409,12 @@ static bool drain(struct tier *tier, const struct tier_options *options, char *e
     if (left == 0 && refused == 0)
         return true;
     if (left)
-        snprintf(
+        fit_print(
             error, error_size,
             "%zu changes could not be written to their backends within drain_timeout; they stay in %s. See to the backends and start again",
             left, options->data);
     else
-        snprintf(
+        fit_print(
             error, error_size,
             "The backend still refuses %zu changes that are in quarantine in %s, as in namespace \"%s\". Make the backend take them, go back to policy = \"write-behind\" to see them with `quarantine list`, or give them up with --recover=discard:%s",
             refused, options->data, name, name);
@@ -426,7 +427,7 @@ static bool flush_first(const struct tier_options *options, const struct leftove
     struct tier *tier = NULL;
     struct space_options *spaces = write_behind_again(options, all);
     if (!spaces) {
-        snprintf(error, error_size, "Out of memory.");
+        fit_print(error, error_size, "Out of memory.");
         return false;
     }
     writing.spaces = spaces;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See mirror.h. */
 #include "policies/write/mirror.h"
+#include "cache/base/fit.h"
 #include "policies/write/copy.h"
 #include "policies/write/errand.h"
 #include "policies/write/internal.h"
@@ -58,8 +59,8 @@ static bool send(struct writer *doer, struct errand *self) {
 /* ---- On that of the namespace ---- */
 
 static void explain(struct writer *writer, const struct space *space, const struct backend_error *error) {
-    snprintf(writer->session.error.message, sizeof writer->session.error.message,
-             "namespace \"%s\" is being copied (copy_to): %.250s", space->options.name, error->message);
+    fit_print(writer->session.error.message, sizeof writer->session.error.message,
+              "namespace \"%s\" is being copied (copy_to): %.250s", space->options.name, error->message);
 }
 
 void mirror_explain(struct writer *writer, const struct space *space, const struct errand *errand) {
@@ -140,8 +141,8 @@ static enum mirrored mirror_space(struct writer *writer, struct space *space, st
     if (translated && numbers)
         mirrored = mirror_own(writer, space, mutations, count, translated, numbers, own);
     else if (own)
-        snprintf(writer->session.error.message, sizeof writer->session.error.message,
-                 "namespace \"%s\" is being copied (copy_to): no memory", space->options.name);
+        fit_print(writer->session.error.message, sizeof writer->session.error.message,
+                  "namespace \"%s\" is being copied (copy_to): no memory", space->options.name);
     free(translated);
     free(numbers);
     return mirrored;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See places.h. */
 #include "policies/write/places.h"
+#include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/tell.h"
 #include "policies/write/copy_note.h"
@@ -9,11 +10,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 enum {
     NAME_SIZE = 128,
     WHERE_SIZE = PLACES_WHERE_SIZE,
-    LINE_SIZE = NAME_SIZE + ENTRY_KEY_MAX + WHERE_SIZE + 4
+    LINE_SIZE = NAME_SIZE + ENTRY_KEY_MAX + WHERE_SIZE + 4,
+    URI_MAX = 12 << 10, /* of a cluster it may name many nodes */
+    KEPT_MAX = 1 << 10,
+    END_SHOWN = 285 /* of what is too long: its beginning, and its end */
 };
 
 struct place {
@@ -35,14 +40,25 @@ static void make_plain(char *text) {
             *text = '?';
 }
 
+/* Places are compared, so that two which differ in what has no room differ all the same: by a hash of the whole. */
+static void shorten(const char *whole, char ret_where[PLACES_WHERE_SIZE]) {
+    size_t length = strlen(whole);
+    if (length < WHERE_SIZE)
+        memcpy(ret_where, whole, length + 1);
+    else
+        snprintf(ret_where, WHERE_SIZE, "%.*s...%016" PRIx64 "...%s", (int)END_SHOWN, whole,
+                 (uint64_t)XXH3_64bits(whole, length), whole + length - END_SHOWN);
+}
+
 void places_describe(const struct backend_options *store, const struct backend_table *table,
                      char ret_where[PLACES_WHERE_SIZE]) {
-    char uri[WHERE_SIZE / 2], kept[WHERE_SIZE / 3];
+    char uri[URI_MAX], kept[KEPT_MAX], whole[URI_MAX + KEPT_MAX + 2];
     const struct backend_type *type = store->type ? store->type : backend_find(store->uri);
     backend_show_uri(store->uri, uri, sizeof uri);
     type->place(table, kept, sizeof kept);
-    snprintf(ret_where, WHERE_SIZE, "%s, %s", uri, kept);
-    make_plain(ret_where);
+    snprintf(whole, sizeof whole, "%s, %s", uri, kept);
+    make_plain(whole);
+    shorten(whole, ret_where);
 }
 
 static void describe(const struct tier_options *options, const struct space_options *space,
@@ -211,7 +227,7 @@ static bool allow(const struct tier_options *options, const struct place *now, c
     uint64_t rows, total;
     if (!copy_note_is_partial(options, now->name, now->where, &rows, &total))
         return true;
-    snprintf(
+    fit_print(
         ret_error, error_size,
         "namespace \"%s\": its copy to %.200s is not complete (%" PRIu64 " of %" PRIu64
         " rows): give it backend and copy_to as before until the log says that it is; or, to do without what is in the old place, remove %.200s/copy-%s",

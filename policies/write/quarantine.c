@@ -15,6 +15,7 @@
  * An ADD also reserves the room for the GONE of its entry, so that entries can be removed on a full disk.
  */
 #include "policies/write/quarantine.h"
+#include "cache/base/fit.h"
 #include "policies/write/quarantine_list.h"
 #include <errno.h>
 #include <stdio.h>
@@ -83,8 +84,7 @@ static bool make_chain(struct quarantine *quarantine, const struct mutation *mut
         const struct refused *old = quarantine_list_find(quarantine, entry->key);
         if (old && old->copy->entry.version >= entry->version)
             continue;
-        snprintf(short_reason, sizeof short_reason, "%s",
-                 mutations[i].refusal ? mutations[i].refusal : reason);
+        fit_text(mutations[i].refusal ? mutations[i].refusal : reason, short_reason, sizeof short_reason);
         struct quarantine_record record = {QUARANTINE_ADD, mutations[i].kind, entry, since, short_reason};
         if (!(*end = refused_make(&record))) {
             refused_free_chain(chain);

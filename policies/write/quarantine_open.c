@@ -2,6 +2,7 @@
 /*
  * The file of a quarantine: opening it reads its log into the list, and writes it anew.
  */
+#include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/disk.h"
 #include "policies/write/quarantine_list.h"
@@ -87,8 +88,8 @@ static bool set_aside(const struct quarantine *quarantine, const char *name, cha
         status = link(quarantine->path, aside);
     }
     if (status != 0)
-        snprintf(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.",
-                 quarantine->path, aside, strerror(errno));
+        fit_print(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.",
+                  quarantine->path, aside, strerror(errno));
     return status == 0;
 }
 
@@ -98,7 +99,7 @@ static bool may_go_on(const struct quarantine *quarantine, const char *name, boo
         return true;
     if (skip_damaged)
         return set_aside(quarantine, name, error, error_size);
-    snprintf(
+    fit_print(
         error, error_size,
         "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64 " (%" PRIu64
         " bytes in %zu places). What they held is lost; to start without it, use --recover=skip-damaged.",
@@ -131,7 +132,7 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
                                    size_t error_size) {
     struct quarantine *quarantine = calloc(1, sizeof *quarantine);
     if (!quarantine) {
-        snprintf(error, error_size, "Out of memory.");
+        fit_print(error, error_size, "Out of memory.");
         return NULL;
     }
     pthread_mutex_init(&quarantine->file_mutex, NULL);
@@ -141,8 +142,8 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
     *error = '\0';
     if (folder && !open_file(quarantine, folder, space, skip_damaged, ret_damage, error, error_size)) {
         if (!*error)
-            snprintf(error, error_size, "The quarantine file %s cannot be opened: %s.",
-                     quarantine->path ? quarantine->path : folder, own_file_reason(errno));
+            fit_print(error, error_size, "The quarantine file %s cannot be opened: %s.",
+                      quarantine->path ? quarantine->path : folder, own_file_reason(errno));
         quarantine_close(quarantine);
         return NULL;
     }

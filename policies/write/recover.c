@@ -31,6 +31,7 @@
  * confirm.h.
  */
 #include "policies/write/recover.h"
+#include "cache/base/fit.h"
 #include "policies/hold.h"
 #include "policies/write/leftover.h"
 #include "policies/write/places.h"
@@ -49,7 +50,7 @@ enum {
 
 /* Versions of before ENTRY_VERSION_HIGHEST was known, drawn above what somebody had put into a store. */
 static bool refuse_version(struct recovery *recovery, const struct journal_record *record) {
-    snprintf(
+    fit_print(
         recovery->error, sizeof recovery->error,
         "a change in it has version %" PRIu64
         ", which no clock gives (--journal-dump shows its key): move the journal away, and what it alone holds is lost",
@@ -166,8 +167,8 @@ static bool write_out(struct recovery *recovery) {
     recovery->unwritten |= !recover_flush(recovery->tier);
     for (size_t i = 0; i < recovery->tier->backend_count; i++)
         if (recovery->unwritten && touches_are_waiting(recovery->tier->backends[i].writer)) {
-            snprintf(recovery->error, sizeof recovery->error, RECOVERY_TOO_MUCH,
-                     recovery->tier->backends[i].options.store.name);
+            fit_print(recovery->error, sizeof recovery->error, RECOVERY_TOO_MUCH,
+                      recovery->tier->backends[i].options.store.name);
             return false;
         }
     return true;
@@ -234,12 +235,12 @@ static bool read_journal(struct recovery *recovery, struct journal_recovery *ret
     struct slice *names = calloc(tier->space_count, sizeof *names);
     bool fine = names && open_journal(recovery, names, ret_found, &journal_error);
     if (!names)
-        snprintf(error, error_size, "Out of memory.");
+        fit_print(error, error_size, "Out of memory.");
     else if (!fine && recovery->names_folder)
-        snprintf(error, error_size, "%s", recovery->error);
+        fit_print(error, error_size, "%s", recovery->error);
     else if (!fine)
-        snprintf(error, error_size, "The journal in %s: %s", tier->options.data,
-                 recovery->error[0] ? recovery->error : journal_error.message);
+        fit_print(error, error_size, "The journal in %s: %s", tier->options.data,
+                  recovery->error[0] ? recovery->error : journal_error.message);
     free(names);
     return fine;
 }
@@ -250,9 +251,9 @@ static bool raise_version(struct tier *tier, uint64_t version, char *error, size
         note_version(tier, version);
         return true;
     }
-    snprintf(error, error_size,
-             "The journal in %s: its low-water version is %" PRIu64 ", which no clock gives: move it away",
-             tier->options.data, version);
+    fit_print(error, error_size,
+              "The journal in %s: its low-water version is %" PRIu64 ", which no clock gives: move it away",
+              tier->options.data, version);
     return false;
 }
 

@@ -3,6 +3,7 @@
  * Changes of the journal go into memory, where the highest version of a key wins. Where they do not fit, the range of keys
  * that is restored is narrowed (recover.c).
  */
+#include "cache/base/fit.h"
 #include "policies/write/queue.h"
 #include "policies/write/recovery.h"
 #include "policies/write/writer.h"
@@ -120,13 +121,13 @@ static bool refuse_entry(struct recovery *recovery, const struct space *space, c
     if (recovery->error[0])
         return false;
     if (status == CACHE_TOO_LARGE)
-        snprintf(recovery->error, sizeof recovery->error,
-                 "a value of namespace \"%s\" has %zu bytes, more than item_max allows now, "
-                 "and has to reach the backend: start once with an item_max of at least that",
-                 space->options.name, entry->value.size);
+        fit_print(recovery->error, sizeof recovery->error,
+                  "a value of namespace \"%s\" has %zu bytes, more than item_max allows now, "
+                  "and has to reach the backend: start once with an item_max of at least that",
+                  space->options.name, entry->value.size);
     else
-        snprintf(recovery->error, sizeof recovery->error, RECOVERY_TOO_MUCH,
-                 space->backend->options.store.name);
+        fit_print(recovery->error, sizeof recovery->error, RECOVERY_TOO_MUCH,
+                  space->backend->options.store.name);
     return false;
 }
 

@@ -11,6 +11,7 @@
  * write-through changes and barriers. An armed namespace costs its workers no lock and no system call.
  */
 #include "policies/write/writer.h"
+#include "cache/base/fit.h"
 #include "cache/base/thread.h"
 #include "policies/store.h"
 #include "policies/write/copy.h"
@@ -341,7 +342,7 @@ static bool init_flushers(struct writer *writer) {
 struct writer *writer_create(struct tier_backend *backend, char *error, size_t error_size) {
     struct writer *writer = calloc(1, sizeof *writer);
     if (!writer) {
-        snprintf(error, error_size, "Out of memory.");
+        fit_print(error, error_size, "Out of memory.");
         return NULL;
     }
     writer->backend = backend;
@@ -357,7 +358,7 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
     bool ready = init_flushers(writer) && touches_init(writer) &&
                  group_init(&writer->group, writer->tier->options.cache.item_max);
     if (!ready) {
-        snprintf(error, error_size, "Out of memory.");
+        fit_print(error, error_size, "Out of memory.");
         writer_destroy(writer);
         return NULL;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/address.h"
+#include "cache/base/fit.h"
 #include "cache/base/slice.h"
 #include "server/config/measure.h"
 #include <arpa/inet.h>
@@ -10,7 +11,7 @@
 #include <sys/un.h>
 
 static bool refuse(char *ret_error, size_t error_size, const char *text, const char *why) {
-    snprintf(
+    fit_print(
         ret_error, error_size,
         "\"%s\" is not an address to listen on (%s): write host, host:port, [ipv6]:port, *:port or unix:/path; tls: in front encrypts",
         text, why);
@@ -126,7 +127,7 @@ bool address_parse(const char *text, struct listen_address *ret_address, char *r
 }
 
 static bool refuse_admin(char *ret_error, size_t error_size, const char *text, const char *why) {
-    snprintf(
+    fit_print(
         ret_error, error_size,
         "\"%s\" is not an address for the admin HTTP (%s): write host:port or [ipv6]:port, for example 127.0.0.1:%d",
         text, why, ADDRESS_ADMIN_PORT);
@@ -159,8 +160,8 @@ struct addrinfo *address_lookup(const char *host, int port, char *ret_error, siz
     int error = getaddrinfo(*host ? host : NULL, service, &hints, &list);
     if (error == 0)
         return list;
-    snprintf(ret_error, error_size, "cannot listen on %s: %s; correct -l or listen", *host ? host : "*",
-             gai_strerror(error));
+    fit_print(ret_error, error_size, "cannot listen on %s: %s; correct -l or listen", *host ? host : "*",
+              gai_strerror(error));
     return NULL;
 }
 

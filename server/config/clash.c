@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/clash.h"
+#include "cache/base/fit.h"
 #include "server/config/address.h"
 #include <netdb.h>
 #include <netinet/in.h>
@@ -89,13 +90,13 @@ static bool check_pair(const struct place *earlier, const struct place *later,
         return true;
     *ret_complaint = (struct settings_complaint){.settings = {earlier->is_admin ? "admin" : "listen"}};
     if (earlier->is_admin)
-        snprintf(ret_complaint->text, sizeof ret_complaint->text,
-                 "admin: clients are served at %s already (%s): give admin another port", earlier->text,
-                 later->text);
+        fit_print(ret_complaint->text, sizeof ret_complaint->text,
+                  "admin: clients are served at %s already (%s): give admin another port", earlier->text,
+                  later->text);
     else
-        snprintf(ret_complaint->text, sizeof ret_complaint->text,
-                 "listen: %s and %s have an address and port in common: remove one of them", earlier->text,
-                 later->text);
+        fit_print(ret_complaint->text, sizeof ret_complaint->text,
+                  "listen: %s and %s have an address and port in common: remove one of them", earlier->text,
+                  later->text);
     return false;
 }
 

@@ -4,9 +4,9 @@
  * them is handed to the tier.
  */
 #include "server/config/config.h"
+#include "cache/base/fit.h"
 #include "policies/policy.h"
 #include "server/config/internal.h"
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { NAMES_SHOWN = 200 };
@@ -203,7 +203,7 @@ struct config *config_load(const char *path, struct settings *settings, char *re
     }
     struct config *config = calloc(1, sizeof *config);
     if (!config) {
-        snprintf(ret_error, error_size, "%s: no memory", path);
+        fit_print(ret_error, error_size, "%s: no memory", path);
         return NULL;
     }
     struct config_loading loading = {.settings = settings,

@@ -8,6 +8,7 @@
  * are never closed (scan.c).
  */
 #include "server/config/document.h"
+#include "cache/base/fit.h"
 #include "cache/base/given_file.h"
 #include "server/config/scan.h"
 #include <confuse.h>
@@ -18,7 +19,8 @@
 
 enum {
     OPTIONS_MAX = CONFIG_NAMES_MAX + 4, /* the carrier and the kinds of sections come to the names */
-    FILE_MAX_BYTES = 1 << 20
+    FILE_MAX_BYTES = 1 << 20,
+    WHAT_MAX = 8 << 10
 };
 
 struct note {
@@ -51,14 +53,16 @@ bool config_fail(struct config_report *report, int line, const char *format, ...
     if (report->failed)
         return false;
     report->failed = true;
-    int used = snprintf(report->error, report->error_size, line ? "%s:%d: " : "%s: ", report->path, line);
-    if (used < 0 || (size_t)used >= report->error_size)
-        return false;
+    char what[WHAT_MAX]; /* whole, as in half an address a password is not found */
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(report->error + used, report->error_size - (size_t)used, format, arguments);
+    fit_vprint(what, sizeof what, format, arguments);
     va_end(arguments);
-    hide_passwords(report->error + used);
+    hide_passwords(what);
+    if (line)
+        fit_print(report->error, report->error_size, "%s:%d: %s", report->path, line, what);
+    else
+        fit_print(report->error, report->error_size, "%s: %s", report->path, what);
     return false;
 }
 

@@ -5,6 +5,7 @@
  * belong (options_take.c).
  */
 #include "server/config/options.h"
+#include "cache/base/fit.h"
 #include "server/config/options_internal.h"
 #include <getopt.h>
 #include <stdlib.h>
@@ -74,12 +75,13 @@ static void fill_tables(char *letters, struct option *longs) {
 static void refuse_word(struct reading *reading, int found, char *const *argv) {
     const struct option_kind *kind = find_kind(optopt);
     if (found == ':' && kind)
-        snprintf(reading->error, reading->error_size, "%s needs an argument; see forebay -h",
-                 argv[optind - 1]);
+        fit_print(reading->error, reading->error_size, "%s needs an argument; see forebay -h",
+                  argv[optind - 1]);
     else if (optopt && !kind)
-        snprintf(reading->error, reading->error_size, "-%c: no such option; see forebay -h", optopt);
+        fit_print(reading->error, reading->error_size, "-%c: no such option; see forebay -h", optopt);
     else
-        snprintf(reading->error, reading->error_size, "%s: no such option; see forebay -h", argv[optind - 1]);
+        fit_print(reading->error, reading->error_size, "%s: no such option; see forebay -h",
+                  argv[optind - 1]);
 }
 
 static bool read_words(struct reading *reading, int argc, char *const *argv) {
@@ -103,9 +105,10 @@ static bool read_words(struct reading *reading, int argc, char *const *argv) {
         note_kind(reading, kind, argument);
     }
     if (optind < argc) {
-        snprintf(reading->error, reading->error_size,
-                 "\"%s\" is not an option; a configuration is given by --config FILE, and forebay -h has all",
-                 argv[optind]);
+        fit_print(
+            reading->error, reading->error_size,
+            "\"%s\" is not an option; a configuration is given by --config FILE, and forebay -h has all",
+            argv[optind]);
         return false;
     }
     return true;
@@ -129,7 +132,7 @@ static bool conclude(struct reading *reading) {
         settings->protocols = PROTOCOLS_BINARY;
     if (options->action != OPTIONS_CHECK || settings->config_file)
         return true;
-    snprintf(reading->error, reading->error_size, "--check needs --config FILE");
+    fit_print(reading->error, reading->error_size, "--check needs --config FILE");
     return false;
 }
 

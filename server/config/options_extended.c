@@ -4,6 +4,7 @@
  * and those that ask for a part of memcached that is not here.
  */
 #include "server/config/options_extended.h"
+#include "cache/base/fit.h"
 #include "server/config/measure.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,7 +187,7 @@ static bool check_value(const struct extended *entry, const char *value, uint64_
     if (!value && !wants_value)
         return true;
     if (!value || !*value) {
-        snprintf(ret_error, error_size, "-o %s needs a value: write -o %s=VALUE", entry->name, entry->name);
+        fit_print(ret_error, error_size, "-o %s needs a value: write -o %s=VALUE", entry->name, entry->name);
         return false;
     }
     if (entry->kind == EXTENDED_TEXT || entry->kind == EXTENDED_KEPT || entry->kind == EXTENDED_FLAG)
@@ -198,8 +199,8 @@ static bool check_value(const struct extended *entry, const char *value, uint64_
         number <= entry->maximum && (fraction ? number > entry->minimum : number >= entry->minimum);
     if (*end == '\0' && in_range && (fraction || measure_number(value, ret_number)))
         return true;
-    snprintf(ret_error, error_size, "-o %s=%s: the value has to be %s %.0f and at most %.0f", entry->name,
-             value, fraction ? "above" : "at least", entry->minimum, entry->maximum);
+    fit_print(ret_error, error_size, "-o %s=%s: the value has to be %s %.0f and at most %.0f", entry->name,
+              value, fraction ? "above" : "at least", entry->minimum, entry->maximum);
     return false;
 }
 
@@ -207,8 +208,8 @@ static bool check_words(const struct extended *entry, const char *value, char *r
     if (strcmp(entry->name, "hash_algorithm") != 0 || strcmp(value, "jenkins") == 0 ||
         strcmp(value, "murmur3") == 0 || strcmp(value, "xxh3") == 0)
         return true;
-    snprintf(ret_error, error_size, "-o hash_algorithm=%s: the value has to be jenkins, murmur3 or xxh3",
-             value);
+    fit_print(ret_error, error_size, "-o hash_algorithm=%s: the value has to be jenkins, murmur3 or xxh3",
+              value);
     return false;
 }
 
@@ -217,8 +218,8 @@ static bool keep_text(struct options *options, const struct extended *entry, con
                       struct settings *settings, char *ret_error, size_t error_size) {
     char *copy = options->text_count < OPTIONS_TEXTS_MAX ? strdup(value) : NULL;
     if (!copy) {
-        snprintf(ret_error, error_size, "-o %s is given too often, or there is no memory for it",
-                 entry->name);
+        fit_print(ret_error, error_size, "-o %s is given too often, or there is no memory for it",
+                  entry->name);
         return false;
     }
     options->texts[options->text_count++] = copy;
@@ -235,12 +236,12 @@ bool options_read_extended(const char *word, struct settings *settings, struct o
     const struct extended *entry = find(name);
     uint64_t number = 0;
     if (!entry) {
-        snprintf(ret_error, error_size, "-o %s: no such option; forebay -h names those that mean something",
-                 word);
+        fit_print(ret_error, error_size, "-o %s: no such option; forebay -h names those that mean something",
+                  word);
         return false;
     }
     if (entry->kind == EXTENDED_REFUSED) {
-        snprintf(ret_error, error_size, "-o %s: %s", word, entry->reason);
+        fit_print(ret_error, error_size, "-o %s: %s", word, entry->reason);
         return false;
     }
     if (!check_value(entry, value, &number, ret_error, error_size) ||

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How the argument of each kind of option is read, checked, and put where it belongs. */
+#include "cache/base/fit.h"
 #include "server/config/address.h"
 #include "server/config/manual.h"
 #include "server/config/measure.h"
@@ -12,10 +13,10 @@ static bool number_in_range(struct reading *reading, const struct option_kind *k
     if (measure_number(argument, ret_number) && *ret_number >= kind->minimum && *ret_number <= kind->maximum)
         return true;
     bool measured = strcmp(kind->placeholder, "N") != 0;
-    snprintf(reading->error, reading->error_size,
-             "-%c (--%s) takes a number%s%s from %llu to %llu, not \"%s\"", kind->letter, kind->name,
-             measured ? " of " : "", measured ? kind->placeholder : "", (unsigned long long)kind->minimum,
-             (unsigned long long)kind->maximum, argument);
+    fit_print(reading->error, reading->error_size,
+              "-%c (--%s) takes a number%s%s from %llu to %llu, not \"%s\"", kind->letter, kind->name,
+              measured ? " of " : "", measured ? kind->placeholder : "", (unsigned long long)kind->minimum,
+              (unsigned long long)kind->maximum, argument);
     return false;
 }
 
@@ -71,8 +72,8 @@ bool options_take_ignored(struct reading *reading, const struct option_kind *kin
 
 bool options_take_refused(struct reading *reading, const struct option_kind *kind, const char *argument) {
     (void)argument;
-    snprintf(reading->error, reading->error_size, "-%c (--%s) is not supported: %s", kind->letter, kind->name,
-             kind->text);
+    fit_print(reading->error, reading->error_size, "-%c (--%s) is not supported: %s", kind->letter,
+              kind->name, kind->text);
     return false;
 }
 
@@ -89,8 +90,8 @@ static bool take_mode(struct reading *reading, const struct option_kind *kind, c
     *ret_given = argument != NULL;
     if (!argument || strcmp(argument, kind->placeholder) == 0)
         return options_take_action(reading, kind, argument);
-    snprintf(reading->error, reading->error_size, "--%s=%s: --%s or --%s=%s is expected", kind->name,
-             argument, kind->name, kind->name, kind->placeholder);
+    fit_print(reading->error, reading->error_size, "--%s=%s: --%s or --%s=%s is expected", kind->name,
+              argument, kind->name, kind->name, kind->placeholder);
     return false;
 }
 
@@ -107,8 +108,8 @@ bool options_take_help(struct reading *reading, const struct option_kind *kind, 
     reading->options->help_topic = argument ? argument : MANUAL_OPTIONS;
     if (manual_has(reading->options->help_topic))
         return options_take_action(reading, kind, argument);
-    snprintf(reading->error, reading->error_size,
-             "--help=%s: --help or --help=" MANUAL_SETTINGS " is expected", argument);
+    fit_print(reading->error, reading->error_size,
+              "--help=%s: --help or --help=" MANUAL_SETTINGS " is expected", argument);
     return false;
 }
 
@@ -121,7 +122,7 @@ bool options_take_journal_dump(struct reading *reading, const struct option_kind
 bool options_take_hash(struct reading *reading, const struct option_kind *kind, const char *argument) {
     uint64_t cost = 0;
     if (argument && (!measure_number(argument, &cost) || cost < 1 || cost > HASH_COST_MAX)) {
-        snprintf(
+        fit_print(
             reading->error, reading->error_size,
             "--hash-password=%s: --hash-password or --hash-password=COST with a number from 1 to %d is expected; the password itself is asked for",
             argument, HASH_COST_MAX);
@@ -149,7 +150,7 @@ bool options_take_recover(struct reading *reading, const struct option_kind *kin
         recovery->flush = true;
     else if (!take_namespace(argument, "discard:", recovery->discard, &recovery->discard_count) &&
              !take_namespace(argument, "keep:", recovery->keep, &recovery->keep_count)) {
-        snprintf(
+        fit_print(
             reading->error, reading->error_size,
             "--recover=%s: skip-damaged, flush, discard:NAMESPACE or keep:NAMESPACE is expected; give the option once for each",
             argument);
@@ -176,8 +177,8 @@ bool options_take_udp(struct reading *reading, const struct option_kind *kind, c
     uint64_t port;
     if (measure_number(argument, &port) && port == 0)
         return true;
-    snprintf(reading->error, reading->error_size,
-             "-U %s: UDP is not served, use TCP; only -U 0 (off) is accepted", argument);
+    fit_print(reading->error, reading->error_size,
+              "-U %s: UDP is not served, use TCP; only -U 0 (off) is accepted", argument);
     return false;
 }
 
@@ -189,8 +190,8 @@ bool options_take_mask(struct reading *reading, const struct option_kind *kind, 
         reading->settings->unix_mask = (unsigned)mask;
         return true;
     }
-    snprintf(reading->error, reading->error_size,
-             "-a (--unix-mask) takes access bits from 0 to 777 in octal, not \"%s\"", argument);
+    fit_print(reading->error, reading->error_size,
+              "-a (--unix-mask) takes access bits from 0 to 777 in octal, not \"%s\"", argument);
     return false;
 }
 
@@ -208,16 +209,16 @@ bool options_take_item_size(struct reading *reading, const struct option_kind *k
         reading->settings->item_max = (size_t)bytes;
         return true;
     }
-    snprintf(reading->error, reading->error_size,
-             "-I (--max-item-size) takes a size from 1k to 128m, not \"%s\"", argument);
+    fit_print(reading->error, reading->error_size,
+              "-I (--max-item-size) takes a size from 1k to 128m, not \"%s\"", argument);
     return false;
 }
 
 bool options_take_delimiter(struct reading *reading, const struct option_kind *kind, const char *argument) {
     (void)kind;
     if (!*argument) {
-        snprintf(reading->error, reading->error_size,
-                 "-D takes the character that ends a prefix, for example -D :");
+        fit_print(reading->error, reading->error_size,
+                  "-D takes the character that ends a prefix, for example -D :");
         return false;
     }
     reading->settings->stats_prefix_delimiter = *argument;
@@ -239,8 +240,8 @@ bool options_take_protocol(struct reading *reading, const struct option_kind *ki
         [PROTOCOLS_AUTO] = "auto", [PROTOCOLS_ASCII] = "ascii", [PROTOCOLS_BINARY] = "binary", NULL};
     int found = find_word(names, argument);
     if (found < 0) {
-        snprintf(reading->error, reading->error_size,
-                 "-B (--protocol) takes auto, ascii or binary, not \"%s\"", argument);
+        fit_print(reading->error, reading->error_size,
+                  "-B (--protocol) takes auto, ascii or binary, not \"%s\"", argument);
         return false;
     }
     reading->settings->protocols = (enum protocols)found;
@@ -260,8 +261,8 @@ bool options_take_factor(struct reading *reading, const struct option_kind *kind
     double factor = strtod(argument, &end);
     if (*argument && *end == '\0' && factor > 1.0)
         return options_take_ignored(reading, kind, argument);
-    snprintf(reading->error, reading->error_size,
-             "-f (--slab-growth-factor) takes a number above 1, not \"%s\"", argument);
+    fit_print(reading->error, reading->error_size,
+              "-f (--slab-growth-factor) takes a number above 1, not \"%s\"", argument);
     return false;
 }
 
@@ -271,7 +272,7 @@ static bool each_part(struct reading *reading, const char *list, const char *sep
     char *copy = strdup(list), *rest = NULL;
     bool good = copy != NULL;
     if (!copy)
-        snprintf(reading->error, reading->error_size, "no memory for the options");
+        fit_print(reading->error, reading->error_size, "no memory for the options");
     for (char *part = copy ? strtok_r(copy, separators, &rest) : NULL; part && good;
          part = strtok_r(NULL, separators, &rest))
         good = take(reading, part);
@@ -284,19 +285,19 @@ static bool add_listen(struct reading *reading, const char *part) {
     struct listen_address address;
     char why[300];
     if (!address_parse(part, &address, why, sizeof why)) {
-        snprintf(reading->error, reading->error_size, "-l: %s", why);
+        fit_print(reading->error, reading->error_size, "-l: %s", why);
         return false;
     }
     for (size_t i = 0; i < options->listen_count; i++)
         if (strcmp(options->listen_texts[i], part) == 0)
             return true;
     if (options->listen_count == OPTIONS_LISTEN_MAX) {
-        snprintf(reading->error, reading->error_size, "-l: at most %d addresses", (int)OPTIONS_LISTEN_MAX);
+        fit_print(reading->error, reading->error_size, "-l: at most %d addresses", (int)OPTIONS_LISTEN_MAX);
         return false;
     }
     char *text = strdup(part);
     if (!text) {
-        snprintf(reading->error, reading->error_size, "no memory for the options");
+        fit_print(reading->error, reading->error_size, "no memory for the options");
         return false;
     }
     options->listen_texts[options->listen_count++] = text;
@@ -313,7 +314,7 @@ bool options_take_admin(struct reading *reading, const struct option_kind *kind,
     char why[300];
     if (address_parse_admin(argument, &address, why, sizeof why))
         return options_take_text(reading, kind, argument);
-    snprintf(reading->error, reading->error_size, "--admin: %s", why);
+    fit_print(reading->error, reading->error_size, "--admin: %s", why);
     return false;
 }
 
@@ -340,8 +341,8 @@ static bool add_restriction(struct reading *reading, const char *part) {
     if (settings_restrict(reading->settings, part))
         return true;
     settings_list_restrictions(NULL, ", ", names, sizeof names);
-    snprintf(reading->error, reading->error_size, "--restrict=%s: there is no such name; known are %s", part,
-             names);
+    fit_print(reading->error, reading->error_size, "--restrict=%s: there is no such name; known are %s", part,
+              names);
     return false;
 }
 
@@ -350,8 +351,8 @@ static int take_word(struct reading *reading, const struct option_kind *kind, co
                      const char *const names[], const char *known) {
     int found = find_word(names, argument);
     if (found < 0)
-        snprintf(reading->error, reading->error_size, "--%s takes %s, not \"%.100s\"", kind->name, known,
-                 argument);
+        fit_print(reading->error, reading->error_size, "--%s takes %s, not \"%.100s\"", kind->name, known,
+                  argument);
     return found;
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/print.h"
+#include "cache/base/fit.h"
 #include "policies/policy.h"
 #include "server/config/address.h"
 #include "server/config/internal.h"
 
-enum { ORIGIN_COLUMN = 44, VALUE_SHOWN = 64, ORIGIN_SHOWN = 600 };
+enum { ORIGIN_COLUMN = 44, VALUE_SHOWN = 64, ORIGIN_SHOWN = 600, URI_SHOWN = 8 << 10 };
 
 struct printing {
     const struct settings *settings;
@@ -48,7 +49,7 @@ static bool find_line(const struct printing *printing, const struct config_secti
                       char ret_origin[ORIGIN_SHOWN]) {
     const struct config_value *value = section ? config_find(section, name) : NULL;
     if (value)
-        snprintf(ret_origin, ORIGIN_SHOWN, "%.500s:%d", printing->settings->config_file, value->line);
+        fit_print(ret_origin, ORIGIN_SHOWN, "%s:%d", printing->settings->config_file, value->line);
     return value != NULL;
 }
 
@@ -199,9 +200,9 @@ static void put_top(const struct printing *printing) {
 
 static void put_uri(const struct printing *printing, const struct config_section *section,
                     const struct setting *setting, const char *uri) {
-    char shown[1024], origin[ORIGIN_SHOWN], whole[ORIGIN_SHOWN + 40];
+    char shown[URI_SHOWN], origin[ORIGIN_SHOWN], whole[ORIGIN_SHOWN + 40];
+    bool hidden = !printing->options->secrets && backend_uri_has_login(uri);
     backend_show_uri(uri, shown, sizeof shown);
-    bool hidden = !printing->options->secrets && strcmp(shown, uri) != 0;
     name_origin(printing, section, setting->name, origin);
     snprintf(whole, sizeof whole, "%s%s", origin, hidden ? ", the login is hidden" : "");
     put_setting(printing, "    ", setting, hidden ? shown : uri, whole);
@@ -327,12 +328,9 @@ static bool has_secret(const struct backend_options *store) {
 
 static bool hides_something(const struct printing *printing) {
     const struct tier_options *tier = &printing->settings->tier;
-    char shown[1024];
-    for (size_t i = 0; i < tier->backend_count; i++) {
-        backend_show_uri(tier->backends[i].store.uri, shown, sizeof shown);
-        if (strcmp(shown, tier->backends[i].store.uri) != 0 || has_secret(&tier->backends[i].store))
+    for (size_t i = 0; i < tier->backend_count; i++)
+        if (backend_uri_has_login(tier->backends[i].store.uri) || has_secret(&tier->backends[i].store))
             return !printing->options->secrets;
-    }
     return false;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/read.h"
+#include "cache/base/fit.h"
 #include "server/config/internal.h"
-#include <stdio.h>
 
 static bool wants_file(const struct settings *settings, const struct options *options) {
     return settings->config_file && (options->action == OPTIONS_SERVE || options->action == OPTIONS_CHECK ||
@@ -39,7 +39,7 @@ static enum config_reading check_whole(const struct settings *settings, const st
     if (settings_check(settings, &complaint))
         return CONFIG_READ;
     if (!config) {
-        snprintf(ret_error, error_size, "%s", complaint.text);
+        fit_print(ret_error, error_size, "%s", complaint.text);
         return CONFIG_BAD_OPTIONS;
     }
     struct config_report report = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/settings.h"
+#include "cache/base/fit.h"
 #include "server/config/clash.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -254,7 +255,7 @@ __attribute__((format(printf, 2, 3))) static bool complain(struct settings_compl
                                                            const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(ret_complaint->text, sizeof ret_complaint->text, format, arguments);
+    fit_vprint(ret_complaint->text, sizeof ret_complaint->text, format, arguments);
     va_end(arguments);
     return false;
 }

@@ -169,7 +169,7 @@ const char *config_show_value(const struct setting *setting, const void *target,
 }
 
 const char *config_show_standard(const struct setting *setting, char *text, size_t size) {
-    uint64_t room[1]; /* of any type */
+    uint64_t room[1] = {0}; /* of any type */
     struct setting alone = *setting;
     alone.offset = 0;
     setting_set_default(&alone, room);

@@ -7,6 +7,7 @@
  * else out; and one that makes no progress for PATIENCE_SECONDS is closed.
  */
 #include "server/http/admin_http.h"
+#include "cache/base/fit.h"
 #include "server/config/settings.h"
 #include "server/http/internal.h"
 #include "server/log.h"
@@ -61,7 +62,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 struct admin_http *admin_http_create(struct server *server, int adopted, char *ret_error, size_t error_size) {
     struct admin_http *http = calloc(1, sizeof *http);
     if (!http) {
-        snprintf(ret_error, error_size, "no memory for the admin HTTP");
+        fit_print(ret_error, error_size, "no memory for the admin HTTP");
         return NULL;
     }
     http->server = server;
@@ -125,8 +126,8 @@ bool admin_http_start(struct admin_http *http, char *ret_error, size_t error_siz
     if ((http->sampler = sampler_start(http->server)) && listen(http->socket.fd, BACKLOG) == 0 &&
         (http->daemon = start_quietly(http)))
         return true;
-    snprintf(ret_error, error_size, "admin: cannot answer at %s: %s", http->socket.address,
-             errno ? strerror(errno) : "no memory or no threads");
+    fit_print(ret_error, error_size, "admin: cannot answer at %s: %s", http->socket.address,
+              errno ? strerror(errno) : "no memory or no threads");
     return false;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/http/socket.h"
+#include "cache/base/fit.h"
 #include "server/config/address.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -64,7 +65,7 @@ bool http_socket_bind(const char *text, struct http_socket *ret_socket, char *re
     struct listen_address address;
     char why[300];
     if (!address_parse_admin(text, &address, why, sizeof why)) {
-        snprintf(ret_error, error_size, "admin: %s", why);
+        fit_print(ret_error, error_size, "admin: %s", why);
         return false;
     }
     struct addrinfo *list = address_lookup(address.host, address.port, why, sizeof why);
@@ -75,9 +76,9 @@ bool http_socket_bind(const char *text, struct http_socket *ret_socket, char *re
     if (list)
         freeaddrinfo(list);
     if (fd < 0) {
-        snprintf(ret_error, error_size, "admin: cannot listen on %s: %s; %s", text,
-                 list ? strerror(failure) : "the name stands for no address",
-                 list ? remedy(failure) : "correct the address");
+        fit_print(ret_error, error_size, "admin: cannot listen on %s: %s; %s", text,
+                  list ? strerror(failure) : "the name stands for no address",
+                  list ? remedy(failure) : "correct the address");
         errno = list ? failure : 0;
         return false;
     }
@@ -91,7 +92,7 @@ bool http_socket_adopt(int fd, struct http_socket *ret_socket, char *ret_error, 
     socklen_t size = sizeof domain;
     getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
     if (domain != AF_INET && domain != AF_INET6) {
-        snprintf(
+        fit_print(
             ret_error, error_size,
             "the socket \"admin\", which the service manager hands over, has no IP address; give ListenStream=127.0.0.1:11280 in the socket unit");
         close(fd);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/http/token.h"
+#include "cache/base/fit.h"
 #include "cache/base/given_file.h"
 #include "cache/base/secret.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -39,7 +39,7 @@ static size_t trimmed(const char *text, size_t size) {
 static bool cannot_read(const char *path, int failure, char *ret_error, size_t error_size) {
     char why[GIVEN_FILE_REASON_MAX];
     given_file_reason(failure, why);
-    snprintf(ret_error, error_size, "admin_token_file: cannot read %s: %s", path, why);
+    fit_print(ret_error, error_size, "admin_token_file: cannot read %s: %s", path, why);
     return false;
 }
 
@@ -52,7 +52,7 @@ static bool read_token(int file, const char *path, struct token *ret_token, char
     size_t size = trimmed(text, (size_t)got);
     const char *flaw = flaw_of(text, size);
     if (flaw) {
-        snprintf(ret_error, error_size, "admin_token_file: %s %s", path, flaw);
+        fit_print(ret_error, error_size, "admin_token_file: %s %s", path, flaw);
         return false;
     }
     memcpy(ret_token->text, text, size);
@@ -67,9 +67,9 @@ static bool check_mode(int file, const char *path, char *ret_error, size_t error
         return cannot_read(path, ENXIO, ret_error, error_size);
     const char *how = exposure(status.st_mode);
     if (how)
-        snprintf(ret_error, error_size,
-                 "admin_token_file: %s can be %s: chmod 0600 (or 0640) %s, and change the token", path, how,
-                 path);
+        fit_print(ret_error, error_size,
+                  "admin_token_file: %s can be %s: chmod 0600 (or 0640) %s, and change the token", path, how,
+                  path);
     return !how;
 }
 

@@ -13,6 +13,7 @@
  * Each of these is a file of this folder: starting.c, stopping.c, loop.c (what the main thread hears), told.c (what the
  * service manager is told).
  */
+#include "cache/base/fit.h"
 #include "cache/base/standard_files.h"
 #include "policies/journal/journal.h"
 #include "server/admin/feed.h"
@@ -171,7 +172,7 @@ static int run(struct program *program) {
     if (!program_run_helper(program, program_start_tier))
         return complain(program, "no thread can be started", EXIT_FAILURE);
     ev_run(program->loop, 0);
-    return server->gave_up ? EXIT_FAILURE : program->exit_status;
+    return program_status(program);
 }
 
 /* ---- Before the loop ---- */
@@ -214,7 +215,7 @@ static bool load_certificate(struct program *program, char *error, size_t error_
     struct tls_context *context = tls_context_load(&program->settings, error, error_size);
     server->tls = context ? tls_create(context) : NULL;
     if (context && !server->tls) {
-        snprintf(error, error_size, "no memory for the certificate");
+        fit_print(error, error_size, "no memory for the certificate");
         tls_context_free(context);
     }
     return server->tls != NULL;
@@ -280,7 +281,7 @@ static int end_output(const struct program *program, int status) {
     char error[ERROR_MAX];
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    snprintf(error, sizeof error, "cannot write to standard output: %s", strerror(errno));
+    fit_print(error, sizeof error, "cannot write to standard output: %s", strerror(errno));
     return complain(program, error, EXIT_FAILURE);
 }
 
@@ -346,6 +347,7 @@ static void free_program(struct program *program) {
 int main(int argc, char **argv) {
     struct program program = {.ready_fd = -1};
     standard_files_hold();
+    process_widen_stacks();
     umask(S_IRWXG |
           S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */
     program.server.log_form.is_journal = log_is_journal(STDERR_FILENO, getenv("JOURNAL_STREAM"));

@@ -14,6 +14,7 @@
 #include "server/server.h"
 #include <ev.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 struct admin_http;
 struct config;
@@ -33,14 +34,15 @@ struct program {
     ev_timer ready_timer;
     ev_timer log_timer; /* tells what the log has left out */
     pthread_t helper;
-    struct manager *manager;        /* of services; NULL: none wants to be told */
-    struct sandbox sandbox;         /* of the whole process */
-    struct activation activation;   /* its sockets are the listener's */
-    unsigned connections_wanted;    /* before the limit of open files was looked at */
-    atomic_uint_fast64_t recovered; /* records of the journal, as the helper thread reads them */
+    struct manager *manager;         /* of services; NULL: none wants to be told */
+    struct last_resort *last_resort; /* NULL: no stop has begun, or there is no thread for it */
+    struct sandbox sandbox;          /* of the whole process */
+    struct activation activation;    /* its sockets are the listener's */
+    unsigned connections_wanted;     /* before the limit of open files was looked at */
+    atomic_uint_fast64_t recovered;  /* records of the journal, as the helper thread reads them */
     bool helper_runs;
-    int ready_fd; /* of the waiting parent, -1: in the foreground */
-    int exit_status;
+    int ready_fd;    /* of the waiting parent, -1: in the foreground */
+    int exit_status; /* of the start; see program_status */
     /* Written by the helper thread, read after its end. */
     struct {
         bool good;
@@ -50,6 +52,11 @@ struct program {
         size_t before, left, journaled; /* dirty entries; those in the journal are among those left */
     } drain;
 };
+
+/* With which the process ends, once the loop has. */
+static inline int program_status(const struct program *program) {
+    return program->server.gave_up ? EXIT_FAILURE : program->exit_status;
+}
 
 /* ---- loop.c ---- */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* STARTING, LOADING: from the helper that makes the tier to the first client. */
+#include "cache/base/fit.h"
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
 #include "server/admin/watch.h"
@@ -30,7 +31,7 @@ void *program_start_tier(void *context) {
     return NULL;
 }
 
-#define NO_THREADS "no memory or no threads for the workers; lower -t (threads)"
+#define NO_THREADS "no memory or no threads for the workers; lower -t (threads), or raise ulimit -u or -v"
 #define NO_DESCRIPTORS                                                                                       \
     "no descriptors for the workers: raise the limit of open files (ulimit -n), or lower -t (threads)"
 
@@ -77,9 +78,9 @@ static bool make_workers(struct program *program) {
         workers = io_type ? create_workers(server, io_type, count, &lacks_io) : NULL;
     }
     if (!io_type)
-        snprintf(program->start.error, sizeof program->start.error, IO_REFUSED, reason);
+        fit_print(program->start.error, sizeof program->start.error, IO_REFUSED, reason);
     else if (!workers)
-        snprintf(program->start.error, sizeof program->start.error, "%s", reason_without_workers(errno));
+        fit_print(program->start.error, sizeof program->start.error, "%s", reason_without_workers(errno));
     else if (reason)
         server_log(server, LOG_LEVEL_NOTICE, IO_REPLACED, reason);
     server->workers = workers;
@@ -96,8 +97,8 @@ static bool start_prover(struct program *program) {
     users_resolve(users, server->tier);
     server->prover = prover_create();
     if (!server->prover)
-        snprintf(program->start.error, sizeof program->start.error,
-                 "no memory or no thread to prove passwords with");
+        fit_print(program->start.error, sizeof program->start.error,
+                  "no memory or no thread to prove passwords with");
     return server->prover != NULL;
 }
 
@@ -112,7 +113,7 @@ static bool start_workers(struct program *program) {
     server->maintenance = good ? maintenance_start(server->tier) : NULL;
     program_block_signals(false);
     if (!server->maintenance)
-        snprintf(program->start.error, sizeof program->start.error, NO_THREADS);
+        fit_print(program->start.error, sizeof program->start.error, NO_THREADS);
     return server->maintenance != NULL;
 }
 

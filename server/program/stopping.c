@@ -61,9 +61,14 @@ unsigned program_longest_timeout_ms(const struct tier_options *tier) {
     return timeout_ms;
 }
 
-/* Well above what a stop takes that does not hang. */
+/* Well above what freeing takes that does not hang. */
+static uint64_t free_limit_ms(const struct tier_options *tier) {
+    return STOP_GRACE_MS + program_longest_timeout_ms(tier);
+}
+
+/* And a stop. */
 static uint64_t stop_limit_ms(const struct tier_options *tier) {
-    return (uint64_t)tier->drain_timeout + STOP_GRACE_MS + program_longest_timeout_ms(tier);
+    return (uint64_t)tier->drain_timeout + free_limit_ms(tier);
 }
 
 void program_begin_stop(struct program *program, const char *why) {
@@ -80,11 +85,18 @@ void program_begin_stop(struct program *program, const char *why) {
                program->settings.tier.drain_timeout);
     program->server.phase = SERVER_STOPPING;
     manager_stopping(program->manager, stop_limit_ms(&program->settings.tier) + MANAGER_GRACE_MS);
-    last_resort_start(&program->server, stop_limit_ms(&program->settings.tier));
+    program->last_resort = last_resort_start(&program->server, stop_limit_ms(&program->settings.tier));
     ev_timer_stop(program->loop, &program->ready_timer);
     listener_stop(program->server.listener);
     if (!program_run_helper(program, stop_and_drain))
         stop_and_drain(program);
+}
+
+/* A drain may have taken all the time that a stop has, and what comes now neither loses nor saves anything. */
+static void grant_freeing(struct program *program) {
+    uint64_t limit_ms = free_limit_ms(&program->settings.tier);
+    manager_stopping(program->manager, limit_ms + MANAGER_GRACE_MS);
+    last_resort_freeing(program->last_resort, limit_ms, program_status(program));
 }
 
 void program_end(struct program *program) {
@@ -103,5 +115,6 @@ void program_end(struct program *program) {
             "stopped; %zu entries drained, %zu left, of which the journal holds %zu: the other %zu are lost",
             drained, left, program->drain.journaled, left - program->drain.journaled);
     program->server.phase = SERVER_STOPPED;
+    grant_freeing(program);
     ev_break(program->loop, EVBREAK_ALL);
 }

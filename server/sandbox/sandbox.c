@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/sandbox/sandbox.h"
+#include "cache/base/fit.h"
 #include "server/sandbox/calls.h"
 #include "server/sandbox/reach.h"
 #include "server/sandbox/sanitized.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,8 +73,8 @@ static bool fail(const char *what, int failure, char *error, size_t error_size) 
     const char *remedy = failure == ENOMEM
                              ? "give the start more memory"
                              : "allow that, where the server runs in a container or under another filter";
-    snprintf(error, error_size, "sandbox = \"strict\": %s: %s; %s, or say sandbox = \"off\"", what,
-             strerror(failure), remedy);
+    fit_print(error, error_size, "sandbox = \"strict\": %s: %s; %s, or say sandbox = \"off\"", what,
+              strerror(failure), remedy);
     return false;
 }
 

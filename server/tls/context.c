@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/tls/context.h"
 #include "cache/base/clock.h"
+#include "cache/base/fit.h"
 #include "server/tls/files.h"
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -45,7 +46,7 @@ static const char *openssl_reason(char ret_text[REASON_MAX]) {
 static bool complain(char *ret_error, size_t error_size, const char *setting, const char *path,
                      const char *remedy) {
     char reason[REASON_MAX];
-    snprintf(ret_error, error_size, "%s: %s: %s; %s", setting, path, openssl_reason(reason), remedy);
+    fit_print(ret_error, error_size, "%s: %s: %s; %s", setting, path, openssl_reason(reason), remedy);
     return false;
 }
 
@@ -218,7 +219,7 @@ static bool set_digest(struct tls_context *context, const struct settings *setti
 static bool fill(struct tls_context *context, const struct settings *settings, struct sources *sources,
                  char *ret_error, size_t error_size) {
     if (!settings->tls_certificate) { /* of a socket that is handed over, nobody has asked before */
-        snprintf(
+        fit_print(
             ret_error, error_size,
             "an address is to be encrypted, and there is no certificate to show: give tls_certificate (-o ssl_chain_cert=FILE)");
         return false;
@@ -227,7 +228,7 @@ static bool fill(struct tls_context *context, const struct settings *settings, s
         return false;
     context->ssl = SSL_CTX_new(TLS_server_method());
     if (!context->ssl || !set_digest(context, settings, sources)) {
-        snprintf(ret_error, error_size, "no memory for the certificate %s", sources->certificate.path);
+        fit_print(ret_error, error_size, "no memory for the certificate %s", sources->certificate.path);
         return false;
     }
     context->key_mode = sources->key.data ? sources->key.mode : sources->certificate.mode;
@@ -240,7 +241,7 @@ struct tls_context *tls_context_load(const struct settings *settings, char *ret_
     struct tls_context *context = calloc(1, sizeof *context);
     bool good = context && fill(context, settings, &sources, ret_error, error_size);
     if (!context)
-        snprintf(ret_error, error_size, "no memory for the certificate");
+        fit_print(ret_error, error_size, "no memory for the certificate");
     tls_file_free(&sources.certificate);
     tls_file_free(&sources.key);
     tls_file_free(&sources.ca);
@@ -266,16 +267,16 @@ bool tls_context_warns(const struct tls_context *context, const struct settings 
     const X509 *certificate = SSL_CTX_get0_certificate(context->ssl);
     const char *path = settings->tls_certificate, *key = settings->tls_key ? settings->tls_key : path;
     if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
-        snprintf(ret_warning, warning_size,
-                 "the certificate in %s is over, and clients that look refuse it: renew it, and reload",
-                 path);
+        fit_print(ret_warning, warning_size,
+                  "the certificate in %s is over, and clients that look refuse it: renew it, and reload",
+                  path);
     else if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
-        snprintf(
+        fit_print(
             ret_warning, warning_size,
             "the certificate in %s is not valid yet, and clients that look refuse it: see to the clock, or take another",
             path);
     else if (context->key_mode & (S_IROTH | S_IWOTH))
-        snprintf(
+        fit_print(
             ret_warning, warning_size,
             "the private key in %s can be read or written by all users of this machine: chmod 0600 (or 0640) %s, and take a new key",
             key, key);

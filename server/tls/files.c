@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/tls/files.h"
+#include "cache/base/fit.h"
 #include "cache/base/given_file.h"
 #include <fcntl.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ bool tls_file_read(const char *setting, const char *path, struct tls_file *ret_f
     if (file >= 0)
         close(file);
     if (!good)
-        snprintf(ret_error, error_size, "%s: cannot read %s: %s", setting, path, why);
+        fit_print(ret_error, error_size, "%s: cannot read %s: %s", setting, path, why);
     return good;
 }
 

@@ -5,6 +5,7 @@
 #include "server/worker/connection.h"
 #include "server/worker/connection_read.h"
 #include "server/worker/internal.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,7 @@ bool own_buffer_reserve(struct connection *connection, size_t more, bool must) {
     if (own_buffer_room(connection) >= more)
         return true;
     if (connection->own.start) {
+        assert(connection->own.bytes);
         memmove(connection->own.bytes, connection->own.bytes + connection->own.start, connection->own.size);
         connection->own.start = 0;
     }

@@ -402,7 +402,7 @@ def test_a_wrong_password_at_one_node_is_told_and_holds_up_nobody_else(tmp_path,
         client = server.client()
         fill(client, b"v")
         wrong = cluster.masters[1]
-        assert f"redis at 127.0.0.1:{wrong.port}: WRONGPASS" in server.check()
+        eventually(lambda: f"redis at 127.0.0.1:{wrong.port}: WRONGPASS" in server.check())
         keys = {f"sess:{i}" for i in range(KEYS)}
         others = {key.encode() for key in keys - set(cluster.keys_of(keys, wrong))}
         eventually(lambda: set(cluster.values("sess:")) == others)

@@ -5,7 +5,6 @@ shows an older value after a newer one; and while it is not certain that it hear
 import random
 import select
 import signal
-import threading
 
 import pytest
 from coherent import SPACES, Model, backend, believes, config, expect, stats

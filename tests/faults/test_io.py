@@ -6,13 +6,12 @@ import os
 import random
 import re
 import select
-import socket
 import subprocess
 import sys
 
 import pytest
 from forebay import (Background, Client, Config, Server, eventually, locked, namespace, preloaded, share,
-                     sqlite_backend)
+                     small_pages, sqlite_backend)
 
 REFUSAL = "io_uring is not allowed here (a container's seccomp filter, or the sysctl kernel.io_uring_disabled): allow it there"
 MIB = 1 << 20
@@ -437,7 +436,8 @@ def test_no_reply_is_lost_doubled_or_sent_to_another(serve_ring, seed):
 def test_who_has_waited_once_takes_no_more_than_who_has_not(serve):
     """What a request waits with is given back when it is answered."""
     spaces = [namespace("through", "t:", "write-through"), namespace("aside", "", "cache-aside")]
-    server = serve(Config(*spaces, threads=1), options=["-c", "3000"])
+    with small_pages():
+        server = serve(Config(*spaces, threads=1), options=["-c", "3000"])
     clients = 400
     with open(f"/proc/{server.pid}/maps", encoding="utf-8") as maps:
         if re.search("lib[at]san", maps.read()):

@@ -50,6 +50,28 @@ def write(tmp_path, text=EVERYTHING):
     return path
 
 
+def test_an_address_is_printed_whole(tmp_path):
+    """However many nodes it names, and with the login alone hidden."""
+    nodes = ",".join(f"node-{i}.{'cache.' * 20}example.net:7000" for i in range(16))
+    path = tmp_path / "f.conf"
+    for login, shown in ("", ""), ("app:secret@", "***@"):
+        path.write_text(f'data = "{tmp_path}"\nbackend "far" {{ uri = "redis+cluster://{login}{nodes}" }}\n'
+                        'namespace "far" { prefix = "far:" policy = "write-through" backend = far }\n')
+        assert f'"redis+cluster://{shown}{nodes}"' in printed(path)
+
+
+def test_a_long_path_of_the_file_leaves_room_for_what_is_wrong(tmp_path):
+    folder = tmp_path
+    for _ in range(8):
+        folder /= "d" * 200
+    folder.mkdir(parents=True)
+    path = folder / "f.conf"
+    path.write_text("memory = nonsense\n")
+    done = subprocess.run([binary(), "--config", str(path), "--check"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 78
+    assert re.search(r"/f\.conf:1: .*memory.*nonsense", done.stderr), done.stderr
+
+
 def test_what_is_printed_gives_the_same_server(tmp_path):
     path = write(tmp_path)
     first = printed(path, "-m", "300", "-F", "-p", str(FIRST), "-vvvvv", "-M", wanted="--print-config=secrets")

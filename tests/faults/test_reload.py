@@ -12,7 +12,7 @@ import signal
 import time
 
 import pytest
-from forebay import GIVES_BACK, THERE, Background, Closed, Config, Redis, eventually, locked, namespace, section, share, sqlite_backend
+from forebay import GIVES_BACK, THERE, Background, Closed, Config, eventually, locked, namespace, section, share, small_pages, sqlite_backend
 
 SESSIONS = namespace("sessions", "sess:", "write-behind", flush_delay="100ms")
 CARTS = namespace("carts", "cart:", "write-behind", flush_delay="100ms")
@@ -238,7 +238,8 @@ def test_what_is_refused_again_and_again_keeps_no_memory(serve, tmp_path):
     token = tmp_path / "token"
     token.write_text("t" * 20)
     token.chmod(0o600)
-    server = serve(Config(SESSIONS.replace("100ms", "10m"), admin_token_file=token), admin=True, env=GIVES_BACK)
+    with small_pages():
+        server = serve(Config(SESSIONS.replace("100ms", "10m"), admin_token_file=token), admin=True, env=GIVES_BACK)
     assert server.client().set("sess:a", b"1") == b"STORED"
     server.config = Config(CARTS, admin_token_file=token)
     server.write_config()

@@ -4,6 +4,7 @@ that is no longer there, the log says so once, and when a database is there agai
 
 import contextlib
 import os
+import re
 import select
 import shutil
 import sqlite3
@@ -163,10 +164,20 @@ def count_of(server, name):
         return database.execute("SELECT count(*) FROM sessions").fetchone()[0]
 
 
-def test_a_log_that_cannot_be_copied_is_kept(serve):
-    server = serve(spaces())
+LONGEST = 480  # bytes of a folder: SQLite opens no path of more than 504
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_log_that_cannot_be_copied_is_kept(serve, tmp_path, long):
+    folder = tmp_path
+    while long and len(str(folder)) < LONGEST - 1:
+        folder /= "d" * min(200, LONGEST - len(str(folder)) - 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    server = serve(spaces(), folder=folder)
     with log_that_cannot_be_copied(server):
         rename(server)
+    note = "was removed or renamed (its log, without which it is not whole, is store.db-wal.kept beside it)"
+    assert note in server.log(), server.log()
     os.rename(path(server, "store.db-wal.kept"), path(server, "elsewhere.db-wal"))
     assert count_of(server, "elsewhere.db") == 20
 

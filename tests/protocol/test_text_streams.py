@@ -6,7 +6,8 @@ that is not there ($MEMCACHED), the reference is Forebay without a configuration
 is. What differs on purpose is left out: ALLOWED in tests/support/text_streams.py. A stream that is answered otherwise is
 shrunk to the requests that it takes.
 
-FOREBAY_STREAMS=7..500 plays the streams of these seeds instead of the few of the suite.
+FOREBAY_STREAMS=7..500 plays the streams of these seeds instead of the few of the suite, and FOREBAY_STREAMS_LAYOUT=hash (or
+string) has a Redis with rows of this layout where they have SQLite.
 """
 
 import contextlib
@@ -15,11 +16,12 @@ import random
 
 import forebay
 import pytest
-from forebay import Config, Memcached, Server, namespace
+from forebay import Config, Memcached, Redis, Server, namespace, section
 from text_streams import Kinds, Side, compare, make_stream, shrink, text_of
 
 FILLERS = 40
 PREFIX = "place:"
+LAYOUT = os.environ.get("FOREBAY_STREAMS_LAYOUT")
 
 
 def seeds():
@@ -72,11 +74,15 @@ PLACES = {
 SLOW = {restart: 3, kill: 3}  # steps, where each takes a start
 
 
-def start(folder, place):
+def start(folder, place, redis):
     policy, event, _ = PLACES[place]
     if policy is None:
         return Server(folder, options=["-m", "64"]).start()
-    return Server(folder, config=Config(namespace("place", PREFIX, policy), memory="4mb" if event is crowd_out else "64mb")).start()
+    stored = redis is not None and policy != "cache-aside"
+    backends = [section("backend", "local", uri=f"redis://127.0.0.1:{redis.port}/{list(PLACES).index(place)}")] if stored else None
+    layout = {"layout": LAYOUT} if stored else {}
+    config = Config(namespace("place", PREFIX, policy, **layout), backends=backends, memory="4mb" if event is crowd_out else "64mb")
+    return Server(folder, config=config).start()
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +90,15 @@ def servers(tmp_path_factory):
     """servers(name): one of PLACES, or memcached; each is started when it is asked for first."""
     started = {}
     with contextlib.ExitStack() as all_of_them:
+        redis = all_of_them.enter_context(Redis(tmp_path_factory.mktemp("redis"))) if LAYOUT else None
 
         def get(name):
             if name not in started:
                 folder = tmp_path_factory.mktemp(name.replace(" ", "-"))
-                started[name] = Memcached(folder).start() if name == "memcached" else start(folder, name)
+                started[name] = Memcached(folder).start() if name == "memcached" else start(folder, name, redis)
                 all_of_them.callback(lambda: started[name].running() and started[name].stop())
+                with started[name].client() as client:  # no CAS that is compared is 1
+                    client.set_many((PREFIX + "first", b"") for _ in range(3))
             return started[name]
 
         yield get

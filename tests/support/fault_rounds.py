@@ -32,7 +32,7 @@ import os
 import random
 import time
 
-from crash import FAR, Violation
+from crash import Violation
 from fault_clients import LIMIT, Reader, Sharer, Writer, Writing
 from fault_kinds import KINDS, DiskFull, NodeKilled
 from fault_model import LOST, SHOWN, Blind, Chain, Counter, Lock, Log

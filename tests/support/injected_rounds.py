@@ -2,7 +2,6 @@
 """All the calls that can fail in the life of a server (injected_trial.py), some of them that a seed draws, or one of each place.
 """
 
-import collections
 import os
 import random
 import subprocess

@@ -298,7 +298,7 @@ class Trial:
             if case and "recovery" in self.killed:
                 self.survives()
         self.change_some(PATIENCE)
-        with self.phase("stop"):
+        with self.connected(), self.phase("stop"):
             self.stop()
         self.last_look()
 
@@ -318,6 +318,15 @@ class Trial:
             self.files = self.descriptors()
         else:
             self.gives_back(usual)
+
+    @contextlib.contextmanager
+    def connected(self):
+        """Those that a stop closes: who is silent, and who is in the middle of a request."""
+        with self.server.client() as silent, self.server.client() as amid:
+            for client in (silent, amid):
+                client.command("version")
+            amid.send(b"set plain:k 0 0 10\r\nhalf")
+            yield
 
     def stop(self):
         self.server.signal(signal.SIGTERM)

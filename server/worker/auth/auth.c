@@ -4,6 +4,7 @@
  * credentials, so its time says neither which user exists nor how much of a password was right.
  */
 #include "server/worker/auth/auth.h"
+#include "cache/base/fit.h"
 #include "cache/base/secret.h"
 #include "server/worker/auth/credential_file.h"
 #include <stdio.h>
@@ -57,13 +58,13 @@ static bool read_lines(struct auth *auth, size_t size, const char *path, char *r
     for (unsigned number = 1; credential_file_line(&text, &line); number++) {
         const char *flaw = line.size > 0 ? add_pair(auth, line) : NULL;
         if (flaw) {
-            snprintf(ret_error, error_size, "line %u of the authentication file %s %s", number, path, flaw);
+            fit_print(ret_error, error_size, "line %u of the authentication file %s %s", number, path, flaw);
             return false;
         }
     }
     if (auth->count > 0)
         return true;
-    snprintf(ret_error, error_size, "the authentication file %s has no line user:password", path);
+    fit_print(ret_error, error_size, "the authentication file %s has no line user:password", path);
     return false;
 }
 
@@ -71,7 +72,7 @@ struct auth *auth_load(const char *path, char *ret_error, size_t error_size) {
     struct auth *auth = calloc(1, sizeof *auth);
     size_t size = 0;
     if (!auth) {
-        snprintf(ret_error, error_size, "no memory for the authentication file %s", path);
+        fit_print(ret_error, error_size, "no memory for the authentication file %s", path);
         return NULL;
     }
     auth->text = credential_file_read(what, path, &size, &auth->mode, ret_error, error_size);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/auth/credential_file.h"
+#include "cache/base/fit.h"
 #include "cache/base/given_file.h"
 #include "cache/base/own_file.h"
 #include <errno.h>
@@ -30,8 +31,8 @@ char *credential_file_read(const char *what, const char *path, size_t *ret_size,
     char why[GIVEN_FILE_REASON_MAX];
     given_file_reason(errno, why);
     if (!good)
-        snprintf(ret_error, error_size, "cannot read the %s %s: %s", what, path,
-                 size == CREDENTIAL_FILE_MAX ? "it is longer than a megabyte" : why);
+        fit_print(ret_error, error_size, "cannot read the %s %s: %s", what, path,
+                  size == CREDENTIAL_FILE_MAX ? "it is longer than a megabyte" : why);
     if (file)
         fclose(file);
     if (good) {
@@ -62,7 +63,7 @@ bool credential_file_is_exposed(const char *what, const char *path, mode_t mode,
     if (mode & S_IWOTH)
         how = "written by all users of this machine";
     if (how)
-        snprintf(ret_warning, warning_size, "the %s %s can be %s: chmod 0600 (or 0640) %s", what, path, how,
-                 path);
+        fit_print(ret_warning, warning_size, "the %s %s can be %s: chmod 0600 (or 0640) %s", what, path, how,
+                  path);
     return how != NULL;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/auth/users.h"
+#include "cache/base/fit.h"
 #include "cache/base/secret.h"
 #include "policies/tier.h"
 #include "server/config/settings.h"
@@ -62,15 +63,15 @@ static bool read_hashes(struct user_entry *entry, struct slice text, char *ret_e
     for (unsigned number = 1; credential_file_line(&text, &line); number++) {
         const char *flaw = is_comment(line) ? NULL : add_hash(&entry->user, line);
         if (flaw) {
-            snprintf(ret_error, error_size, "line %u of the password file %s %s", number, entry->path, flaw);
+            fit_print(ret_error, error_size, "line %u of the password file %s %s", number, entry->path, flaw);
             return false;
         }
     }
     if (entry->user.hash_count > 0)
         return true;
-    snprintf(ret_error, error_size,
-             "the password file %s of user \"%s\" has no password: forebay --hash-password makes its line",
-             entry->path, entry->name);
+    fit_print(ret_error, error_size,
+              "the password file %s of user \"%s\" has no password: forebay --hash-password makes its line",
+              entry->path, entry->name);
     return false;
 }
 
@@ -112,14 +113,14 @@ static bool read_entry(struct user_entry *entry, const struct user_options *opti
     entry->user.is_operator = options->is_operator;
     if (entry->name && entry->path && entry->namespaces && entry->reads)
         return read_file(entry, ret_error, error_size);
-    snprintf(ret_error, error_size, "no memory for user \"%s\"", options->name);
+    fit_print(ret_error, error_size, "no memory for user \"%s\"", options->name);
     return false;
 }
 
 struct users *users_load(const struct settings *settings, char *ret_error, size_t error_size) {
     struct users *users = calloc(1, sizeof *users + settings->user_count * sizeof *users->list);
     if (!users) {
-        snprintf(ret_error, error_size, "no memory for the users");
+        fit_print(ret_error, error_size, "no memory for the users");
         return NULL;
     }
     bool good = true;

@@ -7,14 +7,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SOON_MS = 20, NEVER_MS = 3600 * 1000 };
+enum { SOON_MS = 20, NEVER_MS = 3600 * 1000, EXIT_FREEING = 7 };
 
-static int end_of(uint64_t limit_ms, bool hangs) {
+/* freeing_ms: what freeing is given, and with EXIT_FREEING; 0: it is not reached. */
+static int end_of(uint64_t limit_ms, uint64_t freeing_ms, bool hangs) {
     int status;
     static struct server server;
     pid_t child = fork();
     if (child == 0) {
-        bool started = last_resort_start(&server, limit_ms);
+        struct last_resort *started = last_resort_start(&server, limit_ms);
+        if (freeing_ms)
+            last_resort_freeing(started, freeing_ms, EXIT_FREEING);
         if (hangs && started)
             for (;;)
                 pause();
@@ -27,18 +30,24 @@ static int end_of(uint64_t limit_ms, bool hangs) {
 
 TEST(a_stop_that_hangs_is_ended) {
     (void)state;
-    assert_int_equal(end_of(SOON_MS, true), EXIT_FAILURE);
+    assert_int_equal(end_of(SOON_MS, 0, true), EXIT_FAILURE);
 }
 
 TEST(a_stop_that_ends_is_left_alone) {
     (void)state;
-    assert_int_equal(end_of(NEVER_MS, false), EXIT_SUCCESS);
+    assert_int_equal(end_of(NEVER_MS, 0, false), EXIT_SUCCESS);
+}
+
+TEST(freeing_that_hangs_ends_with_what_the_stop_came_to) {
+    (void)state;
+    assert_int_equal(end_of(NEVER_MS, SOON_MS, true), EXIT_FREEING);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stop_that_hangs_is_ended),
         cmocka_unit_test(a_stop_that_ends_is_left_alone),
+        cmocka_unit_test(freeing_that_hangs_ends_with_what_the_stop_came_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,9 +2,11 @@
 /* What is left of root's rights, for users as the system may have them. Each in a process of its own; root alone can try. */
 #include "server/privileges.h"
 #include "tests/support/check.h"
+#include <errno.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,11 +14,14 @@
 enum { SOMEBODY = 65534 };
 
 static struct passwd account;
+static bool missing; /* no user is found, */
+static int failure;  /* for this reason */
 
 /* In place of the C library's. */
 struct passwd *getpwnam(const char *name) {
     (void)name;
-    return &account;
+    errno = failure;
+    return missing ? NULL : &account;
 }
 
 static bool succeeds(bool (*what)(void)) {
@@ -51,6 +56,21 @@ TEST(root_of_any_group_is_taken) {
         skip();
     assert_true(can_become(0, 0));
     assert_true(can_become(0, SOMEBODY));
+}
+
+TEST(a_user_who_cannot_be_looked_up_is_not_taken_for_missing) {
+    char error[300];
+    if (geteuid() != 0)
+        skip();
+    missing = true;
+    assert_false(privileges_become("somebody", error, sizeof error));
+    assert_non_null(strstr(error, "no such user"));
+    failure = ENOMEM;
+    assert_false(privileges_become("somebody", error, sizeof error));
+    assert_non_null(strstr(error, "Cannot allocate memory"));
+    assert_null(strstr(error, "no such user"));
+    missing = false;
+    failure = 0;
 }
 
 /* ---- Rights that a user was given ---- */
@@ -96,6 +116,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_user_of_any_group_is_taken),
         cmocka_unit_test(root_of_any_group_is_taken),
+        cmocka_unit_test(a_user_who_cannot_be_looked_up_is_not_taken_for_missing),
         cmocka_unit_test(rights_are_lost_but_that_by_which_memory_is_locked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

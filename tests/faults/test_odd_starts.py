@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""Servers that are started as nobody means to: without standard files, with signals blocked or ignored, with little of what the
+system gives to a process, where there is nothing. Each serves and loses nothing, or says what is wrong."""
+
+import os
+import re
+import signal
+
+import pytest
+from forebay import Config, Server, ServerFailed, binary, eventually, namespace
+
+CONFIG = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"))
+
+
+class Odd(Server):
+    """A server that a shell starts, after it has done something to itself."""
+
+    def __init__(self, folder, before, **more):
+        super().__init__(folder, config=CONFIG, **more)
+        self.before = before
+
+    def command(self):
+        return ["sh", "-c", f'{self.before}\nexec "$@"', "sh", *super().command()]
+
+
+def use(server, keys=100):
+    """Stores, stops, and finds all of it in the database."""
+    client = server.client()
+    for i in range(keys):
+        assert client.set(f"sess:{i}", b"value") == b"STORED"
+    server.stop()
+    assert len(server.rows()) == keys
+
+
+def refused(server):
+    """What a start that fails says."""
+    with pytest.raises(ServerFailed, match="ended with 1"):
+        server.start()
+    return server.log()
+
+
+def built_plainly():
+    with open(binary(), "rb") as program:
+        return not re.search(b"lib[at]san", program.read())
+
+
+PLAIN = pytest.mark.skipif(not built_plainly(), reason="a sanitizer takes terabytes of addresses, and larger frames")
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_no_socket_and_no_file_of_data_becomes_a_standard_file(tmp_path, closed):
+    server = Odd(tmp_path, f"exec {closed}").start()
+    for number in range(3):
+        leads_to = os.readlink(f"/proc/{server.pid}/fd/{number}")
+        assert leads_to in ("/", "/dev/null", server.log_path), (number, leads_to)
+    use(server)
+    with open(tmp_path / "store.db", "rb") as database:
+        assert database.read(16) == b"SQLite format 3\0"
+
+
+@pytest.mark.parametrize("block", [True, False])
+def test_it_hears_signals_that_were_blocked_or_ignored(tmp_path, block):
+    numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE}
+    if block:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    else:
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    server = Server(tmp_path, config=CONFIG)
+    try:
+        server.spawn()
+    finally:
+        if block:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    server.await_answer()
+    server.signal(signal.SIGHUP)
+    eventually(lambda: "reload" in server.log())
+    use(server)
+
+
+def test_in_a_folder_that_is_gone(tmp_path):
+    (tmp_path / "gone").mkdir()
+    use(Odd(tmp_path, "cd gone && rmdir ../gone", env={"HOME": "", "TMPDIR": "/nonexistent", "LC_ALL": "tr_TR.nonsense"}).start())
+
+
+@PLAIN
+def test_with_few_addresses_all_shards_have_as_many(tmp_path):
+    """The last ones got what the first had left, or the start failed."""
+    server = Odd(tmp_path, "ulimit -v 1500000").start()
+    use(server)
+
+
+@PLAIN
+def test_with_too_few_it_says_what_to_do(tmp_path):
+    assert "raise ulimit -v" in refused(Odd(tmp_path, "ulimit -v 200000"))
+
+
+@PLAIN
+def test_with_small_stacks(tmp_path):
+    use(Odd(tmp_path, "ulimit -s 128").start())
+
+
+def test_more_memory_than_the_machine_has_is_told(tmp_path):
+    """And taken, as nobody knows what is in the entries."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    server = Server(tmp_path, options=["-m", str(there + 1024)]).start()
+    assert f"the memory for entries is {there + 1024} MB" in server.log()
+    server.stop()
+    before = len(server.log())
+    server.options = ["-m", "64"]
+    server.start()
+    assert "the memory for entries" not in server.log()[before:]
+    server.stop()
