@@ -7,6 +7,7 @@
 #include "cache/base/fit.h"
 #include "policies/policy.h"
 #include "server/config/internal.h"
+#include <assert.h>
 #include <stdlib.h>
 
 enum { NAMES_SHOWN = 200 };
@@ -73,9 +74,12 @@ static bool read_backend(struct config_loading *loading, const struct config_sec
 static const struct backend_type *find_type(const struct config_loading *loading,
                                             const struct config_section *section) {
     const struct config_value *name = config_find(section, "backend");
-    for (size_t i = 0; name && i < loading->backend_count; i++)
-        if (strcmp(loading->backends[i].options.store.name, name->text) == 0)
-            return loading->backends[i].type;
+    for (size_t i = 0; name && i < loading->backend_count; i++) {
+        const struct backend_draft *backend = &loading->backends[i];
+        assert(backend->options.store.name);
+        if (strcmp(backend->options.store.name, name->text) == 0)
+            return backend->type;
+    }
     return NULL;
 }
 

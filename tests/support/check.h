@@ -39,11 +39,13 @@
 #undef assert_null
 #undef assert_non_null
 #undef assert_int_equal
+#undef fail_msg
 #define assert_true(condition)       ((condition) ? (void)0 : abort())
 #define assert_false(condition)      assert_true(!(condition))
 #define assert_null(pointer)         assert_true((pointer) == NULL)
 #define assert_non_null(pointer)     assert_true((pointer) != NULL)
 #define assert_int_equal(one, other) assert_true((long long)(one) == (long long)(other))
+#define fail_msg(...)                (print_error(__VA_ARGS__), abort())
 #endif
 
 /* Defines a test; `state` is there for those that use it. */
