@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 
 import pytest
@@ -482,11 +483,29 @@ def answers(client, *silent):
 @pytest.mark.parametrize("silent", [(AGAIN,), (AGAIN, WARNING), PIECES], ids=["renegotiation", "warnings", "pieces"])
 def test_records_without_bytes_are_bounded(serve_tls, certificates, tmp_path, silent):
     """OpenSSL counts warnings, and forgets them where others come between."""
-    server = serve_tls(tls_ciphers=SIGNS_ONLY, threads=1)
+    server = serve_tls(tls_ciphers=SIGNS_ONLY, threads=1, verbosity=1)
     with Records(server.config.tls_port, certificates.context(), tmp_path) as client:
         for _ in range(3):
             assert answers(client, *silent * (SILENT_MOST // len(silent)))
         assert not answers(client, *silent * (SILENT_MOST // len(silent) + 1))
+    assert tls_stats(server)["ssl_proto_errors"] == 1
+    assert "its TLS has ended: too many records without bytes" in server.log()
+
+
+def test_why_a_connection_has_ended_is_told_at_level_debug(serve_tls):
+    """By OpenSSL, or by the kernel."""
+    server = serve_tls(verbosity=1)
+    with server.tls() as client:
+        assert client.set("k", b"1") == b"STORED"
+        os.write(client.socket.fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        with pytest.raises(REFUSED):
+            client.line()
+    with server.tls() as client:
+        assert client.set("k", b"1") == b"STORED"
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends by a reset
+    ended = r"debug: connection \d+ closed: its TLS has ended: (.*)"
+    reasons = eventually(lambda: (found := re.findall(ended, server.log()))[1:] and found)
+    assert reasons == ["decryption failed or bad record mac", "Connection reset by peer"]
     assert tls_stats(server)["ssl_proto_errors"] == 1
 
 
