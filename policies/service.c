@@ -14,7 +14,7 @@ void service_log_about(const struct service *service, struct log_limit *limit, e
         log_limit_leave_out(limit);
         return;
     }
-    size_t length = fit_vprint(message, sizeof message, format, arguments);
+    size_t length = fit_vprint(message, log_limit_room(limit, sizeof message), format, arguments);
     if (limit)
         log_limit_tell_left_out(limit, message, length, sizeof message);
     service->log(service->context, level, fields, message);

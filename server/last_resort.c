@@ -17,26 +17,31 @@ struct last_resort {
     int status;
 };
 
-static void wait_for_end(struct last_resort *resort) {
+/* What it was when it was over. */
+static struct last_resort wait_for_end(struct last_resort *resort) {
     pthread_mutex_lock(&resort->mutex);
     while (monotonic_us() < resort->until_us)
         condition_wait_until(&resort->moved, &resort->mutex, resort->until_us);
+    struct last_resort end = {.server = resort->server,
+                              .limit_ms = resort->limit_ms,
+                              .freeing = resort->freeing,
+                              .status = resort->status};
     pthread_mutex_unlock(&resort->mutex);
+    return end;
 }
 
 /* Takes no lock of others and flushes no stream: the thread that hangs may have it. */
 static void *run(void *argument) {
-    struct last_resort *resort = argument;
+    struct last_resort end = wait_for_end(argument);
     char error[200];
-    wait_for_end(resort);
     snprintf(
         error, sizeof error,
-        resort->freeing
+        end.freeing
             ? "the process has not ended %llu ms after the stop and is cut off; what the stop came to is told above"
             : "the stop has not ended after %llu ms and is cut off, as by kill -9; what the journal holds is replayed by the next start",
-        (unsigned long long)resort->limit_ms);
-    server_complain(resort->server, error);
-    _exit(resort->status);
+        (unsigned long long)end.limit_ms);
+    server_complain(end.server, error);
+    _exit(end.status);
 }
 
 struct last_resort *last_resort_start(const struct server *server, uint64_t limit_ms) {

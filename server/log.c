@@ -82,7 +82,7 @@ static void write_line(struct server *server, enum log_kind kind, enum log_level
     struct log_limit *limit = limit_of(server, kind);
     if (!is_wanted(server, level) || !is_admitted(server, kind))
         return;
-    size_t length = fit_vprint(message, sizeof message, format, arguments);
+    size_t length = fit_vprint(message, log_limit_room(limit, sizeof message), format, arguments);
     if (limit)
         log_limit_tell_left_out(limit, message, length, sizeof message);
     count_lost(server, put_message(server, level, fields, message));

@@ -18,6 +18,7 @@ struct server;
     X(PROTOCOL, LOG_LIMIT_BURST, "connections that speak a protocol which is refused")                       \
     X(CREDENTIAL, LOG_LIMIT_BURST, "connections that fail to authenticate")                                  \
     X(HANDSHAKE, LOG_LIMIT_BURST, "TLS handshakes that fail")                                                \
+    X(ENCRYPTION, LOG_LIMIT_BURST, "encrypted connections that end")                                         \
     X(REQUEST_MEMORY, LOG_LIMIT_BURST, "connections closed for want of memory")                              \
     X(COMMAND, LOG_LIMIT_BURST, "commands of clients")                                                       \
     X(ADMIN, LOG_LIMIT_BURST, "requests to the admin HTTP")                                                  \

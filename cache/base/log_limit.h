@@ -13,7 +13,8 @@
 #include <stdio.h>
 
 enum {
-    LOG_LIMIT_BURST = 10, /* lines at once */
+    LOG_LIMIT_BURST = 10,    /* lines at once */
+    LOG_LIMIT_TOLD_MAX = 50, /* bytes of log_limit_tell_left_out */
     LOG_LIMIT_EVERY_US = US_PER_SECOND
 };
 
@@ -47,6 +48,11 @@ static inline bool log_limit_has_left_out(const struct log_limit *limit) {
 /* How many lines were left out and not told of; from now on they are. */
 static inline uint64_t log_limit_take_left_out(struct log_limit *limit) {
     return atomic_exchange_explicit(&limit->left_out, 0, memory_order_relaxed);
+}
+
+/* Of the bytes of a line, those that leave room for log_limit_tell_left_out. limit may be NULL. */
+static inline size_t log_limit_room(const struct log_limit *limit, size_t size) {
+    return limit && log_limit_has_left_out(limit) ? size - LOG_LIMIT_TOLD_MAX : size;
 }
 
 /* Says so at the end of a line, of which `used` bytes are written, cut at size; nothing if none were. */

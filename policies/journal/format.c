@@ -356,8 +356,13 @@ enum scan_status scan_next(struct scan *scan) {
                : SCAN_END;
 }
 
+bool format_is_same_boot(const uint8_t one[JOURNAL_BOOT_SIZE], const uint8_t other[JOURNAL_BOOT_SIZE]) {
+    static const uint8_t unknown[JOURNAL_BOOT_SIZE];
+    return memcmp(one, other, JOURNAL_BOOT_SIZE) == 0 && memcmp(one, unknown, JOURNAL_BOOT_SIZE) != 0;
+}
+
 bool scan_hole_is_damage(const struct scan *scan, const struct format_header *header,
                          const uint8_t boot[JOURNAL_BOOT_SIZE]) {
-    return memcmp(header->boot, boot, JOURNAL_BOOT_SIZE) == 0 ||
+    return format_is_same_boot(header->boot, boot) ||
            scan->at < format_decode_note(scan->data, header->size, &scan->key);
 }

@@ -123,8 +123,12 @@ bool format_is_torn(const char *at, size_t rest, const struct format_key *key, s
 void scan_begin(struct scan *scan, const char *data, size_t size, const struct format_header *header);
 enum scan_status scan_next(struct scan *scan);
 
+/* Is it known that the system was not started anew between the two? Not where one of them is unknown (journal_disk.boot),
+ * be it both: what can have been lost with the power may have been. */
+bool format_is_same_boot(const uint8_t one[JOURNAL_BOOT_SIZE], const uint8_t other[JOURNAL_BOOT_SIZE]);
+
 /* Behind SCAN_HOLE: what was there has decayed. False: the disk can have lost just this with the power, because the
- * system was started anew since (boot: its id now) and the place had not been synced. */
+ * system may have been started anew since (boot: its id now) and the place had not been synced. */
 bool scan_hole_is_damage(const struct scan *scan, const struct format_header *header,
                          const uint8_t boot[JOURNAL_BOOT_SIZE]);
 

@@ -23,7 +23,7 @@ const char *const journal_mode_names[] = {"off", "os", "interval", "always", NUL
 static void write_line(const struct journal *journal, struct log_limit *limit, enum log_level level,
                        const char *format, va_list arguments) {
     char message[1024];
-    size_t length = fit_vprint(message, sizeof message, format, arguments);
+    size_t length = fit_vprint(message, log_limit_room(limit, sizeof message), format, arguments);
     if (limit)
         log_limit_tell_left_out(limit, message, length, sizeof message);
     journal->log(journal->context, level, message);

@@ -33,19 +33,11 @@ uint64_t *replay_given_up(const struct recovering *self, struct slice space) {
     return NULL;
 }
 
-/* Nobody can say of a system that names no boot whether it was started anew. */
-static bool is_same_boot(const struct recovering *self) {
-    static const uint8_t unknown[JOURNAL_BOOT_SIZE];
-    const uint8_t *boot = self->walk.header.boot;
-    return memcmp(boot, self->journal->boot, JOURNAL_BOOT_SIZE) == 0 &&
-           memcmp(boot, unknown, JOURNAL_BOOT_SIZE) != 0;
-}
-
 bool replay_decide_fates(struct recovering *self) {
     const struct journal *journal = self->journal;
     free(self->fates);
     self->fates = calloc(self->walk.header.space_count + 1, sizeof *self->fates);
-    self->from_earlier_boot = !is_same_boot(self);
+    self->from_earlier_boot = !format_is_same_boot(self->walk.header.boot, journal->boot);
     for (size_t i = 0; self->fates && i < self->walk.header.space_count; i++) {
         struct space_fate *fate = &self->fates[i];
         const struct low_water *low_water = low_waters_find(&self->low_waters, self->walk.header.spaces[i]);

@@ -22,6 +22,7 @@ static void store_result(struct cache_cursor *cursor, const struct group_item *i
 
 static void vivify(struct cache_cursor *cursor, const struct group_item *item) {
     struct cache_write write = {.value = SLICE(""),
+                                .version = item->outcome.view.version,
                                 .client_cas = item->change.client_cas,
                                 .flags = item->change.flags,
                                 .expires_at = item->change.expires_at,

@@ -140,6 +140,8 @@ void group_evaluate_item(struct writer *writer, size_t index, const struct cache
         change_stay_in_memory(&item->change, base);
         item->result.marks = item->change.marks;
     }
+    if (item->change.kind == CHANGE_VIVIFY) /* the answer tells it */
+        item->outcome.view.version = cache_next_version(writer->tier->cache, request->hash, now);
     item->unfit &= item->change.kind == CHANGE_NONE;
     item->again = item->denied =
         item->known && !earlier && change_was_denied(request->space, request, &item->change);

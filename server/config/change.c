@@ -88,7 +88,7 @@ static void compare_lists(struct comparing *comparing, const struct settings *ru
     if (strcmp(from, to) != 0)
         add(comparing, CONFIG_SETTING_LIVE, "restrict", "restrict from {%s} to {%s}", from, to);
     if (!running->user_count !=
-        !wanted->user_count) /* as for auth_file, below; who they are, reload.c finds */
+        !wanted->user_count) /* as for auth_file, below; who they are, reload_take.c finds */
         add(comparing, CONFIG_SETTING_FIXED, "user", "user (whether there are any)");
 }
 

@@ -24,6 +24,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 enum {
@@ -44,6 +45,7 @@ struct tls_link {
     bool excessive;   /* the client has sent more than is read of it: OpenSSL reads no further */
     unsigned records; /* of the call */
     unsigned silent;  /* records without bytes, since one had some */
+    int refused;      /* errno of the last call that the socket refused for more than a moment */
     int failure;      /* errno of what is over; 0: nothing is */
 };
 
@@ -52,9 +54,13 @@ static bool takes_little(const struct tls_link *link) {
     return BIO_number_read(SSL_get_rbio(link->ssl)) <= TLS_HANDSHAKE_MOST;
 }
 
+static bool is_refused(int result) {
+    return result < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+}
+
 /* Looks on as OpenSSL reads the socket, where it takes an interrupted call for an empty socket. Where the kernel decrypts, a
- * read is a record, and says nothing of what is behind. */
-static long note_read(BIO *bio, int operation, const char *data, size_t size, int number, long argument,
+ * read is a record, and says nothing of what is behind. Why the kernel refused a call is forgotten by OpenSSL. */
+static long note_call(BIO *bio, int operation, const char *data, size_t size, int number, long argument,
                       int result, size_t *got) {
     struct tls_link *link = (struct tls_link *)(void *)BIO_get_callback_arg(bio);
     (void)data, (void)number, (void)argument;
@@ -62,6 +68,9 @@ static long note_read(BIO *bio, int operation, const char *data, size_t size, in
         link->drained = result > 0 && *got < size && !BIO_get_ktls_recv(bio);
         link->interrupted = result < 0 && errno == EINTR;
     }
+    bool is_call = operation == (BIO_CB_READ | BIO_CB_RETURN) || operation == (BIO_CB_WRITE | BIO_CB_RETURN);
+    if (is_call && is_refused(result))
+        link->refused = errno;
     return result;
 }
 
@@ -81,10 +90,10 @@ static void note_record(int is_sent, int version, int type, const void *data, si
     SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
 }
 
-static void watch_reads(struct tls_link *link) {
+static void watch_calls(struct tls_link *link) {
     BIO *bio = SSL_get_rbio(link->ssl);
     BIO_set_callback_arg(bio, (char *)link);
-    BIO_set_callback_ex(bio, note_read);
+    BIO_set_callback_ex(bio, note_call);
     SSL_set_msg_callback(link->ssl, note_record);
     SSL_set_msg_callback_arg(link->ssl, link);
 }
@@ -100,7 +109,7 @@ bool tls_enter(struct connection *connection, enum address_tls kind) {
         free(link);
         return false;
     }
-    watch_reads(link);
+    watch_calls(link);
     link->began = worker->second;
     connection->tls = link;
     worker->handshakes++;
@@ -167,6 +176,20 @@ static void note_failed_handshake(const struct connection *connection, const cha
     log_failure(connection, reason, remedy);
 }
 
+/* After the handshake. Clients cause that by leaving, too. */
+static void tell_end(const struct connection *connection, const char *reason) {
+    server_log_limited(connection->worker->server, LOG_KIND_ENCRYPTION, LOG_LEVEL_DEBUG,
+                       "connection %d closed: its TLS has ended: %s", connection->fd, reason);
+}
+
+/* As OpenSSL says it, or the kernel. */
+static const char *reason_of_end(const struct tls_link *link) {
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    return reason          ? reason
+           : link->refused ? strerror(link->refused)
+                           : "neither OpenSSL nor the kernel says why";
+}
+
 /* After each call that may have been a part of it. False: it is not done, and has had enough. */
 static bool note_done(struct connection *connection) {
     struct tls_link *link = connection->tls;
@@ -196,7 +219,9 @@ static ssize_t note_failure(struct connection *connection, int failure) {
     const struct tls_link *link = connection->tls;
     if (link->done && ERR_peek_error())
         count(&connection->worker->tls_errors);
-    else if (!link->done && BIO_number_read(SSL_get_rbio(link->ssl)) > 0)
+    if (link->done)
+        tell_end(connection, reason_of_end(link));
+    else if (BIO_number_read(SSL_get_rbio(link->ssl)) > 0)
         note_failed_handshake(connection, reason_of(link), remedy_of(link));
     return end_with(connection, failure);
 }
@@ -226,8 +251,9 @@ void tls_end_slow(struct worker *worker) {
 /* ---- In ---- */
 
 /* Says goodbye, if a message of the client's does not lack its end. */
-static ssize_t refuse(struct connection *connection) {
+static ssize_t refuse(struct connection *connection, const char *reason) {
     count(&connection->worker->tls_errors);
+    tell_end(connection, reason);
     SSL_shutdown(connection->tls->ssl);
     return end_with(connection, EPROTO);
 }
@@ -236,7 +262,7 @@ static ssize_t refuse(struct connection *connection) {
 static ssize_t receive_nothing(struct connection *connection) {
     struct tls_link *link = connection->tls;
     if (link->excessive)
-        return refuse(connection);
+        return refuse(connection, "too many records without bytes");
     switch (SSL_get_error(link->ssl, 0)) {
     case SSL_ERROR_WANT_WRITE: /* it has more to say than the socket takes: it is readable again when there is room */
         if (!link->awaits_room && !connection->worker->io_type->watch_room(connection, true))
@@ -329,7 +355,7 @@ ssize_t tls_receive(struct connection *connection, char *data, size_t size) {
     }
     if (asks_for_keys_of_the_kernel(
             link)) /* what came before is not executed any more: no answer could be told */
-        return refuse(connection);
+        return refuse(connection, "it asks for new keys, which the kernel cannot have");
     connection->readable = read && (!is_drained(link) || connection->hung_up);
     if (read)
         return (ssize_t)got;

@@ -194,6 +194,12 @@ static inline __attribute__((always_inline)) void execute_slot(struct worker *wo
         talk_execute(worker, i);
 }
 
+void turn_prefetch_entry(struct worker *worker, size_t i) {
+    struct slot *slot = &worker->slots[i];
+    if (__builtin_expect(slot->near != NULL, true))
+        slot->near = cache_prefetch_entry_of(worker->cache, slot->near, slot->request.hash);
+}
+
 /* The entries of the last requests of a batch, and the values of the first. Of a single one nothing: nothing is
  * executed while it would be on its way. */
 static void prefetch_edges(struct worker *worker) {

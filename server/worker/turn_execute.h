@@ -25,11 +25,7 @@ static inline bool turn_goes_on(const struct connection *connection) {
 }
 
 /* By now the bucket that tier_prepare asked for is near: ask for the entry it points to. */
-static inline void turn_prefetch_entry(struct worker *worker, size_t i) {
-    struct slot *slot = &worker->slots[i];
-    if (__builtin_expect(slot->near != NULL, true))
-        slot->near = cache_prefetch_entry_of(worker->cache, slot->near, slot->request.hash);
-}
+void turn_prefetch_entry(struct worker *worker, size_t i);
 
 /* Executes what was parsed; then there is no batch. */
 void turn_execute_batch(struct worker *worker);

@@ -93,7 +93,8 @@ def test_a_table_that_refuses_every_row_has_few_lines_and_one_call(serve):
         server.kill()
     server.start()
     with server.client() as client:
-        assert int(client.stats("write_behind")["sessions:quarantine"]) == 5000
+        # The first one may be written again, and then is refused as well: that the store has it may not have been noted.
+        assert int(client.stats("write_behind")["sessions:quarantine"]) in (5000, 5001)
         assert client.get("sess:17") == b"value"
 
 

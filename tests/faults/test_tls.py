@@ -9,11 +9,12 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 
 import pytest
 from certificates import Certificates, TlsClient, TlsServer, first_message, whole_first_message
-from forebay import (GIVES_BACK, THERE, Background, Client, Closed, Config, Redis, Server, eventually, free_port, namespace,
+from forebay import (GIVES_BACK, PATIENCE, THERE, Background, Client, Closed, Config, Redis, Server, eventually, free_port, namespace,
                      section, share)
 from manager import Activated
 from stunnel import Stunnel
@@ -282,24 +283,50 @@ def test_a_stop_says_goodbye(serve_tls):
 # ---- Handshakes ----
 
 
+class Handshake:
+    """One that goes on as it is told to, byte by byte."""
+
+    def __init__(self, port, context):
+        self.raw = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = context.wrap_bio(self.incoming, self.outgoing, server_hostname="127.0.0.1")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.client.do_handshake()
+        self.unsaid = self.outgoing.read()
+
+    def close(self):
+        self.raw.close()
+
+    def say(self, count=None):
+        """So much of what is to be said, or all of it."""
+        said, self.unsaid = self.unsaid[:count], self.unsaid[len(self.unsaid) if count is None else count:]
+        for byte in said:
+            self.raw.sendall(bytes([byte]))
+
+    def hear(self):
+        heard = self.raw.recv(65536)
+        assert heard, "closed"
+        self.incoming.write(heard)
+
+    def exchange(self, step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self.unsaid += self.outgoing.read()
+                self.say()
+                self.hear()
+
+    def is_answered(self):
+        self.exchange(self.client.do_handshake)
+        self.client.write(b"version\r\n")
+        return self.exchange(lambda: self.client.read(100)).startswith(b"VERSION")
+
+
 def test_a_handshake_may_come_in_single_bytes(shared, certificates):
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = certificates.context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
-    with socket.create_connection(("127.0.0.1", shared.config.tls_port), 60) as raw:
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-        def exchange(step):
-            while True:
-                try:
-                    return step()
-                except ssl.SSLWantReadError:
-                    for byte in outgoing.read():
-                        raw.sendall(bytes([byte]))
-                    incoming.write(raw.recv(65536))
-
-        exchange(client.do_handshake)
-        client.write(b"version\r\n")
-        assert exchange(lambda: client.read(100)).startswith(b"VERSION")
+    with contextlib.closing(Handshake(shared.config.tls_port, certificates.context())) as client:
+        assert client.is_answered()
 
 
 def test_who_speaks_plainly_to_an_encrypted_address_is_told_in_the_log(serve_tls):
@@ -482,11 +509,29 @@ def answers(client, *silent):
 @pytest.mark.parametrize("silent", [(AGAIN,), (AGAIN, WARNING), PIECES], ids=["renegotiation", "warnings", "pieces"])
 def test_records_without_bytes_are_bounded(serve_tls, certificates, tmp_path, silent):
     """OpenSSL counts warnings, and forgets them where others come between."""
-    server = serve_tls(tls_ciphers=SIGNS_ONLY, threads=1)
+    server = serve_tls(tls_ciphers=SIGNS_ONLY, threads=1, verbosity=1)
     with Records(server.config.tls_port, certificates.context(), tmp_path) as client:
         for _ in range(3):
             assert answers(client, *silent * (SILENT_MOST // len(silent)))
         assert not answers(client, *silent * (SILENT_MOST // len(silent) + 1))
+    assert tls_stats(server)["ssl_proto_errors"] == 1
+    assert "its TLS has ended: too many records without bytes" in server.log()
+
+
+def test_why_a_connection_has_ended_is_told_at_level_debug(serve_tls):
+    """By OpenSSL, or by the kernel."""
+    server = serve_tls(verbosity=1)
+    with server.tls() as client:
+        assert client.set("k", b"1") == b"STORED"
+        os.write(client.socket.fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        with pytest.raises(REFUSED):
+            client.line()
+    with server.tls() as client:
+        assert client.set("k", b"1") == b"STORED"
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends by a reset
+    ended = r"debug: connection \d+ closed: its TLS has ended: (.*)"
+    reasons = eventually(lambda: (found := re.findall(ended, server.log()))[1:] and found)
+    assert reasons == ["decryption failed or bad record mac", "Connection reset by peer"]
     assert tls_stats(server)["ssl_proto_errors"] == 1
 
 
@@ -618,6 +663,45 @@ def test_paths_and_rules_change_with_a_reload(serve_tls, certificates):
     assert server.client().stats("settings")["ssl_ca_cert"] == "NULL"
 
 
+def renew(server, files, turn):
+    """With another certificate each time."""
+    if turn == 0:
+        for kind in (".pem", ".key"):
+            shutil.copy(files / ("server" + kind), files / ("first" + kind))
+    replace(files, ("renewed", "first")[turn % 2])
+    assert "the certificate of" in reload(server).group(2)
+
+
+@VERSIONS
+def test_reloads_drop_no_connection_whatever_it_is_about(serve_tls, certificates, files, version):
+    """Silent, in the middle of an answer, of a value, and of a handshake; a session that was resumed."""
+    server, context, value, many = serve_tls(memory="128mb"), certificates.context(version=version), os.urandom(1000000), 20
+    with contextlib.ExitStack() as stack:
+        resumed = []
+        for _ in range(2):
+            resumed.append(stack.enter_context(server.tls(context, session=resumed[0].socket.session if resumed else None)))
+            assert resumed[-1].set("big", value) == b"STORED"
+        assert resumed[1].socket.session_reused
+        reader, writer = (stack.enter_context(server.tls(context)) for _ in range(2))
+        reader.send(b"get big\r\n" * many)
+        assert reader.line().startswith(b"VALUE ")
+        writer.send(b"set k 0 0 100000\r\n" + b"x" * 50000)
+        silent, begun, answered = (stack.enter_context(contextlib.closing(Handshake(server.config.tls_port, context))) for _ in range(3))
+        begun.say(50)
+        answered.say()
+        answered.hear()
+        for turn in range(3):
+            renew(server, files, turn)
+        assert reader.read(len(value) + 7) == value + b"\r\nEND\r\n"
+        for _ in range(many - 1):
+            assert reader.values() == [(b"big", 0, value, None)]
+        writer.send(b"x" * 50000 + b"\r\n")
+        assert writer.line() == b"STORED"
+        assert all(client.get("k") == b"x" * 100000 for client in resumed)
+        assert all(client.is_answered() for client in (silent, begun, answered))
+    assert tls_stats(server)["ssl_handshake_errors"] == tls_stats(server)["ssl_proto_errors"] == 0
+
+
 @pytest.mark.threads
 def test_reloads_under_load_drop_no_connection(serve_tls, files):
     server = serve_tls()
@@ -632,12 +716,8 @@ def test_reloads_under_load_drop_no_connection(serve_tls, files):
     with contextlib.ExitStack() as clients:
         for number in range(4):
             clients.enter_context(Background(ask, number))
-        names = ["renewed", "first"]
-        for kind in (".pem", ".key"):
-            shutil.copy(files / ("server" + kind), files / ("first" + kind))
         for turn in range(share(10)):
-            replace(files, names[turn % 2])
-            assert "the certificate of" in reload(server).group(2)
+            renew(server, files, turn)
     assert tls_stats(server)["ssl_handshake_errors"] == 0
 
 

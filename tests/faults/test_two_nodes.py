@@ -205,6 +205,18 @@ def test_what_the_other_node_has_deleted_is_not_there(pair, value):
         assert first.get("sess:n") is None and value("sess:n") is None
 
 
+def test_a_place_is_made_where_the_other_node_has_deleted_the_row(pair, value):
+    """By a request that would have touched the row. Its answer tells the CAS that fills the place."""
+    first, second = pair
+    for dictated in (b"", b" E7"):
+        first.set("sess:n", b"10")
+        assert second.delete("sess:n") == b"DELETED"
+        head, cas, won = first.command(b"mg sess:n N30 T60 c" + dictated).split()
+        assert (head, won) == (b"HD", b"W") and cas[1:] == (dictated[2:] or b"%d" % first.gets("sess:n")[2])
+        assert value("sess:n") is None and first.store("cas", "sess:n", b"made", token=int(cas[1:])) == b"STORED"
+        assert value("sess:n") == b"made"
+
+
 class Cuts:
     """While it is entered, all connections to Redis are cut over and over."""
 

@@ -11,8 +11,10 @@ string) has a Redis with rows of this layout where they have SQLite.
 """
 
 import contextlib
+import functools
 import os
 import random
+from typing import Callable, NamedTuple, Optional
 
 import forebay
 import pytest
@@ -55,33 +57,46 @@ def kill(server):
     server.start()
 
 
-# Where entries live: a policy (None: no configuration), its event, and what it can be asked.
+class Place(NamedTuple):
+    """Where entries live."""
+    kinds: Kinds  # what it can be asked
+    policy: Optional[str] = None  # None: no configuration
+    event: Optional[Callable] = None
+    layout: Optional[str] = LAYOUT  # of a Redis; None: SQLite
+
+
+WARM, COLD = Kinds(True, True, False), Kinds(True, False, False)
 PLACES = {
-    "memory": (None, None, Kinds(True, True, True)),
-    "cache-aside": ("cache-aside", None, Kinds(True, True, True)),
-    "read-through": ("read-through", None, Kinds(True, True, True)),
-    "write-through": ("write-through", None, Kinds(True, True, False)),
-    "write-behind": ("write-behind", None, Kinds(True, True, False)),
-    "write-through cold": ("write-through", evict, Kinds(True, False, False)),
-    "write-behind cold": ("write-behind", evict, Kinds(True, False, False)),
-    "write-through tiny": ("write-through", crowd_out, Kinds(True, False, False)),
-    "write-behind tiny": ("write-behind", crowd_out, Kinds(True, False, False)),
-    "write-through restarted": ("write-through", restart, Kinds(True, False, False)),
-    "write-behind restarted": ("write-behind", restart, Kinds(True, False, False)),
-    "write-through killed": ("write-through", kill, Kinds(True, False, False)),
-    "write-behind killed": ("write-behind", kill, Kinds(True, False, False)),
+    "memory": Place(Kinds(True, True, True)),
+    "cache-aside": Place(Kinds(True, True, True), "cache-aside", layout=None),
+    "read-through": Place(Kinds(True, True, True), "read-through"),
+    "write-through": Place(WARM, "write-through"),
+    "write-behind": Place(WARM, "write-behind"),
+    "write-through in a Redis": Place(WARM, "write-through", layout=LAYOUT or "hash"),
+    "write-behind in a Redis": Place(WARM, "write-behind", layout=LAYOUT or "string"),
+    "write-through cold": Place(COLD, "write-through", evict),
+    "write-behind cold": Place(COLD, "write-behind", evict),
+    "write-through tiny": Place(COLD, "write-through", crowd_out),
+    "write-behind tiny": Place(COLD, "write-behind", crowd_out),
+    "write-through restarted": Place(COLD, "write-through", restart),
+    "write-behind restarted": Place(COLD, "write-behind", restart),
+    "write-through killed": Place(COLD, "write-through", kill),
+    "write-behind killed": Place(COLD, "write-behind", kill),
 }
 SLOW = {restart: 3, kill: 3}  # steps, where each takes a start
 
 
-def start(folder, place, redis):
-    policy, event, _ = PLACES[place]
-    if policy is None:
+def start(folder, name, redis):
+    """redis(): the one for all."""
+    place = PLACES[name]
+    if place.policy is None:
         return Server(folder, options=["-m", "64"]).start()
-    stored = redis is not None and policy != "cache-aside"
-    backends = [section("backend", "local", uri=f"redis://127.0.0.1:{redis.port}/{list(PLACES).index(place)}")] if stored else None
-    layout = {"layout": LAYOUT} if stored else {}
-    config = Config(namespace("place", PREFIX, policy, **layout), backends=backends, memory="4mb" if event is crowd_out else "64mb")
+    backends, options = None, {}
+    if place.layout:
+        backends = [section("backend", "local", uri=f"redis://127.0.0.1:{redis().port}/{list(PLACES).index(name)}")]
+        options = {"layout": place.layout}
+    config = Config(namespace("place", PREFIX, place.policy, **options), backends=backends,
+                    memory="4mb" if place.event is crowd_out else "64mb")
     return Server(folder, config=config).start()
 
 
@@ -90,7 +105,12 @@ def servers(tmp_path_factory):
     """servers(name): one of PLACES, or memcached; each is started when it is asked for first."""
     started = {}
     with contextlib.ExitStack() as all_of_them:
-        redis = all_of_them.enter_context(Redis(tmp_path_factory.mktemp("redis"))) if LAYOUT else None
+
+        @functools.cache
+        def redis():
+            if Redis.missing():
+                pytest.skip(Redis.missing())
+            return all_of_them.enter_context(Redis(tmp_path_factory.mktemp("redis")))
 
         def get(name):
             if name not in started:
@@ -105,7 +125,7 @@ def servers(tmp_path_factory):
 
 
 def check(servers, place, reference, kinds, seed):
-    event = PLACES[place][1]
+    event = PLACES[place].event
     ours, theirs = servers(place), servers(reference)
     one = Side(ours.port, (lambda: event(ours)) if event else None)
     other = Side(theirs.port)
@@ -122,7 +142,7 @@ def check(servers, place, reference, kinds, seed):
 def test_classic_streams_are_answered_as_memcached_answers_them(servers, place, seed):
     if not Memcached.program():
         pytest.skip("no memcached")
-    check(servers, place, "memcached", PLACES[place][2]._replace(meta=False), seed)
+    check(servers, place, "memcached", PLACES[place].kinds._replace(meta=False), seed)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -131,7 +151,7 @@ def test_meta_streams_are_answered_as_the_reference_answers_them(servers, place,
     reference = "memory" if Memcached.missing() else "memcached"
     if place == reference:
         pytest.skip(Memcached.missing())
-    check(servers, place, reference, PLACES[place][2], seed)
+    check(servers, place, reference, PLACES[place].kinds, seed)
 
 
 def test_a_difference_is_found_and_shrunk(servers, monkeypatch):

@@ -67,8 +67,10 @@ class Certificates:
                 "-out", name + ".pem", "-days", str(days), "-extfile", "names", folder=self.folder)
 
     def context(self, client=None, version=None, authority="ca"):
-        """What a client of Python's takes: it knows the CA, and shows a certificate if one is named."""
+        """What a client of Python's takes: it knows the CA, and shows a certificate if one is named. An end that was not
+        announced is an error, which it would not be for Python of its own accord."""
         context = ssl.create_default_context(cafile=self.path(authority + ".pem"))
+        context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         if client:
             context.load_cert_chain(self.path(client + ".pem"), self.path(client + ".key"))
         if version:

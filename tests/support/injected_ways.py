@@ -70,7 +70,8 @@ class OverTls(Trial):
 
     def config(self, used):
         plain = super().config(used)
-        files = {"tls_certificate": os.path.join(self.shown_folder, "server.pem"), "tls_key": os.path.join(self.shown_folder, "server.key"),
+        # At level debug, the log says why a connection has ended.
+        files = {"verbosity": 1, "tls_certificate": os.path.join(self.shown_folder, "server.pem"), "tls_key": os.path.join(self.shown_folder, "server.key"),
                  "tls_ca": self.certificates.path("ca.pem"), "tls_client_certificates": "optional"}
         return EncryptedConfig(*plain.sections, backends=plain.backends, **plain.top, **files)
 

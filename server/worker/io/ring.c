@@ -60,9 +60,8 @@ enum {
 
 /* ---- Completions ---- */
 
-/* A closed one goes with the last of its requests. */
-static void free_if_gone(struct io *io, struct connection *connection) {
-    if (!connection->link.gone || connection->link.in_flight > 0)
+void ring_free_gone(struct io *io, struct connection *connection) {
+    if (connection->link.in_flight > 0)
         return;
     struct connection **at = &io->leaving;
     while (*at != connection)
@@ -78,7 +77,6 @@ static void complete(struct io *io, const struct io_uring_cqe *completion) {
     switch (operation) {
     case RING_OP_RECEIVE:
         ring_received(io, connection, completion->res, completion->flags);
-        free_if_gone(io, connection);
         break;
     case RING_OP_SEND:
         ring_sent(io, about / RING_OPS, completion->res);
@@ -86,8 +84,7 @@ static void complete(struct io *io, const struct io_uring_cqe *completion) {
     case RING_OP_BYTES:
     case RING_OP_ROOM:
     case RING_OP_END:
-        ring_polled(connection, operation, completion->res, completion->flags);
-        free_if_gone(io, connection);
+        ring_polled(io, connection, operation, completion->res, completion->flags);
         break;
     case RING_OP_WAKE:
         io->woken = true;

@@ -46,15 +46,18 @@ static bool is_half_close_alone(enum ring_op operation, int result) {
     return operation == RING_OP_ROOM && result > 0 && !(result & (POLLOUT | POLLERR | POLLHUP | POLLNVAL));
 }
 
-void ring_polled(struct connection *connection, enum ring_op operation, int result, unsigned flags) {
+void ring_polled(struct io *io, struct connection *connection, enum ring_op operation, int result,
+                 unsigned flags) {
     struct io_link *link = &connection->link;
     bool goes_on = flags & IORING_CQE_F_MORE;
     if (!goes_on) {
         ring_count_in_flight(connection, -1);
         *polled_flag(link, operation) = false;
     }
-    if (link->gone)
+    if (link->gone) {
+        ring_free_gone(io, connection);
         return;
+    }
     if (is_half_close_alone(operation, result)) {
         link->half_closed = true;
         if (!goes_on)

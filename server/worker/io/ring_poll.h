@@ -14,8 +14,9 @@
 void ring_poll(struct io *io, struct connection *connection, enum ring_op operation, unsigned events);
 void ring_poll_wake(struct io *io);
 
-/* A poll of the connection has told something. One that is gone has one request less. */
-void ring_polled(struct connection *connection, enum ring_op operation, int result, unsigned flags);
+/* A poll of the connection has told something. */
+void ring_polled(struct io *io, struct connection *connection, enum ring_op operation, int result,
+                 unsigned flags);
 
 /* Cancels all polls of it. */
 void ring_stop_polling(struct io *io, struct connection *connection);

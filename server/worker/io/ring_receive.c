@@ -112,8 +112,10 @@ void ring_received(struct io *io, struct connection *connection, int result, uns
     if (flags & IORING_CQE_F_BUFFER)
         ring_buffers_receive(&io->buffers, link->gone ? NULL : link, flags >> IORING_CQE_BUFFER_SHIFT,
                              result > 0 ? (size_t)result : 0);
-    if (link->gone)
+    if (link->gone) {
+        ring_free_gone(io, connection);
         return;
+    }
     if (result <= 0)
         note_end(link, result);
     if (link->begins && result > 0)

@@ -15,7 +15,7 @@ void ring_begin_receiving(struct io *io, struct connection *connection);
 /* Cancels what receives, if anything does. What comes all the same is not lost. */
 void ring_stop_listening(struct io *io, struct connection *connection);
 
-/* A receipt has brought something, or has ended. One that is gone has one request less when it has ended. */
+/* A receipt has brought something, or has ended. */
 void ring_received(struct io *io, struct connection *connection, int result, unsigned flags);
 
 /* io_type.receive and io_type.take */

@@ -48,11 +48,26 @@ TEST(what_was_left_out_is_told_once) {
     assert_string_equal(cut, "a line (1 m");
 }
 
+TEST(a_long_line_leaves_room_for_it) {
+    struct log_limit limit = {0};
+    char line[200], told[] = " (18446744073709551615 more of this kind left out)";
+    (void)state;
+    assert_int_equal(log_limit_room(NULL, sizeof line), sizeof line);
+    assert_int_equal(log_limit_room(&limit, sizeof line), sizeof line);
+    atomic_store(&limit.left_out, UINT64_MAX);
+    size_t room = log_limit_room(&limit, sizeof line);
+    memset(line, 'l', room - 1);
+    log_limit_tell_left_out(&limit, line, room - 1, sizeof line);
+    assert_string_equal(line + room - 1, told);
+    assert_int_equal(strlen(line), sizeof line - 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_few_lines_at_once_then_one_a_second),
         cmocka_unit_test(where_one_is_enough_there_is_one_a_second),
         cmocka_unit_test(what_was_left_out_is_told_once),
+        cmocka_unit_test(a_long_line_leaves_room_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
