@@ -199,16 +199,17 @@ int cache_add_space(struct cache *cache, const struct cache_space_options *optio
 /* What changes between the two kinds of eviction needs memory: that is had before anything changes. */
 enum cache_status cache_adjust_spaces(struct cache *cache, const struct cache_space_options *options) {
     struct ghost **ghosts[CACHE_SPACES_MAX] = {NULL};
+    const unsigned spaces = cache->spaces;
     bool complete = true;
-    for (unsigned i = 0; i < cache->spaces && complete; i++)
+    for (unsigned i = 0; i < spaces && complete; i++)
         if (options[i].eviction == CACHE_S3_FIFO && cache->space[i].options.eviction != CACHE_S3_FIFO)
             complete = (ghosts[i] = create_ghosts(cache, &options[i])) != NULL;
-    for (unsigned i = 0; i < cache->spaces; i++) {
+    for (unsigned i = 0; i < spaces; i++) {
         if (!complete) {
             free_ghosts(cache, ghosts[i]);
             continue;
         }
-        if (options[i].eviction != cache->space[i].options.eviction)
+        if (ghosts[i] || options[i].eviction != cache->space[i].options.eviction)
             set_ghosts(cache, (int)i, ghosts[i]);
         take_space_options(&cache->space[i], &options[i]);
     }

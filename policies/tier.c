@@ -110,6 +110,7 @@ static bool check_unique(const struct tier *tier, char *error, size_t error_size
     for (size_t i = 0; i < tier->space_count; i++)
         for (size_t j = 0; j < i; j++) {
             const struct space_options *a = &tier->spaces[i].options, *b = &tier->spaces[j].options;
+            assert(a->prefix && b->prefix);
             if (strcmp(a->prefix, b->prefix) != 0 && strcmp(a->name, b->name) != 0)
                 continue;
             fit_print(error, error_size, "Namespaces \"%s\" and \"%s\" have the same %s.", b->name, a->name,

@@ -95,11 +95,11 @@ static bool is_string(const struct redis_connection *connection, const struct mu
 /* The keys of high version and mark. In a cluster a row has none in its slot, and names itself (script.c). */
 static void add_own_keys(struct redis_connection *connection, struct words *words,
                          const struct mutation *mutations) {
-    const struct mutation *first = mutations;
+    assert(mutations || !connection->cluster);
     for (unsigned i = 0; i < 2; i++)
-        add(words, !connection->cluster
-                       ? i == 0 ? SLICE(REDIS_HIGH_KEY) : SLICE(REDIS_MARK_KEY)
-                       : redis_key(connection, redis_table_of(connection, first->table), first->entry.key));
+        add(words, !connection->cluster ? i == 0 ? SLICE(REDIS_HIGH_KEY) : SLICE(REDIS_MARK_KEY)
+                                        : redis_key(connection, redis_table_of(connection, mutations->table),
+                                                    mutations->entry.key));
 }
 
 static bool send_call(struct redis_connection *connection, const struct apply_task *task, struct call call) {

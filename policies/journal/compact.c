@@ -26,6 +26,7 @@
 #include "policies/journal/compact.h"
 #include "policies/journal/kept.h"
 #include "policies/journal/reader.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -273,6 +274,7 @@ static bool copy(struct compaction *self, const struct format_record *record, un
 
 /* It stays as it is, and the others can be compacted without it. */
 static void leave_out(struct journal *journal, struct journal_file *file) {
+    assert(file);
     pthread_mutex_lock(&journal->lock);
     file->is_unreadable = true;
     pthread_mutex_unlock(&journal->lock);

@@ -38,6 +38,7 @@
 #include "policies/write/recovery.h"
 #include "policies/write/touches.h"
 #include "policies/write/writer.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -125,6 +126,7 @@ static void begin(struct journal_replayer *self, uint64_t bytes) {
 /* As if all records were as long as the first few: a record takes no more than that in a file. */
 static void tell_cache(struct recovery *recovery, const struct journal_record *records, size_t count) {
     size_t bytes = 0;
+    assert(count > 0);
     for (size_t i = 0; i < count; i++)
         bytes += records[i].entry.key.size + records[i].entry.value.size;
     uint64_t all = recovery->expected / (bytes / count + JOURNAL_RECORD_OVERHEAD);

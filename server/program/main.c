@@ -322,7 +322,7 @@ static void free_program(struct program *program) {
     if (server->tier)
         tier_destroy(server->tier);
     prover_free(server->prover); /* tells workers */
-    for (unsigned i = 0; i < server->worker_count; i++)
+    for (unsigned i = 0; server->workers && i < server->worker_count; i++)
         if (server->workers[i])
             worker_free(server->workers[i]);
     free(server->workers);

@@ -3,6 +3,7 @@
 #include "cache/base/clock.h"
 #include "cache/base/fit.h"
 #include "server/tls/files.h"
+#include "server/tls/memory.h"
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
@@ -238,10 +239,17 @@ static bool fill(struct tls_context *context, const struct settings *settings, s
 
 struct tls_context *tls_context_load(const struct settings *settings, char *ret_error, size_t error_size) {
     struct sources sources = {0};
+    tls_memory_watch();
+    uint64_t refusals = tls_memory_refusals();
     struct tls_context *context = calloc(1, sizeof *context);
     bool good = context && fill(context, settings, &sources, ret_error, error_size);
     if (!context)
         fit_print(ret_error, error_size, "no memory for the certificate");
+    if (good && tls_memory_refusals() != refusals) {
+        fit_print(ret_error, error_size,
+                  "OpenSSL got no memory for TLS, and would do without a part of it: give it more");
+        good = false;
+    }
     tls_file_free(&sources.certificate);
     tls_file_free(&sources.key);
     tls_file_free(&sources.ca);

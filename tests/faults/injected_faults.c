@@ -37,7 +37,49 @@ __attribute__((weak)) void *__interceptor_calloc(size_t count, size_t size);
 __attribute__((weak)) void *__interceptor_realloc(void *block, size_t size);
 __attribute__((weak)) void *__interceptor_aligned_alloc(size_t alignment, size_t size);
 
+/* OpenSSL asks the functions that the server has given it, which ask here. */
+struct openssl_memory {
+    void *(*give)(size_t size, const char *file, int line);
+    void *(*give_more)(void *block, size_t size, const char *file, int line);
+};
+
+static struct openssl_memory openssl_memory;
+static _Thread_local enum { OTHERS_ASK, OPENSSL_GETS, OPENSSL_LACKS } asks;
+
+static void openssl_asks(void) {
+    asks = injected_fails(TLS_MEMORY) ? OPENSSL_LACKS : OPENSSL_GETS;
+}
+
+static void *openssl_give(size_t size, const char *file, int line) {
+    openssl_asks();
+    void *block = openssl_memory.give(size, file, line);
+    asks = OTHERS_ASK;
+    return block;
+}
+
+static void *openssl_give_more(void *block, size_t size, const char *file, int line) {
+    openssl_asks();
+    void *more = openssl_memory.give_more(block, size, file, line);
+    asks = OTHERS_ASK;
+    return more;
+}
+
+int CRYPTO_set_mem_functions(void *(*give)(size_t, const char *, int),
+                             void *(*give_more)(void *, size_t, const char *, int),
+                             void (*take_back)(void *, const char *, int));
+
+int CRYPTO_set_mem_functions(void *(*give)(size_t, const char *, int),
+                             void *(*give_more)(void *, size_t, const char *, int),
+                             void (*take_back)(void *, const char *, int)) {
+    int set = REAL(CRYPTO_set_mem_functions)(openssl_give, openssl_give_more, take_back);
+    if (set)
+        openssl_memory = (struct openssl_memory){give, give_more};
+    return set;
+}
+
 static bool lacks_memory(const void *caller) {
+    if (asks != OTHERS_ASK)
+        return asks == OPENSSL_LACKS;
     return injected_fails(injected_is_hiredis(caller)   ? REDIS_MEMORY
                           : injected_is_openssl(caller) ? TLS_MEMORY
                                                         : ALLOCATION);

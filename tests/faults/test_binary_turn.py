@@ -6,7 +6,7 @@ import contextlib
 import select
 
 import pytest
-from forebay import (AWAY, Background, Config, Redis, eventually, journal_failures, locked, namespace, no_file_can_be_written,
+from forebay import (AWAY, THERE, Background, Config, Redis, eventually, journal_failures, locked, namespace, no_file_can_be_written,
                      section, sqlite_backend)
 from packets import packet
 from test_access import refuse_row
@@ -233,7 +233,8 @@ def test_replies_have_a_limit(serve):
 def test_what_was_done_is_told_however_little_room_others_leave(serve):
     """A change that comes back to a turn whose replies have their limit is not refused: it would be the next request's answer."""
     spaces = namespace("through", "wt:", "write-through"), namespace("plain", "plain:", "cache-aside")
-    server = serve(Config(*spaces, threads=1), options=["-o", "read_buf_mem_limit=1"])
+    backends = [sqlite_backend(timeout=THERE)]
+    server = serve(Config(*spaces, backends=backends, threads=1), options=["-o", "read_buf_mem_limit=1"])
     with server.client() as text, server.binary_client() as client, contextlib.ExitStack() as asking:
         crowds = [asking.enter_context(server.client()) for _ in range(8)]  # each has a part of a turn
         text.set_many([("wt:k", b"another's"), ("plain:k", b"mine")])

@@ -184,6 +184,26 @@ def test_memory_that_lacks_in_a_handshake_keeps_nobody_out_afterwards(tmp_path, 
         trial.close()
 
 
+def test_memory_that_lacks_where_tls_is_set_up_refuses_the_start(tmp_path, library):
+    """OpenSSL does without what it could not fetch, such as the keys that a version of TLS takes, and says nothing."""
+    trial = OverTls(str(tmp_path / "trial"), library, seed=20, notes=True)
+    try:
+        trial.server.start()
+        callers = trial.faults.callers()
+        fetches = [place for place in trial.faults.places() if place.kind == "tls memory" and
+                   re.search("EVP_KEYMGMT_fetch.*SSL_CTX_new_ex", " ".join(callers.get(place.hash, ())))]
+        trial.server.stop()
+        trial.faults.notes = False
+        for place in (fetches[0], fetches[-1]):
+            trial.faults.order(Fault("tls memory", "ENOMEM", place=place.hash))
+            assert "OpenSSL got no memory for TLS" in trial.server.refuses()
+        trial.faults.heal()
+        trial.server.start()
+        trial.server.stop()
+    finally:
+        trial.close()
+
+
 def test_descriptors_that_are_not_given_back_are_seen(tmp_path, library):
     trial = Trial(str(tmp_path / "trial"), library, seed=20)
     try:

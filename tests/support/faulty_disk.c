@@ -335,13 +335,12 @@ static void leave(const struct disk_file *kept, const char *target, const char *
         memcpy(now + at, synced > 0 ? kept->synced + at : "", synced);
         memset(now + at + synced, 0, length - synced);
     }
-    if (size < kept->synced_size) /* cut since, and not synced */
-        mood = 0;
     snprintf(path, sizeof path, "%s/%.63s", target, name);
     FILE *file = fopen(path, "wb");
     must(file, path);
-    const char *bytes = size < kept->synced_size ? kept->synced : now;
-    size_t left = size < kept->synced_size ? kept->synced_size : size;
+    bool is_cut = size < kept->synced_size; /* since, and not synced */
+    const char *bytes = is_cut ? kept->synced : now;
+    size_t left = is_cut ? kept->synced_size : size;
     must(fwrite(bytes, 1, left, file) == left && fclose(file) == 0, path);
     free(now);
 }
