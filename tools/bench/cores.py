@@ -52,6 +52,11 @@ def counts(processors):
     return found
 
 
+def runs():
+    """Of a load, in each turn."""
+    return len(counts(len(os.sched_getaffinity(0)))) * (2 * len(LOADS) + len(BEHIND))
+
+
 def listed(processors):
     return ",".join(map(str, processors))
 
