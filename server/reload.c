@@ -5,6 +5,7 @@
  */
 #include "server/reload.h"
 #include "cache/base/clock.h"
+#include "server/config/config.h"
 #include "server/reload_internal.h"
 #include "server/tls/context.h"
 #include "server/worker/auth/auth.h"

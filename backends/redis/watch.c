@@ -24,7 +24,6 @@
 #include "cache/base/clock.h"
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static const char channel[] = "__redis__:invalidate", moved_own[] = REDIS_OWN " " REDIS_OWN;
 

@@ -7,7 +7,6 @@
 #include "policies/write/queue.h"
 #include "policies/write/recovery.h"
 #include "policies/write/writer.h"
-#include <stdio.h>
 
 enum { UNWRITTEN_PASSES = 256 /* at most, in memory that is left by what waits for a backend */ };
 
