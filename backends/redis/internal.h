@@ -403,7 +403,6 @@ struct slice redis_tagged(struct redis_connection *connection, const char *start
 
 /* A prefix and a key together: the name of an entry, unless it is taken. */
 struct slice redis_whole(struct redis_connection *connection, struct slice prefix, struct slice key);
-bool redis_name_is_taken(struct slice name);
 
 /* The other way: prefix and key together, from the name of a key in Redis. False: it is no entry's. */
 bool redis_entry_named(struct slice name, struct slice *ret_whole);
