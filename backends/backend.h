@@ -2,10 +2,10 @@
 /*
  * Where entries live durably: one blocking batch interface, a folder per kind of store.
  *
- * A backend_type is a const struct of functions, none optional but those that the settings ask about (changes, versions),
- * with what the configuration has to know of the kind. A connection belongs to one thread at a time; each thread that talks to a store opens its own. A store
- * has at most one connection with the role BACKEND_WRITER, and it is opened first: it makes tables and scripts
- * where they are missing.
+ * A backend_type is a const struct of functions, none optional but those that the settings ask about (changes,
+ * versions), with what the configuration has to know of the kind. A connection belongs to one thread at a time; each
+ * thread that talks to a store opens its own. A store has at most one connection with the role BACKEND_WRITER, and it
+ * is opened first: it makes tables and scripts where they are missing.
  *
  * The version guard: a put or a touch takes effect only if the stored version is lower, a delete only if the
  * stored version is lower or equal. So per key a store only moves forward, whatever is retried or replayed.

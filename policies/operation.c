@@ -86,8 +86,9 @@ enum operation_status operation_sync(struct tier *tier, struct slice name,
 
 /* ---- Handover ---- */
 
-/* Until no worker is in the turn that it was in, for what was said before to hold for all that is done from now on. False: it
- * was given up, or a turn takes too long, as where the disk of a journal hangs. A floor is UINT64_MAX outside of turns (low_water.c). */
+/* Until no worker is in the turn that it was in, for what was said before to hold for all that is done from now on.
+ * False: it was given up, or a turn takes too long, as where the disk of a journal hangs. A floor is UINT64_MAX outside
+ * of turns (low_water.c). */
 static bool outlast_turns(struct tier *tier, const struct operation_patience *patience) {
     uint64_t until_us =
         patience->timeout_ms ? monotonic_us() + (uint64_t)patience->timeout_ms * 1000 : UINT64_MAX;

@@ -27,14 +27,6 @@ void service_log(const struct service *service, enum log_level level, const char
     va_end(arguments);
 }
 
-void service_log_limited(const struct service *service, struct log_limit *limit, enum log_level level,
-                         const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    service_log_about(service, limit, level, NULL, format, arguments);
-    va_end(arguments);
-}
-
 void service_wake(const struct service *service, unsigned worker) {
     if (service->wake)
         service->wake(service->context, worker);

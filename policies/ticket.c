@@ -52,7 +52,8 @@ void *tier_ticket_owner(const struct tier_ticket *ticket) {
     return ticket->owner;
 }
 
-char *ticket_bytes(struct tier_ticket *ticket, size_t size) {
+/* Room for size bytes in ticket->bytes (what was there is lost), or NULL. */
+static char *make_room(struct tier_ticket *ticket, size_t size) {
     if (ticket->bytes && ticket->bytes_capacity >= size && ticket->bytes_capacity <= BYTES_KEPT)
         return ticket->bytes;
     if (ticket->bytes_capacity < size || size < BYTES_KEPT / 2) {
@@ -94,7 +95,7 @@ static bool has_spare(struct tier_ticket *common) {
 }
 
 bool ticket_reserve(struct tier_ticket *ticket, size_t size) {
-    return (ticket->owner || has_spare(ticket)) && ticket_bytes(ticket, size);
+    return (ticket->owner || has_spare(ticket)) && make_room(ticket, size);
 }
 
 struct tier_ticket *tier_ticket_take(struct tier_ticket *common, void *owner) {
@@ -144,7 +145,7 @@ static struct slice put_bytes(char **at, struct slice slice) {
 bool ticket_keep_request(struct tier_ticket *ticket, const struct request *request) {
     bool has_flags = command_is_meta(request->command); /* which mean something in their order */
     struct slice flags = has_flags ? request->meta_flags : slice_of("", 0);
-    char *at = ticket_bytes(ticket, request->key.size + request->value.size + flags.size);
+    char *at = make_room(ticket, request->key.size + request->value.size + flags.size);
     if (!at)
         return false;
     ticket->request = *request;
@@ -156,7 +157,7 @@ bool ticket_keep_request(struct tier_ticket *ticket, const struct request *reque
 }
 
 bool ticket_keep_key(struct tier_ticket *ticket, const struct request *request) {
-    char *at = ticket_bytes(ticket, request->key.size);
+    char *at = make_room(ticket, request->key.size);
     if (!at)
         return false;
     ticket->request = (struct request){.space = request->space, .hash = request->hash};
@@ -166,7 +167,7 @@ bool ticket_keep_key(struct tier_ticket *ticket, const struct request *request) 
 
 bool ticket_keep_outcome(struct tier_ticket *ticket, const struct outcome *outcome) {
     struct slice value = outcome->status == OUTCOME_HIT ? outcome->view.value : slice_of("", 0);
-    char *at = ticket_bytes(ticket, value.size);
+    char *at = make_room(ticket, value.size);
     if (!at)
         return false;
     ticket->outcome = *outcome;

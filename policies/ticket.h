@@ -132,9 +132,6 @@ struct tier_ticket {
     char error[160]; /* what an outcome of ticket_fail says */
 };
 
-/* Room for size bytes in ticket->bytes (what was there is lost), or NULL. */
-char *ticket_bytes(struct tier_ticket *ticket, size_t size);
-
 /* Before a change is made whose outcome will wait with the ticket: has room for that many bytes of it, and, if the
  * ticket is common, a spare one to take it along, so that neither can be missing afterwards. False: no memory. */
 bool ticket_reserve(struct tier_ticket *ticket, size_t size);

@@ -15,18 +15,15 @@
 #include "policies/load/coherence.h"
 #include "policies/load/loader.h"
 #include "policies/store.h"
-#include "policies/tell.h"
 #include "policies/write/copy.h"
 #include "policies/write/copy_note.h"
 #include "policies/write/exposure.h"
 #include "policies/write/leftover.h"
-#include "policies/write/low_water.h"
 #include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/recover.h"
 #include "policies/write/writer.h"
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/activation.h"
 #include "cache/base/fit.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

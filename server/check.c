@@ -12,7 +12,6 @@
 #include "server/privileges.h"
 #include "server/process.h"
 #include "server/risks.h"
-#include "server/server.h"
 #include "server/tls/context.h"
 #include "server/worker/auth/auth.h"
 #include "server/worker/auth/users.h"

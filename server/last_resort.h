@@ -8,7 +8,6 @@
 #ifndef FOREBAY_SERVER_LAST_RESORT_H
 #define FOREBAY_SERVER_LAST_RESORT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct server;

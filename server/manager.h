@@ -30,8 +30,8 @@ typedef void manager_describe(void *context, char *ret_text, size_t size);
 /* Whether every thread of the program goes on; what /livez answers. */
 typedef bool manager_is_alive(void *context);
 
-/* In state STARTING. step_ms: how long a step of the start may take at most. NULL: nobody wants to know, or there is no memory. Before other threads run (server/notify.h). The
- * loop must outlive it. */
+/* In state STARTING. step_ms: how long a step of the start may take at most. NULL: nobody wants to know, or there is no
+ * memory. Before other threads run (server/notify.h). The loop must outlive it. */
 struct manager *manager_create(struct ev_loop *loop, manager_describe *describe, manager_is_alive *is_alive,
                                uint64_t step_ms, void *context);
 void manager_free(struct manager *manager);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See reload.h. Settings that may change are atomic, each for itself, so nobody waits who reads one. What can fail is done
- * first, in this order: reading, the authentication file, users, comparing, the limit of open files, the tier.
+ * first: all is read and compared (reload_read.c), then the tier takes its part, or refuses; what is left cannot fail.
  */
 #include "server/reload.h"
 #include "cache/base/clock.h"
+#include "server/config/config.h"
 #include "server/reload_internal.h"
 #include "server/tls/context.h"
 #include "server/worker/auth/auth.h"

@@ -8,15 +8,14 @@
 
 #include "cache/base/fit.h"
 #include "server/config/change.h"
-#include "server/config/read.h"
+#include "server/config/options.h"
 #include "server/http/token.h"
-#include "server/reload.h"
 #include "server/reload_thread.h"
 #include "server/server.h"
 #include <pthread.h>
-#include <stdio.h>
 
 struct auth;
+struct config;
 struct tls_context;
 struct users;
 

@@ -8,9 +8,9 @@
 
 typedef void risks_say(void *context, enum log_level level, const char *message);
 
-/* Fewer connections than were wanted, more memory than there is, an address for everybody, files that the user cannot read again, root. user: -u, or
- * NULL. adopted: the addresses are those of sockets that a service manager has handed over. After the limits were raised
- * and the privileges dropped. */
+/* Fewer connections than were wanted, more memory than there is, an address for everybody, files that the user cannot
+ * read again, root. user: -u, or NULL. adopted: the addresses are those of sockets that a service manager has handed
+ * over. After the limits were raised and the privileges dropped. */
 void risks_tell(const struct settings *settings, unsigned connections_wanted, const char *user, bool adopted,
                 risks_say *say, void *context);
 

@@ -358,6 +358,30 @@ def test_a_dead_link_is_found(tmp_path):
     assert dead_links(tmp_path) == ["README.md: gone.c"]
 
 
+PLACE = re.compile(r"\b(\w+\.[ch])\s+`(\w+)`")
+
+
+def strayed_names(root):
+    """What documents name right behind a source, as a function of it, and is not in it."""
+    sources = {}
+    for path in files(root, *FOLDERS):
+        sources.setdefault(os.path.basename(path), []).append(path)
+    return [f"{path}: {source} {name}" for path in documents(root) for source, name in PLACE.findall(read(root, path))
+            if source in sources and not any(re.search(rf"\b{name}\b", read(root, one)) for one in sources[source])]
+
+
+def test_documents_find_functions_where_they_are():
+    assert strayed_names(ROOT) == []
+
+
+def test_a_function_that_has_moved_is_found(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "old.c").write_text("int stays_here;\n")
+    (tmp_path / "cache" / "new.c").write_text("int has_moved;\n")
+    (tmp_path / "README.md").write_text("| a step | cache/old.c `stays_here`, new.c `has_moved` |\ncache/old.c\n`has_moved`\n")
+    assert strayed_names(tmp_path) == ["README.md: old.c has_moved"]
+
+
 # ---- Formatting ----
 
 

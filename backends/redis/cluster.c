@@ -19,7 +19,6 @@
 #include "backends/redis/cluster.h"
 #include "backends/failure.h"
 #include "cache/base/clock.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -27,7 +27,6 @@
  * Versions of a key rise within a batch, so that the version guard keeps its order also where a slot moves between two jobs.
  */
 #include "backends/redis/deal.h"
-#include "backends/failure.h"
 #include "backends/redis/dealing.h"
 #include "backends/redis/proofs.h"
 #include "cache/base/clock.h"

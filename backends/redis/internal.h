@@ -151,9 +151,10 @@ static inline const struct redis_table *redis_table_of(const struct redis_connec
     return &connection->tables[table->index];
 }
 
-/* What Forebay keeps for itself has names that begin so; of those, these are taken: the key of the highest version
- * ever applied, companions (REDIS_OWN "beside:" and a name), and what begins with REDIS_OWN " ": the keys of the mark, of
- * the nodes and of what each has applied, and with a name that is taken behind it, where an entry is kept whose own name is taken. So no key that a client can send reaches anything but entries. */
+/* What Forebay keeps for itself has names that begin so; of those, these are taken: the key of the highest version ever
+ * applied, companions (REDIS_OWN "beside:" and a name), and what begins with REDIS_OWN " ": the keys of the mark, of
+ * the nodes and of what each has applied, and with a name that is taken behind it, where an entry is kept whose own
+ * name is taken. So no key that a client can send reaches anything but entries. */
 #define REDIS_OWN         "forebay:"
 #define REDIS_HIGH_KEY    REDIS_OWN "high_version"
 #define REDIS_MARK_KEY    REDIS_OWN " store"
@@ -402,7 +403,6 @@ struct slice redis_tagged(struct redis_connection *connection, const char *start
 
 /* A prefix and a key together: the name of an entry, unless it is taken. */
 struct slice redis_whole(struct redis_connection *connection, struct slice prefix, struct slice key);
-bool redis_name_is_taken(struct slice name);
 
 /* The other way: prefix and key together, from the name of a key in Redis. False: it is no entry's. */
 bool redis_entry_named(struct slice name, struct slice *ret_whole);

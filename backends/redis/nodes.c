@@ -214,7 +214,7 @@ static enum redis_step take_answer(struct redis_connection *connection, const re
     complain_of_rival(connection, holder->str, company->complaint, sizeof company->complaint);
     if (!connection->starting)
         return REDIS_DONE;
-    *ret_status = backend_fail(ret_error, BACKEND_REFUSED, "%.300s", company->complaint);
+    *ret_status = backend_fail(ret_error, BACKEND_REFUSED, "%s", company->complaint);
     return REDIS_FAILED;
 }
 

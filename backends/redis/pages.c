@@ -8,7 +8,6 @@
  * moved since the beginning, or moves as a master has been walked, a key may have been met at none, and the walk begins anew.
  * A place that does not fit is the beginning.
  */
-#include "backends/failure.h"
 #include "backends/redis/cluster.h"
 #include "cache/base/clock.h"
 #include <inttypes.h>

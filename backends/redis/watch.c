@@ -22,9 +22,8 @@
 #include "backends/redis/watch.h"
 #include "backends/failure.h"
 #include "cache/base/clock.h"
+#include "cache/base/fit.h"
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 static const char channel[] = "__redis__:invalidate", moved_own[] = REDIS_OWN " " REDIS_OWN;
 
@@ -70,9 +69,9 @@ static bool find_prefixes(struct redis_connection *connection, struct prefixes *
 static enum redis_step refuse(const struct redis_connection *connection, const redisReply *reply,
                               enum backend_status *ret_status, struct backend_error *ret_error) {
     enum redis_step step = redis_say(connection, reply, BACKEND_TRANSIENT, ret_status, ret_error);
-    size_t used = strlen(ret_error->message);
-    snprintf(ret_error->message + used, sizeof ret_error->message - used,
-             ". coherent needs +client|id +client|tracking +subscribe +ping &%s", channel);
+    fit_print(ret_error->message, sizeof ret_error->message,
+              "%s. coherent needs +client|id +client|tracking +subscribe +ping &%s", ret_error->message,
+              channel);
     return step;
 }
 

@@ -32,6 +32,7 @@
 #include "backends/redis/cluster.h"
 #include "backends/redis/watch.h"
 #include "cache/base/clock.h"
+#include "cache/base/fit.h"
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -264,9 +265,8 @@ static void refuse(struct redis_connection *connection, struct heard *heard, con
     enum backend_status status;
     connection->link = &heard->answers;
     redis_say(connection, reply, BACKEND_TRANSIENT, &status, &heard->error);
-    size_t used = strlen(heard->error.message);
-    snprintf(heard->error.message + used, sizeof heard->error.message - used,
-             ". coherent over a cluster needs +cluster|shards +info");
+    fit_print(heard->error.message, sizeof heard->error.message,
+              "%s. coherent over a cluster needs +cluster|shards +info", heard->error.message);
     stop_asking(connection, heard);
 }
 

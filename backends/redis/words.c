@@ -55,7 +55,8 @@ static struct slice join(struct redis_connection *connection, struct slice a, st
 
 static const char high_key[] = REDIS_HIGH_KEY, companions[] = REDIS_OWN "beside:", moved[] = REDIS_OWN " ";
 
-bool redis_name_is_taken(struct slice name) {
+/* By what Forebay keeps for itself. */
+static bool is_name_taken(struct slice name) {
     return slice_starts_with(name, SLICE(REDIS_OWN)) &&
            (slice_equal(name, SLICE(high_key)) || slice_starts_with(name, SLICE(companions)) ||
             slice_starts_with(name, SLICE(moved)));
@@ -69,11 +70,11 @@ struct slice redis_whole(struct redis_connection *connection, struct slice prefi
 static bool is_taken(struct redis_connection *connection, struct slice prefix, struct slice key) {
     size_t size = prefix.size < sizeof REDIS_OWN - 1 ? prefix.size : sizeof REDIS_OWN - 1;
     if (size == 0)
-        return redis_name_is_taken(key);
+        return is_name_taken(key);
     if (memcmp(prefix.data, REDIS_OWN, size) != 0)
         return false;
     struct slice name = redis_whole(connection, prefix, key);
-    return name.data && redis_name_is_taken(name);
+    return name.data && is_name_taken(name);
 }
 
 struct slice redis_key(struct redis_connection *connection, const struct redis_table *table,
@@ -101,11 +102,11 @@ struct slice redis_tagged(struct redis_connection *connection, const char *start
 }
 
 bool redis_entry_named(struct slice name, struct slice *ret_whole) {
-    bool taken = redis_name_is_taken(name);
+    bool taken = is_name_taken(name);
     struct slice whole = name;
     if (taken && slice_starts_with(name, SLICE(moved)))
         whole = slice_of(name.data + sizeof moved - 1, name.size - (sizeof moved - 1));
-    if (taken && (whole.size == name.size || !redis_name_is_taken(whole)))
+    if (taken && (whole.size == name.size || !is_name_taken(whole)))
         return false;
     *ret_whole = whole;
     return true;

@@ -41,7 +41,9 @@ enum { PUT, TOUCH };
 #define IS_VERSIONED "ifnull(version, 0) BETWEEN 1 AND " HIGHEST
 #define CAS_OF_ROW   "ifnull(client_cas, version)"
 #define CAS_TOUCHED  "ifnull(excluded.client_cas, 0)"
-#define IS_OLDER     IS_VERSIONED " AND " CAS_OF_ROW " < " CAS_TOUCHED
+/* A CAS has 64 bits, and the upper half of them are negative here: each is above all that are not. */
+#define ORDERED(cas) "(" cas " < 0, " cas ")"
+#define IS_OLDER     IS_VERSIONED " AND " ORDERED(CAS_OF_ROW) " < " ORDERED(CAS_TOUCHED)
 
 static void append_upsert_tail(sqlite3_str *sql, int kind) {
     sqlite3_str_appendall(sql, " ON CONFLICT(key) DO UPDATE SET ");
@@ -53,7 +55,8 @@ static void append_upsert_tail(sqlite3_str *sql, int kind) {
                                "client_cas = excluded.client_cas, marks = excluded.marks "
                                "WHERE (excluded.version > version OR " IS_NO_VERSION ")");
     if (kind == TOUCH)
-        sqlite3_str_appendall(sql, " AND NOT (" IS_VERSIONED " AND " CAS_OF_ROW " > " CAS_TOUCHED ")");
+        sqlite3_str_appendall(sql, " AND NOT (" IS_VERSIONED
+                                   " AND " ORDERED(CAS_OF_ROW) " > " ORDERED(CAS_TOUCHED) ")");
 }
 
 /* A touch is an upsert too: when the row is gone the whole entry is inserted. NULL: out of memory. */

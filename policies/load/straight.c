@@ -4,7 +4,6 @@
 #include "policies/row.h"
 #include "policies/write/quarantine.h"
 #include "policies/write/writer.h"
-#include <stdlib.h>
 
 enum {
     ENTRY_OVERHEAD = 64, /* bytes: header, fields, index, all of them rounded up */

@@ -28,8 +28,9 @@ struct straight {
     size_t shown;                /* of them */
 };
 
-/* Begins it over the open connection, into `filling`, which must outlive it, where all rows are wanted and have room as far as the store can tell beforehand.
- * The room is not set aside: what else fills memory meanwhile, perhaps another such pass, takes of the same. */
+/* Begins it over the open connection, into `filling`, which must outlive it, where all rows are wanted and have room as
+ * far as the store can tell beforehand. The room is not set aside: what else fills memory meanwhile, perhaps another
+ * such pass, takes of the same. */
 enum backend_status straight_begin(struct straight *straight, struct session *session,
                                    struct filling *filling, const atomic_bool *stop);
 

@@ -26,7 +26,8 @@ bool bytes_reserve(struct bytes *bytes, size_t size) {
     return true;
 }
 
-char *bytes_take(struct bytes *bytes, size_t size) {
+/* A piece, unaligned, or NULL. */
+static char *take(struct bytes *bytes, size_t size) {
     if (!bytes_reserve(bytes, size))
         return NULL;
     char *piece = bytes->newest->data + bytes->newest->used;
@@ -36,7 +37,7 @@ char *bytes_take(struct bytes *bytes, size_t size) {
 }
 
 struct slice bytes_copy(struct bytes *bytes, struct slice slice) {
-    char *copy = bytes_take(bytes, slice.size);
+    char *copy = take(bytes, slice.size);
     if (copy && slice.size)
         memcpy(copy, slice.data, slice.size);
     return slice_of(copy, slice.size);

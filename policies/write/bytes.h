@@ -18,9 +18,6 @@ struct bytes {
 /* Promises that pieces of size bytes together can be taken. False: no memory. */
 bool bytes_reserve(struct bytes *bytes, size_t size);
 
-/* A piece, unaligned, or NULL. */
-char *bytes_take(struct bytes *bytes, size_t size);
-
 /* A copy; data is NULL when there is no memory. */
 struct slice bytes_copy(struct bytes *bytes, struct slice slice);
 

@@ -158,24 +158,19 @@ size_t call_part_refused(struct mutation *mutations, uint64_t *hashes, size_t co
 
 /* ---- Reading ---- */
 
-enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,
-                                 size_t count_keys, uint32_t now, struct load_result *results) {
+static enum backend_status load(struct writer *writer, struct space *space, const struct slice *keys,
+                                size_t count_keys, uint32_t now, struct load_result *results) {
     enum backend_status status = call_connect_again(writer);
     if (status == BACKEND_OK)
         status = session_load(&writer->session, space, keys, count_keys, now, results);
     return call_judged(writer, space, status);
 }
 
-enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
-                              size_t count_keys, struct load_result *results) {
-    return call_load_at(writer, space, keys, count_keys, tier_now(writer->backend->tier).seconds, results);
-}
-
 enum backend_status call_load_parts_at(struct writer *writer, struct space *space, const struct slice *keys,
                                        size_t count_keys, uint32_t now, struct load_result *results,
                                        bool *ret_partial) {
     writer->takes_parts = true;
-    enum backend_status status = call_load_at(writer, space, keys, count_keys, now, results);
+    enum backend_status status = load(writer, space, keys, count_keys, now, results);
     *ret_partial = writer->lacked_part;
     writer->takes_parts = false;
     return status;

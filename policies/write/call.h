@@ -65,17 +65,11 @@ void call_swap(struct mutation *mutations, uint64_t *hashes, size_t a, size_t b)
  * hashes (NULL: there are none) go along. Returns how many are marked. */
 size_t call_part_refused(struct mutation *mutations, uint64_t *hashes, size_t count);
 
-/* The rows of these keys, as they are now. */
-enum backend_status call_load(struct writer *writer, struct space *space, const struct slice *keys,
-                              size_t count, struct load_result *results);
-
-/* The same, as call_apply_parts: load_result.failed says of which it is not known. */
+/* The rows of these keys, as they are now. As call_apply_parts: load_result.failed says of which it is not known. */
 enum backend_status call_load_parts(struct writer *writer, struct space *space, const struct slice *keys,
                                     size_t count, struct load_result *results, bool *ret_partial);
 
-/* What was alive at the second `now`, as far as the store still has it. And the same, as call_load_parts. */
-enum backend_status call_load_at(struct writer *writer, struct space *space, const struct slice *keys,
-                                 size_t count, uint32_t now, struct load_result *results);
+/* The same of what was alive at the second `now`, as far as the store still has it. */
 enum backend_status call_load_parts_at(struct writer *writer, struct space *space, const struct slice *keys,
                                        size_t count, uint32_t now, struct load_result *results,
                                        bool *ret_partial);

@@ -20,9 +20,10 @@
  * Nothing has to be known of how long a store remembers deletes. After a step it rests for as long as that took: changes
  * have half of the writer's time at least.
  *
- * A change that was given up (answered with an error), that its own store has superseded or found to be on something else
- * than is there (mutation.on), or that a kill has cut off, may be in the other store and not in the namespace's own. Nobody was promised it, and who has read the key since was shown that it did not happen. So another
- * round follows (`doubt`), which finds the other store ahead: it deletes the row there that its own does not have, or gives
+ * A change that was given up (answered with an error), that its own store has superseded or found to be on something
+ * else than is there (mutation.on), or that a kill has cut off, may be in the other store and not in the namespace's
+ * own. Nobody was promised it, and who has read the key since was shown that it did not happen. So another round
+ * follows (`doubt`), which finds the other store ahead: it deletes the row there that its own does not have, or gives
  * the row of its own a version that is one higher than what it met, in both, with the CAS that clients know. Any later
  * change of that key is higher still. What is yet to be written, or is in quarantine, is left alone by this.
  *

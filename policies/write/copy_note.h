@@ -8,8 +8,8 @@
  *     stage 2 rows 12000 total 20000 unreadable 0 doubt 1
  *     place 736573733a3939
  *
- * doubt: the server has not ended since in the way of a stop, or has given changes up (copy.h). One of another pair of places means nothing. A start without copy_to removes it: changes that are made without it are in
- * one store alone.
+ * doubt: the server has not ended since in the way of a stop, or has given changes up (copy.h). One of another pair of
+ * places means nothing. A start without copy_to removes it: changes that are made without it are in one store alone.
  */
 #ifndef FOREBAY_POLICIES_WRITE_COPY_NOTE_H
 #define FOREBAY_POLICIES_WRITE_COPY_NOTE_H

@@ -60,7 +60,7 @@ static bool send(struct writer *doer, struct errand *self) {
 
 static void explain(struct writer *writer, const struct space *space, const struct backend_error *error) {
     fit_print(writer->session.error.message, sizeof writer->session.error.message,
-              "namespace \"%s\" is being copied (copy_to): %.250s", space->options.name, error->message);
+              "namespace \"%s\" is being copied (copy_to): %s", space->options.name, error->message);
 }
 
 void mirror_explain(struct writer *writer, const struct space *space, const struct errand *errand) {

@@ -15,6 +15,7 @@
 enum {
     NAME_SIZE = 128,
     WHERE_SIZE = PLACES_WHERE_SIZE,
+    WHERE_SHOWN = 200, /* beside a path that is to be removed, which is told whole */
     LINE_SIZE = NAME_SIZE + ENTRY_KEY_MAX + WHERE_SIZE + 4,
     URI_MAX = 12 << 10, /* of a cluster it may name many nodes */
     KEPT_MAX = 1 << 10,
@@ -225,13 +226,15 @@ static void tell(const struct service *service, const struct tier_options *optio
 static bool allow(const struct tier_options *options, const struct place *now, char *ret_error,
                   size_t error_size) {
     uint64_t rows, total;
+    char where[WHERE_SHOWN];
     if (!copy_note_is_partial(options, now->name, now->where, &rows, &total))
         return true;
+    fit_text(now->where, where, sizeof where);
     fit_print(
         ret_error, error_size,
-        "namespace \"%s\": its copy to %.200s is not complete (%" PRIu64 " of %" PRIu64
-        " rows): give it backend and copy_to as before until the log says that it is; or, to do without what is in the old place, remove %.200s/copy-%s",
-        now->name, now->where, rows, total, options->data, now->name);
+        "namespace \"%s\": its copy to %s is not complete (%" PRIu64 " of %" PRIu64
+        " rows): give it backend and copy_to as before until the log says that it is; or, to do without what is in the old place, remove %s/copy-%s",
+        now->name, where, rows, total, options->data, now->name);
     return false;
 }
 

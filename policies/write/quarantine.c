@@ -18,7 +18,6 @@
 #include "cache/base/fit.h"
 #include "policies/write/quarantine_list.h"
 #include <errno.h>
-#include <stdio.h>
 
 /* ---- What is told of it ---- */
 

@@ -37,7 +37,6 @@
 #include "policies/write/places.h"
 #include "policies/write/recovery.h"
 #include "policies/write/touches.h"
-#include "policies/write/writer.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>

@@ -7,7 +7,6 @@
 #include "policies/write/queue.h"
 #include "policies/write/recovery.h"
 #include "policies/write/writer.h"
-#include <stdio.h>
 
 enum { UNWRITTEN_PASSES = 256 /* at most, in memory that is left by what waits for a backend */ };
 
@@ -23,13 +22,13 @@ bool recover_is_in_range(const struct recovery *recovery, uint64_t hash) {
     return place >= recovery->range.first && place <= recovery->range.last;
 }
 
-bool recover_is_beyond(const struct recovery *recovery, uint64_t hash) {
+static bool is_beyond(const struct recovery *recovery, uint64_t hash) {
     return place_of(hash) > recovery->range.last;
 }
 
 bool recover_noted_is_beyond(const void *context, const struct noted *noted) {
     const struct recovery *recovery = context;
-    return recover_is_beyond(recovery, cache_hash(recovery->tier->cache, noted_key(noted)));
+    return is_beyond(recovery, cache_hash(recovery->tier->cache, noted_key(noted)));
 }
 
 /* No thread runs yet: this one is the queue's producer and its consumer. False: no memory. */
@@ -37,7 +36,7 @@ static bool forget_restored(const struct recovery *recovery, struct space *space
     struct queue *queue = &space->queues[0];
     struct dirty dirty;
     for (uint64_t left = queue_pushed(queue) - queue->popped; left > 0 && queue_pop(queue, &dirty); left--)
-        if (recover_is_beyond(recovery, dirty.hash))
+        if (is_beyond(recovery, dirty.hash))
             cache_forget_dirty(space->tier->cache, space->number, dirty.hash);
         else if (queue_reserve(queue))
             queue_push(queue, dirty);

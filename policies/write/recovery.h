@@ -46,7 +46,6 @@ static inline bool recover_fail_memory(struct recovery *recovery) {
 /* Whether a key belongs to the range at hand; or is left to a later pass: what an earlier one has restored, and could not write,
  * stays. */
 bool recover_is_in_range(const struct recovery *recovery, uint64_t hash);
-bool recover_is_beyond(const struct recovery *recovery, uint64_t hash);
 bool recover_noted_is_beyond(const void *recovery, const struct noted *noted);
 
 /* Goes on to the next range. False: that was the last. */

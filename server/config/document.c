@@ -137,7 +137,7 @@ static bool begins(const char *text, const char *with) {
 /* libconfuse's messages, with the remedy. */
 static void on_error(cfg_t *section, const char *format, va_list arguments) {
     struct reader *reader = reader_of(section);
-    char message[256], word[128] = "";
+    char message[WHAT_MAX], word[128] = ""; /* whole, for config_fail */
     vsnprintf(message, sizeof message, format, arguments);
     bool named = quoted(message, word, sizeof word);
     if (named && begins(message, "no such option"))

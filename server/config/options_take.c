@@ -163,8 +163,7 @@ bool options_take_port(struct reading *reading, const struct option_kind *kind, 
     uint64_t port = 0;
     bool free_one = strcmp(argument, "-1") == 0;
     if (!free_one && !number_in_range(reading, kind, argument, &port)) {
-        size_t used = strlen(reading->error);
-        snprintf(reading->error + used, reading->error_size - used, "; -1 is any free port");
+        fit_print(reading->error, reading->error_size, "%s; -1 is any free port", reading->error);
         return false;
     }
     reading->settings->port = free_one ? PORT_FREE : (int)port;

@@ -3,7 +3,6 @@
 #include "server/http/packing.h"
 #include "server/accept_header.h"
 #include <microhttpd.h>
-#include <stdlib.h>
 #include <zlib.h>
 
 enum {

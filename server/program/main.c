@@ -16,6 +16,7 @@
 #include "cache/base/fit.h"
 #include "cache/base/standard_files.h"
 #include "policies/journal/journal.h"
+#include "policies/service.h"
 #include "server/admin/feed.h"
 #include "server/admin/stats_detail.h"
 #include "server/admin/watch.h"
@@ -27,6 +28,7 @@
 #include "server/http/admin_http.h"
 #include "server/listener.h"
 #include "server/log.h"
+#include "server/log_line.h"
 #include "server/maintenance.h"
 #include "server/manager.h"
 #include "server/privileges.h"
@@ -66,6 +68,8 @@ static void on_wake(void *context, unsigned worker) {
     if (workers && workers[worker])
         worker_wake(workers[worker]);
 }
+
+_Static_assert((int)SERVICE_MESSAGE_SIZE <= (int)LOG_MESSAGE_MAX, "what the tier has to say is told whole");
 
 static void on_log(void *context, enum log_level level, const struct log_field *fields, const char *message) {
     struct program *program = context;

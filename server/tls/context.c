@@ -266,7 +266,8 @@ void tls_context_free(struct tls_context *context) {
     free(context);
 }
 
-bool tls_context_is_same(const struct tls_context *a, const struct tls_context *b) {
+/* Whether two are made of the same: files, and what the settings say beside them. */
+static bool is_same(const struct tls_context *a, const struct tls_context *b) {
     return a->digest_size == b->digest_size && memcmp(a->digest, b->digest, a->digest_size) == 0;
 }
 
@@ -315,7 +316,7 @@ void tls_free(struct tls *tls) {
 struct tls_context *tls_exchange(struct tls *tls, struct tls_context *context) {
     pthread_mutex_lock(&tls->lock);
     struct tls_context *out = context;
-    if (!tls_context_is_same(tls->context, context)) {
+    if (!is_same(tls->context, context)) {
         out = tls->context;
         tls->context = context;
     }

@@ -25,9 +25,6 @@ enum {
 struct tls_context *tls_context_load(const struct settings *settings, char *ret_error, size_t error_size);
 void tls_context_free(struct tls_context *context);
 
-/* Whether two are made of the same: files, and what the settings say beside them. */
-bool tls_context_is_same(const struct tls_context *a, const struct tls_context *b);
-
 /* What is not well, although it can be served with: a certificate that is over, or not valid yet, a key that everybody can
  * read. True with a whole sentence. */
 bool tls_context_warns(const struct tls_context *context, const struct settings *settings, char *ret_warning,

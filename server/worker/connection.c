@@ -22,7 +22,6 @@
 #include "server/admin/feed.h"
 #include "server/admin/observe.h"
 #include "server/config/settings.h"
-#include "server/worker/auth/auth.h"
 #include "server/worker/auth/login.h"
 #include "server/worker/connection_read.h"
 #include "server/worker/connection_send.h"

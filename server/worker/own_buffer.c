@@ -3,7 +3,6 @@
 #include "server/worker/own_buffer.h"
 #include "server/config/settings.h"
 #include "server/worker/connection.h"
-#include "server/worker/connection_read.h"
 #include "server/worker/internal.h"
 #include <assert.h>
 #include <stdlib.h>

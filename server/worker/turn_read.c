@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See turn_read.h. */
 #include "server/worker/turn_read.h"
-#include "server/config/settings.h"
 #include "server/worker/answer.h"
 #include "server/worker/connection.h"
 #include "server/worker/connection_read.h"

@@ -10,7 +10,6 @@
 #include "cache/base/thread.h"
 #include "server/admin/feed.h"
 #include "server/config/settings.h"
-#include "server/log.h"
 #include "server/worker/auth/guard.h"
 #include "server/worker/auth/login.h"
 #include "server/worker/connection.h"

@@ -686,6 +686,25 @@ TEST(a_touch_of_an_older_row_stores_the_entry) {
     assert_entry(&result, &touched.entry);
 }
 
+/* Clients dictate any. */
+TEST(a_touch_compares_all_bits_of_a_cas) {
+    struct store *store = *state;
+    static const uint64_t growing[] = {1, INT64_MAX, 1ull << 63, UINT64_MAX};
+    for (size_t i = 0; i < 16; i++) {
+        uint64_t stored = growing[i / 4], touched = growing[i % 4];
+        char key[8];
+        sprintf(key, "sess:%zu", i);
+        struct mutation row = put(store, key, "stored", 5);
+        row.entry.client_cas = stored;
+        assert_false(apply(store, row));
+        assert_int_equal(apply(store, touch_of(store, touched, key, "touched", 0, 9)), stored > touched);
+        if (stored < touched)
+            assert_value(store, key, "touched", 9);
+        else
+            assert_value(store, key, "stored", stored == touched ? 9 : 5);
+    }
+}
+
 /* ---- What a mutation is on ---- */
 
 TEST(a_change_on_a_version_needs_that_version) {
@@ -1451,6 +1470,7 @@ static int run(const struct kind *kind) {
         CASE(a_touch_of_a_lost_row_stores_the_entry),
         CASE(a_touch_gives_way_to_a_newer_value),
         CASE(a_touch_of_an_older_row_stores_the_entry),
+        CASE(a_touch_compares_all_bits_of_a_cas),
         CASE(a_touch_on_absence_is_no_touch_of_what_was_deleted),
         CASE(a_touch_on_absence_is_no_touch_of_what_has_died),
         CASE(a_touch_on_absence_gives_way_to_a_row),

@@ -91,7 +91,8 @@ void journal_rig_set_up(struct journal_rig *rig) {
     assert_non_null(rig->log);
 }
 
-void journal_rig_forget(struct journal_rig *rig) {
+/* The records of the last recovery. */
+static void forget(struct journal_rig *rig) {
     for (size_t i = 0; i < rig->count; i++) {
         free(rig->records[i].key);
         free(rig->records[i].value);
@@ -112,7 +113,7 @@ void journal_rig_tear_down(struct journal_rig *rig) {
         return;
     if (rig->journal)
         journal_rig_close(rig);
-    journal_rig_forget(rig);
+    forget(rig);
     free(rig->records);
     journal_rig_remove_files(rig);
     rmdir(rig->folder);
@@ -144,7 +145,7 @@ void journal_rig_end_fixture(struct journal_rig *fixture, struct journal_rig *ot
 
 enum journal_status journal_rig_try_open(struct journal_rig *rig, bool skip_damaged) {
     assert_null(rig->journal);
-    journal_rig_forget(rig);
+    forget(rig);
     for (unsigned i = 0; i < RIG_SERIES_MAX; i++)
         atomic_store(&rig->durable[i], 0);
     return journal_open(&rig->options, skip_damaged, &rig->replayer, &rig->recovery, &rig->journal,

@@ -70,7 +70,6 @@ char *journal_rig_text(struct journal_rig *rig, char character, size_t size);
 enum journal_status journal_rig_try_open(struct journal_rig *rig, bool skip_damaged);
 void journal_rig_open(struct journal_rig *rig); /* must succeed */
 void journal_rig_close(struct journal_rig *rig);
-void journal_rig_forget(struct journal_rig *rig); /* the records of the last recovery */
 
 /* Reserves and appends; false if it was refused. */
 bool journal_rig_append(struct journal_rig *rig, unsigned series, enum journal_mode mode, unsigned space,

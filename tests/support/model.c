@@ -43,6 +43,15 @@ struct model *model_create(size_t item_max, uint32_t now) {
     return model;
 }
 
+/* The connection is new again; the entries stay. */
+static void reconnect(struct model *model) {
+    parser_init(&model->parser, model->item_max);
+    model->closed = false;
+    model->is_fresh = true;
+    model->wanted = 0;
+    model->input_size = 0;
+}
+
 void model_begin_anew(struct model *model, uint32_t now) {
     for (size_t i = 0; i < MODEL_ENTRIES; i++) {
         free(model->entries[i].value);
@@ -52,7 +61,7 @@ void model_begin_anew(struct model *model, uint32_t now) {
     model->now = cache_time_from_us(now * 1000000ull);
     model->version = 0;
     model->output_size = 0;
-    model_reconnect(model);
+    reconnect(model);
 }
 
 void model_destroy(struct model *model) {
@@ -68,24 +77,12 @@ void model_advance(struct model *model, uint32_t seconds) {
     model->now = cache_time_from_us(model->now.us + seconds * 1000000ull);
 }
 
-void model_reconnect(struct model *model) {
-    parser_init(&model->parser, model->item_max);
-    model->closed = false;
-    model->is_fresh = true;
-    model->wanted = 0;
-    model->input_size = 0;
-}
-
 bool model_is_closed(const struct model *model) {
     return model->closed;
 }
 
 size_t model_waiting(const struct model *model) {
     return model->input_size;
-}
-
-uint64_t model_last_version(const struct model *model) {
-    return model->version;
 }
 
 void model_raise_version(struct model *model, uint64_t version) {

@@ -22,9 +22,6 @@ void model_begin_anew(struct model *model, uint32_t now);
 
 void model_advance(struct model *model, uint32_t seconds);
 
-/* The connection is new again; the entries stay. */
-void model_reconnect(struct model *model);
-
 /* Bytes arrive on the connection, in one piece. Answers are appended to the output. Nothing happens once
  * closed. */
 void model_feed(struct model *model, const char *bytes, size_t size);
@@ -36,9 +33,6 @@ bool model_is_closed(const struct model *model);
 
 /* Bytes that the parser has not consumed yet. */
 size_t model_waiting(const struct model *model);
-
-/* The version that the last change got: what c and gets show. */
-uint64_t model_last_version(const struct model *model);
 
 /* From now on changes get versions above this one, which is not below the last. */
 void model_raise_version(struct model *model, uint64_t version);

@@ -5,7 +5,6 @@
 
 #include "backends/kinds.h"
 #include "backends/redis/options.h"
-#include "backends/sqlite/options.h"
 #include "tests/support/check.h"
 #include "tests/support/heard.h"
 #include "tests/support/redis_server.h"

@@ -29,8 +29,9 @@ static double rank_us(const struct histogram_sum *sum, unsigned per_ten_thousand
     return us ? (double)us : NAN;
 }
 
-struct quantiles model_quantiles(const struct picture *picture, enum report report, const char *owner,
-                                 const char *kind) {
+/* Of "owner:kind_..." between the two samples. */
+static struct quantiles quantiles_of(const struct picture *picture, enum report report, const char *owner,
+                                     const char *kind) {
     if (!picture->has_rates)
         return (struct quantiles){NAN, NAN, NAN, NAN};
     struct histogram_sum sum = sample_buckets(picture->now, report, owner, kind);
@@ -79,9 +80,9 @@ static void fill_namespace(const struct picture *picture, const char *name, stru
     copy_text(picture, REPORT_NAMESPACES, name, "backend", row->backend);
     row->entries = level(picture, REPORT_NAMESPACES, name, "entries");
     row->bytes = level(picture, REPORT_NAMESPACES, name, "bytes");
-    row->hit = model_quantiles(picture, REPORT_FOREBAY, name, "hit");
-    row->load = model_quantiles(picture, REPORT_FOREBAY, name, "load");
-    row->write = model_quantiles(picture, REPORT_FOREBAY, name, "write");
+    row->hit = quantiles_of(picture, REPORT_FOREBAY, name, "hit");
+    row->load = quantiles_of(picture, REPORT_FOREBAY, name, "load");
+    row->write = quantiles_of(picture, REPORT_FOREBAY, name, "write");
     row->operations = row->hit.rate + row->load.rate + row->write.rate;
     row->hit_ratio = hit_ratio(model_rate(picture, REPORT_NAMESPACES, name, "get_hits"),
                                model_rate(picture, REPORT_NAMESPACES, name, "get_misses"));
@@ -101,7 +102,7 @@ static void fill_calls(const struct picture *picture, struct backend_row *row) {
         if (isnan(failed))
             continue;
         row->failed += failed;
-        row->calls += model_quantiles(picture, REPORT_BACKENDS, row->name, kinds[i]).rate;
+        row->calls += quantiles_of(picture, REPORT_BACKENDS, row->name, kinds[i]).rate;
         row->failures += model_rate(picture, REPORT_BACKENDS, row->name, name);
     }
 }
@@ -139,8 +140,8 @@ static void fill_backend(const struct picture *picture, const char *name, struct
     copy_text(picture, REPORT_BACKENDS, name, "kind", row->kind);
     copy_text(picture, REPORT_BACKENDS, name, "read_breaker", row->reads);
     copy_text(picture, REPORT_BACKENDS, name, "write_breaker", row->writes);
-    row->load = model_quantiles(picture, REPORT_BACKENDS, name, "load");
-    row->apply = model_quantiles(picture, REPORT_BACKENDS, name, "apply");
+    row->load = quantiles_of(picture, REPORT_BACKENDS, name, "load");
+    row->apply = quantiles_of(picture, REPORT_BACKENDS, name, "apply");
     row->waiting = level(picture, REPORT_BACKENDS, name, "reads_waiting");
     copy_text(picture, REPORT_BACKENDS, name, "coherent", row->coherent);
     row->other_nodes = level(picture, REPORT_BACKENDS, name, "other_nodes");

@@ -76,8 +76,4 @@ void model_picture(const struct sample *now, const struct sample *before, struct
 /* The increase of a counter, by the second; NAN. */
 double model_rate(const struct picture *picture, enum report report, const char *owner, const char *name);
 
-/* Of "owner:kind_..." between the two samples. */
-struct quantiles model_quantiles(const struct picture *picture, enum report report, const char *owner,
-                                 const char *kind);
-
 #endif

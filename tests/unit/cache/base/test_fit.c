@@ -2,7 +2,6 @@
 /* Messages that are too long keep their beginning and their end. */
 #include "cache/base/fit.h"
 #include "tests/support/check.h"
-#include <stdlib.h>
 #include <string.h>
 
 TEST(what_fits_is_whole) {

@@ -3,7 +3,6 @@
 #include "tests/support/journal_fixture.h"
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 enum { POWER_RECORDS = 400 };

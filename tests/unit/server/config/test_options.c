@@ -330,6 +330,16 @@ TEST(a_bad_option_is_refused_with_the_reason) {
     }
 }
 
+TEST(a_long_argument_leaves_room_for_the_reason) {
+    struct command_line *line = *state;
+    char words[sizeof line->error];
+    snprintf(words, sizeof words, "-p %0480d", 70000);
+    read_line(line, words);
+    assert_false(line->good);
+    assert_non_null(strstr(line->error, "-p (--port)"));
+    assert_non_null(strstr(line->error, "70000\"; -1 is any free port"));
+}
+
 /* As with memcached. */
 TEST(an_item_takes_half_of_the_memory_at_most) {
     struct command_line *line = *state;
@@ -426,6 +436,7 @@ int main(void) {
         CASE(extended_options_arrive_or_are_named_as_ignored),
         CASE(an_option_may_ask_for_another_action),
         CASE(a_bad_option_is_refused_with_the_reason),
+        CASE(a_long_argument_leaves_room_for_the_reason),
         CASE(an_item_takes_half_of_the_memory_at_most),
         CASE(a_recovery_needs_a_data_folder),
         CASE(the_defaults_of_the_manual_are_the_defaults),

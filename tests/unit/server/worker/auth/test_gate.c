@@ -4,7 +4,6 @@
 #include "tests/support/check.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <sys/un.h>
 
 static const uint64_t START_US = 1000000000;
 

@@ -4,7 +4,6 @@
 #include "server/worker/auth/prover.h"
 #include "tests/support/check.h"
 #include "tests/support/temp_folder.h"
-#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <sys/stat.h>
