@@ -86,7 +86,7 @@ static void pad_cell(FILE *out, const struct table *table, size_t i, int width, 
 
 static void print_table(FILE *out, const struct table *table, const void *rows, size_t count) {
     char text[NUMBER_MAX];
-    int widths[COLUMNS_MAX];
+    int widths[COLUMNS_MAX] = {0};
     for (size_t i = 0; i < table->column_count; i++) {
         widths[i] = text_width(table, rows, count, i);
         pad_cell(out, table, i, widths[i], table->columns[i].name);
