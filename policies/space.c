@@ -260,6 +260,14 @@ static void tell_damage(const struct space *space, const struct quarantine_damag
         space->options.name, space->tier->options.data, damage->offset, damage->bytes, damage->places);
 }
 
+static void tell_cut_short(const struct space *space, const struct quarantine_damage *damage) {
+    tell_of_space(
+        space, NULL, LOG_LEVEL_WARNING,
+        "namespace %s: the last record of its quarantine file in %s, at offset %" PRIu64
+        ", was not completed, and is cut off; if nothing was written there when the server ended, the disk has lost it",
+        space->options.name, space->tier->options.data, damage->end);
+}
+
 bool space_open_quarantine(struct space *space, uint64_t *highest, char *error, size_t error_size) {
     struct tier *tier = space->tier;
     struct quarantine_damage damage;
@@ -269,6 +277,8 @@ bool space_open_quarantine(struct space *space, uint64_t *highest, char *error, 
         return false;
     if (damage.places)
         tell_damage(space, &damage);
+    if (damage.cut_short)
+        tell_cut_short(space, &damage);
     uint64_t version = quarantine_high_version(space->quarantine);
     if (!cache_raise_version(tier->cache, version)) {
         fit_print(error, error_size,

@@ -332,8 +332,10 @@ static bool start_threads(struct tier *tier, char *error, size_t error_size) {
     atomic_store(&tier->writers_run, true);
     for (size_t i = 0; i < tier->backend_count; i++)
         if (!start_backend(&tier->backends[i])) {
-            fit_print(error, error_size, "Cannot start threads for backend \"%s\".",
-                      tier->backends[i].options.store.name);
+            fit_print(
+                error, error_size,
+                "Cannot start threads for backend \"%s\": raise ulimit -u or -v (TasksMax= in systemd), or lower its readers.",
+                tier->backends[i].options.store.name);
             return false;
         }
     return true;

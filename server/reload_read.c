@@ -101,12 +101,20 @@ static bool read_certificate(struct reading *reading) {
 /* All of it at once, so that one look is enough. */
 static bool refuse_fixed(struct reading *reading) {
     const struct config_changes *changes = &reading->changes;
-    size_t used = 0, size = sizeof reading->error;
-    for (size_t i = 0; i < changes->count && used < size; i++)
-        if (changes->list[i].kind == CONFIG_SETTING_FIXED)
-            used += (size_t)snprintf(reading->error + used, size - used, "%s%s",
-                                     used ? ", " : "a restart is needed for: ", changes->list[i].text);
-    return used == 0;
+    size_t used = 0, left_out = 0, size = sizeof reading->error - sizeof " and 4294967295 more";
+    for (size_t i = 0; i < changes->count; i++) {
+        if (changes->list[i].kind != CONFIG_SETTING_FIXED)
+            continue;
+        const char *before = used ? ", " : "a restart is needed for: ", *text = changes->list[i].text;
+        bool fits = left_out == 0 && used + strlen(before) + strlen(text) < size;
+        left_out += !fits;
+        if (fits)
+            used += (size_t)snprintf(reading->error + used, size - used, "%s%s", before, text);
+    }
+    if (left_out > 0)
+        snprintf(reading->error + used, sizeof reading->error - used, "%s%zu more",
+                 used ? " and " : "a restart is needed for: ", left_out);
+    return used == 0 && left_out == 0;
 }
 
 static bool compare(struct reading *reading) {

@@ -20,6 +20,8 @@ struct journal_disk;
 struct quarantine_damage {
     size_t places;
     uint64_t bytes, offset; /* of all; of the first */
+    bool cut_short;         /* what is behind the last record was begun and is none, */
+    uint64_t end;           /* from here on */
 };
 
 /* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. A damaged file is refused, or

@@ -315,6 +315,15 @@ static bool replay_behind(struct reading *reading, struct quarantine_damage *dam
     return false;
 }
 
+/* Something but zeros is there. */
+static bool is_begun(struct reading *reading, uint64_t at) {
+    static const char zeros[CUT_SIZE];
+    char bytes[CUT_SIZE];
+    uint64_t rest = reading->size - at;
+    size_t length = rest < CUT_SIZE ? (size_t)rest : CUT_SIZE;
+    return read_all(reading, bytes, length, at) && memcmp(bytes, zeros, length) != 0;
+}
+
 bool quarantine_log_replay(struct quarantine_log *log, struct quarantine_log_reader *reader,
                            struct quarantine_damage *ret_damage) {
     struct stat status;
@@ -326,6 +335,8 @@ bool quarantine_log_replay(struct quarantine_log *log, struct quarantine_log_rea
     while (log->end < reading.size && reading.failure == 0 &&
            (replay_record(&reading, &log->end) || replay_behind(&reading, ret_damage)))
         continue;
+    ret_damage->cut_short = reading.failure == 0 && is_begun(&reading, log->end);
+    ret_damage->end = log->end;
     log->spoilt = reading.size;
     errno = reading.failure;
     return reading.failure == 0;

@@ -220,6 +220,13 @@ def test_what_needs_a_restart_is_named_at_once(serve):
     assert reload(server, Config(SESSIONS, threads=2)) == "nothing has changed"
 
 
+def test_what_has_no_room_among_what_needs_a_restart_is_counted(serve):
+    names = [f"{number:02}".rjust(63, "n") for number in range(60)]
+    server = serve(config=Config(*(namespace(name, name, "write-behind", preload=1) for name in names)))
+    answer = reload(server, Config(*(namespace(name, name, "write-behind", preload=2) for name in names)), good=False)
+    assert f'a restart is needed for: namespace "{names[0]}": preload, ' in answer and " more; nothing was changed" in answer
+
+
 def test_the_command_line_stays_above_the_file(serve):
     server = serve(config=Config(SESSIONS), options=["-m", "100", "-c", "77"])
     assert reload(server, Config(SESSIONS, memory="200mb", max_connections=50)) == "nothing has changed"

@@ -278,6 +278,13 @@ def test_a_quarantine_that_has_decayed_is_not_passed_over(serve):
     server.options = []
     server.start()
     assert server.client().get("sess:bad1") == b"bad"
+    server.stop()
+    with open(path, "r+b") as file:
+        file.seek(file.read().rindex(b"sess:bad2"))
+        file.write(b"!!")
+    server.start()
+    assert "namespace sessions: the last record of its quarantine file" in server.log() and "was not completed" in server.log()
+    assert server.client().get("sess:bad1") == b"bad"
 
 
 @pytest.mark.threads

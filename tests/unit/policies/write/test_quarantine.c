@@ -150,10 +150,17 @@ TEST(what_follows_damage_is_kept_where_that_is_wanted) {
 TEST(a_torn_record_at_the_end_is_no_damage) {
     struct fixture *fixture = *state;
     leave_three(fixture);
+    reopen(fixture);
+    assert_false(fixture->damage.cut_short);
     spoil(fixture, 2 * record_size("value") + HEAD_SIZE);
     reopen(fixture);
     assert_int_equal(quarantine_count(fixture->quarantine), 2);
     assert_int_equal(journal_rig_count_named(&fixture->rig, "damaged-"), 0);
+    assert_true(fixture->damage.cut_short);
+    assert_int_equal(fixture->damage.end, 2 * record_size("value"));
+    reopen(fixture); /* it is gone */
+    assert_false(fixture->damage.cut_short);
+    assert_int_equal(quarantine_count(fixture->quarantine), 2);
 }
 
 TEST(a_damaged_file_is_looked_at_as_a_whole) {
