@@ -138,6 +138,22 @@ static int verify_mode(enum client_certificates wanted) {
     return SSL_VERIFY_NONE;
 }
 
+/* OpenSSL looks at a client's certificate where a session begins, and not where it goes on; and with TLS 1.3 each ticket that is
+ * taken is followed by another. So a client whose certificate is over by now has to show one again. */
+static bool is_over(SSL_SESSION *session) {
+    const X509 *shown = SSL_SESSION_get0_peer(session);
+    return shown && X509_cmp_current_time(X509_get0_notAfter(shown)) <= 0; /* 0: no time that can be read */
+}
+
+static SSL_TICKET_RETURN look_at_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                        size_t name_size, SSL_TICKET_STATUS status, void *context) {
+    (void)ssl, (void)name, (void)name_size, (void)context;
+    bool is_good = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
+    if (!is_good || is_over(session))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 /* Sessions are resumed by tickets, which only a context of the same keys can read: so none outlives the certificates, its own and
  * the clients', under which it began. Nothing is kept of them here. */
 static void set_options(SSL_CTX *ssl, const struct settings *settings) {
@@ -150,6 +166,7 @@ static void set_options(SSL_CTX *ssl, const struct settings *settings) {
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(ssl, 1); /* a record costs one system call, not two */
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_ticket_cb(ssl, NULL, look_at_ticket, NULL);
     SSL_CTX_set_max_cert_list(ssl, TLS_CHAIN_MOST);
     SSL_CTX_set_verify(ssl, verify_mode(settings->tls_client_certificates), NULL);
 }

@@ -79,6 +79,17 @@ void connection_set_ready(struct connection *connection) {
     worker->ready_tail = &connection->next_ready;
 }
 
+void connection_set_ready_first(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    if (connection->in_ready)
+        return;
+    connection->in_ready = true;
+    connection->next_ready = worker->ready;
+    if (!worker->ready)
+        worker->ready_tail = &connection->next_ready;
+    worker->ready = connection;
+}
+
 /* ---- From its first to its last ---- */
 
 /* Beside each other: what is encrypted has no other way in. */

@@ -137,6 +137,8 @@ void connection_end(struct connection *connection, enum close_reason reason);
 
 /* Puts it on worker->ready, to be served in the next turn. */
 void connection_set_ready(struct connection *connection);
+/* The same, before all that are on it. */
+void connection_set_ready_first(struct connection *connection);
 
 static inline bool connection_is_binary(const struct connection *connection) {
     return connection->protocol == PROTOCOL_BINARY;

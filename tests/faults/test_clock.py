@@ -7,27 +7,12 @@ import sqlite3
 import time
 
 import pytest
-from forebay import Config, binary, eventually, namespace
+from clock import Clock, needs_clock
+from forebay import Config, eventually, namespace
 
-LIBRARY = os.path.join(os.path.dirname(binary()), "tests", "libclock_ahead.so")  # tests/faults/clock_ahead.c
-
-pytestmark = pytest.mark.skipif(not os.path.exists(LIBRARY), reason=f"{LIBRARY} is not there: a release build has it")
+pytestmark = needs_clock
 
 HOUR = 3600
-
-
-class Clock:
-    """The wall clock that the server sees."""
-
-    def __init__(self, folder):
-        self.path = os.path.join(folder, "clock")
-        with open(self.path, "wb") as file:
-            file.write(bytes(8))
-        self.environment = {"LD_PRELOAD": LIBRARY, "CLOCK_AHEAD": self.path}
-
-    def set(self, seconds):
-        with open(self.path, "r+b") as file:
-            file.write(seconds.to_bytes(8, "little", signed=True))
 
 
 @pytest.fixture

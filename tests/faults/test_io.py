@@ -451,3 +451,29 @@ def test_who_has_waited_once_takes_no_more_than_who_has_not(serve):
 
         growth("t:k", 100)
         assert growth("t:k", clients) - growth("k", clients) < 1000 * clients
+
+
+def send_all_there_is_room_for(client, request):
+    client.socket.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            client.socket.send(request * 500)
+
+
+def test_clients_beyond_the_buffers_do_not_keep_another_from_one(serve_ring):
+    """How many requests of theirs come before its own: they take three buffers at a time, and the rest of them waits."""
+    server = serve_ring(options=["-t", "1"])
+    with contextlib.ExitStack() as stack, server.client() as patient:
+        greedy = [stack.enter_context(server.client()) for _ in range(2 * GREEDY)]
+        for client in [patient, *greedy]:  # nothing of theirs is small any more (CONNECTION_LITTLE)
+            assert client.command("mn") == b"MN"
+        server.pause()
+        for client in greedy:
+            send_all_there_is_room_for(client, LONG_GETS)
+        patient.send(b"stats\r\n")
+        server.resume()
+        told = dict(line.split()[1:3] for line in iter(patient.line, b"END"))
+        before = int(told[b"cmd_get"])
+        whole = len(greedy) * (1 << 20) // len(LONG_GETS)
+        print("gets before it:", before, "of more than", whole, file=sys.stderr)
+        assert before < whole // 4

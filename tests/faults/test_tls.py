@@ -14,6 +14,7 @@ import subprocess
 
 import pytest
 from certificates import Certificates, TlsClient, TlsServer, first_message, whole_first_message
+from clock import Clock, needs_clock
 from forebay import (GIVES_BACK, PATIENCE, THERE, Background, Client, Closed, Config, Redis, Server, eventually, free_port, namespace,
                      section, share)
 from manager import Activated
@@ -583,6 +584,27 @@ def test_an_address_may_have_its_own_rule_about_certificates(serve_tls, certific
         assert client.command("version").startswith(b"VERSION")
         session = client.socket.session
     with pytest.raises(REFUSED), server.tls(stranger, port=known, session=session) as client:
+        assert not client.command("version")
+
+
+@needs_clock
+@VERSIONS
+def test_a_session_does_not_outlive_the_certificate_of_its_client(serve, certificates, files, version):
+    """Nor does one that goes on in another, as each does with TLS 1.3."""
+    hour, day = 3600, 24 * 3600
+    clock = Clock(files)
+    config = Encrypted(files, tls_client_certificates="required", tls_ca=certificates.path("ca.pem"))
+    server = with_tls(serve(config, env=clock.environment), certificates)
+    known = certificates.context("client", version)
+    clock.set(day - hour)  # the certificate is for a day
+    with server.tls(known) as client:
+        assert client.set("k", b"1") == b"STORED"
+        session = client.socket.session
+    with server.tls(known, session=session) as client:
+        assert client.get("k") == b"1" and client.socket.session_reused
+        session = client.socket.session
+    clock.set(day + hour // 2)
+    with pytest.raises(REFUSED), server.tls(known, session=session) as client:
         assert not client.command("version")
 
 
