@@ -303,7 +303,6 @@ void scan_begin(struct scan *scan, const char *data, size_t size, const struct f
                           .key = format_key(header->epoch),
                           .space_count = header->space_count,
                           .fresh = header->fresh};
-    scan->synced = format_decode_note(data, header->size, &scan->key);
 }
 
 /* The first whole record at or behind offset, found by its tag; scan->size if there is none. */
@@ -350,10 +349,6 @@ enum scan_status scan_next(struct scan *scan) {
         return SCAN_HOLE;
     }
     scan->ended = true;
-    if (scan->offset < scan->synced) {
-        scan->extent = scan->synced - scan->offset;
-        return SCAN_HOLE;
-    }
     size_t rest = scan->size - scan->offset;
     return scan->offset < scan->size && format_is_torn(scan->data + scan->offset, rest, &scan->key,
                                                        scan->space_count, scan->fresh, &scan->extent)
@@ -368,5 +363,6 @@ bool format_is_same_boot(const uint8_t one[JOURNAL_BOOT_SIZE], const uint8_t oth
 
 bool scan_hole_is_damage(const struct scan *scan, const struct format_header *header,
                          const uint8_t boot[JOURNAL_BOOT_SIZE]) {
-    return format_is_same_boot(header->boot, boot) || scan->at < scan->synced;
+    return format_is_same_boot(header->boot, boot) ||
+           scan->at < format_decode_note(scan->data, header->size, &scan->key);
 }

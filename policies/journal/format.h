@@ -96,8 +96,7 @@ bool format_decode_record_at(const char *record, size_t room, uint64_t offset, c
 
 enum scan_status {
     SCAN_RECORD,
-    SCAN_HOLE, /* bytes that are no record, with records behind them: those come next; or there were some once, and have been
-                * synced: then the end comes next */
+    SCAN_HOLE, /* bytes that are no record, with records behind them: those come next */
     SCAN_TORN, /* a record was begun and nothing whole follows: the end */
     SCAN_END,
 };
@@ -108,7 +107,6 @@ struct scan {
     size_t offset; /* where the next step looks */
     struct format_key key;
     size_t space_count;
-    uint64_t synced; /* as the header notes it */
     bool fresh;
     bool ended;
     struct format_record record; /* of SCAN_RECORD */

@@ -138,15 +138,13 @@ static bool find_tag(struct walk *walk) {
     return at + 8 <= left;
 }
 
-/* Where no whole record can follow: the end. WALK_HOLE: one may, or there was one, as it has been synced. */
+/* Where no whole record can follow: the end. WALK_HOLE: one may. */
 static enum walk_status search_rest(struct walk *walk) {
     struct window *window = &walk->window;
     enum window_status status = WINDOW_MORE;
     size_t rest = window->end - window->offset;
     size_t looked = rest < FORMAT_RECORD_HEADER ? rest : FORMAT_RECORD_HEADER;
     walk->at = window->offset;
-    if (walk->at < format_decode_note(walk->head, walk->header.size, &walk->key))
-        return WALK_HOLE;
     if (!bring(walk, looked))
         return WALK_FAILED;
     if (window_left(window) < looked) /* it has become shorter */

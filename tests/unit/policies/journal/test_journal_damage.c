@@ -105,11 +105,6 @@ static void give_a_past(struct specimen *specimen) {
     specimen->bytes = bytes;
 }
 
-/* As if nothing had been synced yet: what is cut off then was a write that was cut short. */
-static void forget_what_was_synced(char *bytes, size_t header_size) {
-    memset(bytes + header_size - FORMAT_NOTE_SIZE, 0, FORMAT_NOTE_SIZE);
-}
-
 static void make(struct specimen *specimen, enum past past) {
     struct journal_rig *rig = &specimen->rig;
     journal_rig_open(rig);
@@ -122,7 +117,6 @@ static void make(struct specimen *specimen, enum past past) {
     specimen->bytes = journal_rig_read_file(rig, specimen->name, &specimen->size);
     if (past != CLOSED)
         journal_rig_close(rig);
-    forget_what_was_synced(specimen->bytes, HEADER);
     find_ends(specimen);
     if (past == REUSED)
         give_a_past(specimen);
@@ -178,31 +172,6 @@ static void cut_at_every_byte(struct specimen *specimen, enum past past) {
                          size < HEADER ? size : size - specimen->ends[whole]);
         if (size < HEADER && size % 512 != 0)
             size += 15; /* the header is long and all the same in this */
-    }
-}
-
-/* What the header says has been synced was there once: nothing behind its place tells that from a write that was cut short. */
-TEST(what_was_synced_may_not_be_cut_off) {
-    struct specimen *specimen = *state;
-    make(specimen, KILLED);
-    struct format_header header;
-    assert_int_equal(format_decode_header(specimen->bytes, specimen->size, &header), FORMAT_GOOD);
-    struct format_key key = format_key(header.epoch);
-    free((void *)(uintptr_t)header.spaces);
-    format_encode_note(specimen->bytes + HEADER - FORMAT_NOTE_SIZE, &key, specimen->ends[RECORDS - 1]);
-    char *zeros = journal_rig_allocate(&specimen->rig, specimen->size);
-    for (size_t whole = 0; whole <= RECORDS; whole++) {
-        bool is_damage = whole < RECORDS - 1;
-        size_t size = specimen->ends[whole] + (whole > 0 && whole % 2 == 0 ? 0 : 12);
-        memcpy(zeros, specimen->bytes, size);
-        memset(zeros + size, 0, specimen->size - size);
-        assert_int_equal(recover(specimen, specimen->bytes, size, false),
-                         is_damage ? JOURNAL_DAMAGED : JOURNAL_OK);
-        assert_int_equal(recover(specimen, zeros, specimen->size, false),
-                         is_damage ? JOURNAL_DAMAGED : JOURNAL_OK);
-        assert_int_equal(recover(specimen, specimen->bytes, size, true), JOURNAL_OK);
-        assert_recovered(specimen, 1, whole, 0);
-        assert_int_equal(specimen->rig.recovery.skipped_damaged, is_damage);
     }
 }
 
@@ -512,10 +481,6 @@ TEST(a_long_header_may_be_cut_anywhere) {
     assert_true(journal_rig_file_name(rig, 0, name));
     char *bytes = journal_rig_read_file(rig, name, &size);
     assert_true(size > 3 * 4096);
-    struct format_header header;
-    assert_int_equal(format_decode_header(bytes, size, &header), FORMAT_GOOD);
-    forget_what_was_synced(bytes, header.size);
-    free((void *)(uintptr_t)header.spaces);
     for (size_t cut = 0; cut <= size; cut += cut + 1 < size - 64 ? 61 : 1) {
         journal_rig_write_file(rig, name, bytes, cut);
         journal_rig_open(rig);
@@ -526,7 +491,6 @@ TEST(a_long_header_may_be_cut_anywhere) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(what_was_synced_may_not_be_cut_off),
         CASE(a_closed_file_may_be_cut_anywhere),
         CASE(a_reused_file_may_be_cut_anywhere),
         CASE(a_write_may_stop_anywhere_over_zeros),
