@@ -172,8 +172,8 @@ static void *run(void *argument) {
         gather(feeds, &polled);
         pthread_mutex_unlock(&feeds->lock);
         int happened = poll(polled.fds, polled.count, wait_ms);
-        if (happened < 0 &&
-            errno != EINTR) /* no memory, or fewer descriptors are allowed than there are feeds */
+        /* Else it would ask again at once: no memory, or fewer descriptors are allowed than there are feeds. */
+        if (happened < 0 && errno != EINTR)
             poll(NULL, 0, PATIENCE_STEP_MS);
         pthread_mutex_lock(&feeds->lock);
         if (happened > 0)

@@ -84,10 +84,11 @@ void connection_set_ready_first(struct connection *connection) {
     if (connection->in_ready)
         return;
     connection->in_ready = true;
-    connection->next_ready = worker->ready;
-    if (!worker->ready)
+    connection->next_ready = *worker->first_tail;
+    if (!connection->next_ready)
         worker->ready_tail = &connection->next_ready;
-    worker->ready = connection;
+    *worker->first_tail = connection;
+    worker->first_tail = &connection->next_ready;
 }
 
 /* ---- From its first to its last ---- */

@@ -137,7 +137,7 @@ void connection_end(struct connection *connection, enum close_reason reason);
 
 /* Puts it on worker->ready, to be served in the next turn. */
 void connection_set_ready(struct connection *connection);
-/* The same, before all that are on it. */
+/* The same, before all that are on it but those that were put there by this. */
 void connection_set_ready_first(struct connection *connection);
 
 static inline bool connection_is_binary(const struct connection *connection) {

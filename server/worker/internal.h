@@ -82,6 +82,7 @@ struct worker {
     uint64_t second_began_us; /* that of now, by the wall clock */
     uint32_t second;          /* monotonic */
     struct connection *ready, **ready_tail;
+    struct connection **first_tail;           /* of those at the beginning: connection_set_ready_first */
     struct connection *behind, **behind_tail; /* by next_ready, too: share.h */
     char *input;                              /* TURN_INPUT bytes */
     size_t input_used;

@@ -120,7 +120,7 @@ void turn_run(struct worker *worker) {
         return;
     uint64_t began_us = monotonic_us();
     worker->ready = NULL;
-    worker->ready_tail = &worker->ready;
+    worker->ready_tail = worker->first_tail = &worker->ready;
     worker->input_used = worker->said = 0;
     share_set(worker, 0);
     tier_time_begin(worker->tier, began_us);

@@ -263,7 +263,7 @@ struct worker *worker_create(struct server *server, const struct io_type *io_typ
     worker->cache = tier_cache(server->tier);
     worker->most_requests =
         server->settings->limits_requests ? server->settings->requests_per_event : (unsigned)SHARE_KEYS;
-    worker->ready_tail = &worker->ready;
+    worker->ready_tail = worker->first_tail = &worker->ready;
     worker->behind_tail = &worker->behind;
     worker->held_tail = &worker->held;
     worker->io_type = io_type;

@@ -124,8 +124,8 @@ void ring_received(struct io *io, struct connection *connection, int result, uns
         leave_buffers(io, connection);
     connection->hung_up |= link->ended;
     connection->readable = link->first || link->ended;
-    /* Settled in this order, and asked for again: whoever got no buffer has to come before those who did, or more that send on
-     * than there are buffers would keep it from one for ever. */
+    /* Settled in this order, and asked for again: whoever got no buffer has to come before those who did, and behind those who
+     * got none before, or more that send on than there are buffers would keep it from one for ever. */
     if (result == -ENOBUFS)
         connection_set_ready_first(connection);
     else
