@@ -11,6 +11,7 @@ KILO, LARGE, KEYS = 1000, 1 << 20, 100000
 STORED = {"kilo": KILO, "large": LARGE - 1000, "crowd": 100}  # what every server has before
 MANY_KEYS = b"get " + b" ".join(b"key-%06d" % number for number in range(KEYS)) + b"\r\n"
 GETS = b"get kilo\r\n" * 8000
+ABSENT = b"".join(b"get %b\r\n" % (b"n" * (size - 6)) for size in range(33, 101)) * 100
 
 
 class Sockets:
@@ -141,10 +142,15 @@ def greedy_many(sockets, end):
     push_and_read(sockets.open(100), GETS, end)
 
 
+def flood_gets(sockets, end):
+    """200 whose pipelines of gets that find nothing, of 33 to 100 bytes, never end, and which read"""
+    push_and_read(sockets.open(200), ABSENT, end)
+
+
 # name: (function, connections that the server may have)
 BURDENS = {"idle": (idle, 11000), "unread": (unread, 1024), "unread-large": (unread_large, 1024), "slow-readers": (slow_readers, 1024),
            "slow-writers": (slow_writers, 1024), "flood": (flood, 200), "keys": (keys, 1024), "greedy": (greedy, 1024),
-           "greedy-100": (greedy_many, 1024)}
+           "greedy-100": (greedy_many, 1024), "flood-gets": (flood_gets, 1024)}
 
 
 def run(name, port, end):
