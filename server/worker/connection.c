@@ -70,25 +70,11 @@ void connection_set_awaits_check(struct connection *connection, bool awaits_chec
 }
 
 void connection_set_ready(struct connection *connection) {
-    struct worker *worker = connection->worker;
-    if (connection->in_ready)
-        return;
-    connection->in_ready = true;
-    connection->next_ready = NULL;
-    *worker->ready_tail = connection;
-    worker->ready_tail = &connection->next_ready;
+    connection_queue_append(&connection->worker->ready, connection);
 }
 
 void connection_set_ready_first(struct connection *connection) {
-    struct worker *worker = connection->worker;
-    if (connection->in_ready)
-        return;
-    connection->in_ready = true;
-    connection->next_ready = *worker->first_tail;
-    if (!connection->next_ready)
-        worker->ready_tail = &connection->next_ready;
-    *worker->first_tail = connection;
-    worker->first_tail = &connection->next_ready;
+    connection_queue_append_to_front(&connection->worker->ready, connection);
 }
 
 /* ---- From its first to its last ---- */

@@ -89,7 +89,7 @@ struct connection {
     size_t line_key;  /* number of the key last parsed in the line at line_start */
     const char *line_start;
     bool run_failed; /* a key of the line at hand, which gets no more answers; of packets: untold.h */
-    bool in_ready;   /* is on worker->ready or, behind them, on worker->behind: on one of the two alone */
+    bool in_ready;   /* is in worker->ready or worker->behind: connection_queue.h */
     bool readable;   /* the socket may hold bytes: edges are reported once, so this remembers them */
     bool hung_up;    /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
     bool writable;   /* of a connection that sends: the socket may take bytes */
@@ -128,16 +128,16 @@ struct connection {
  * place to watch it: the socket is then still the caller's. */
 struct connection *connection_open(struct worker *worker, int fd, enum address_tls tls);
 
-/* Frees the connection; it must be neither parked nor on worker->ready or worker->behind. */
+/* Frees the connection; it must be neither parked nor in worker->ready or worker->behind. */
 void connection_close(struct connection *connection);
 
 /* The same for any that is not parked: if need be at the end of the turn that comes to it, and nothing of it is served
  * before. */
 void connection_end(struct connection *connection, enum close_reason reason);
 
-/* Puts it on worker->ready, to be served in the next turn. */
+/* Puts it into worker->ready, to be served in the next turn. */
 void connection_set_ready(struct connection *connection);
-/* The same, before all that are on it but those that were put there by this. */
+/* The same, before all that are in it but those that were put there by this. */
 void connection_set_ready_first(struct connection *connection);
 
 static inline bool connection_is_binary(const struct connection *connection) {

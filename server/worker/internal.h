@@ -5,6 +5,7 @@
  *     worker.c              thread, loop, timers
  *     io/                   how the kernel is asked for what comes and given what goes (io.h)
  *     turn.c                the stages of a turn: turn_read.c, turn_execute.c, turn_send.c
+ *     connection_queue.h    who waits for a turn
  *     connection.c          a connection's states; connection_read.c, own_buffer.c its bytes in, connection_send.c out
  *     tls.c                 what encrypted connections do beside
  *     share.c               how much of a turn is one connection's
@@ -27,6 +28,7 @@
 #include "server/protocol/binary.h"
 #include "server/server.h"
 #include "server/worker/auth/gate.h"
+#include "server/worker/connection_queue.h"
 #include "server/worker/io/io.h"
 #include "server/worker/output.h"
 #include "server/worker/worker_stats.h"
@@ -81,10 +83,9 @@ struct worker {
     struct cache_time now;
     uint64_t second_began_us; /* that of now, by the wall clock */
     uint32_t second;          /* monotonic */
-    struct connection *ready, **ready_tail;
-    struct connection **first_tail;           /* of those at the beginning: connection_set_ready_first */
-    struct connection *behind, **behind_tail; /* by next_ready, too: share.h */
-    char *input;                              /* TURN_INPUT bytes */
+    struct connection_queue ready;
+    struct connection_queue behind; /* share.h */
+    char *input;                    /* TURN_INPUT bytes */
     size_t input_used;
     struct output output;
     size_t said; /* bytes of replies in this turn, before those of the output */

@@ -75,19 +75,12 @@ void share_let_wait(struct connection *connection) {
     if (connection->in_ready)
         return;
     count(&worker->yields);
-    connection->behind = connection->in_ready = true;
-    connection->next_ready = NULL;
-    *worker->behind_tail = connection;
-    worker->behind_tail = &connection->next_ready;
+    connection->behind = true;
+    connection_queue_append(&worker->behind, connection);
 }
 
 void share_admit(struct worker *worker) {
-    for (int i = 0; i < SHARE_BEHIND && worker->behind; i++) {
-        struct connection *first = worker->behind;
-        worker->behind = first->next_ready;
-        first->in_ready = false;
+    struct connection *first;
+    for (int i = 0; i < SHARE_BEHIND && (first = connection_queue_pop(&worker->behind)); i++)
         connection_set_ready(first);
-    }
-    if (!worker->behind)
-        worker->behind_tail = &worker->behind;
 }

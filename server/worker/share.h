@@ -47,7 +47,7 @@ void share_set(struct worker *worker, size_t said);
  * In either case the mark is where to look next. */
 bool share_is_used(struct output *output, struct connection *connection);
 
-/* Puts it on worker->behind, and counts that (conn_yields); it has requests that wait for a later turn. */
+/* Puts it into worker->behind, and counts that (conn_yields); it has requests that wait for a later turn. */
 void share_let_wait(struct connection *connection);
 
 /* Makes the first of worker->behind ready, behind those that are. */

@@ -113,14 +113,13 @@ void turn_run(struct worker *worker) {
     if (worker->held)
         held_collect(worker);
     share_admit(worker);
-    struct connection *first = worker->ready;
+    struct connection *first = worker->ready.first;
     /* Some wait for a turn that is written to the journal, or the journal does: nobody else may come and make one,
      * where what sends requests here has seen that changes are refused. */
     if (!first && !worker->undated && !tier_has_unwritten(worker->tier))
         return;
     uint64_t began_us = monotonic_us();
-    worker->ready = NULL;
-    worker->ready_tail = worker->first_tail = &worker->ready;
+    connection_queue_take_all(&worker->ready);
     worker->input_used = worker->said = 0;
     share_set(worker, 0);
     tier_time_begin(worker->tier, began_us);

@@ -5,7 +5,7 @@
 
 struct worker;
 
-/* Serves the connections on worker->ready, and those whose tickets are back or whose replies may be sent now.
+/* Serves the connections in worker->ready, and those whose tickets are back or whose replies may be sent now.
  * On the worker's thread. */
 void turn_run(struct worker *worker);
 

@@ -66,8 +66,9 @@ static void try_to_finish(struct worker *worker) {
     if (worker->io_type->flush)
         worker->io_type->flush(worker->io);
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
-    if (waited > STOP_SECONDS || (worker->parked == 0 && !worker->held && !worker->undated &&
-                                  !worker->ready && !worker->behind && sent && !has_newcomers(worker)))
+    if (waited > STOP_SECONDS ||
+        (worker->parked == 0 && !worker->held && !worker->undated && !worker->ready.first &&
+         !worker->behind.first && sent && !has_newcomers(worker)))
         worker->finished = true;
 }
 
@@ -172,9 +173,9 @@ static inline bool read_clocks(struct worker *worker) {
     return true;
 }
 
-/* Waits until there is something to do, and puts the connections concerned on worker->ready. */
+/* Waits until there is something to do, and puts the connections concerned into worker->ready. */
 static void gather(struct worker *worker) {
-    bool waits = !worker->ready && !worker->behind;
+    bool waits = !worker->ready.first && !worker->behind.first;
     bool woken = worker->io_type->wait(worker->io, waits ? rest_of_second(worker) : 0);
     bool is_new_second = read_clocks(worker);
     if (woken)
@@ -263,8 +264,8 @@ struct worker *worker_create(struct server *server, const struct io_type *io_typ
     worker->cache = tier_cache(server->tier);
     worker->most_requests =
         server->settings->limits_requests ? server->settings->requests_per_event : (unsigned)SHARE_KEYS;
-    worker->ready_tail = worker->first_tail = &worker->ready;
-    worker->behind_tail = &worker->behind;
+    connection_queue_init(&worker->ready);
+    connection_queue_init(&worker->behind);
     worker->held_tail = &worker->held;
     worker->io_type = io_type;
     worker->wake = -1;

@@ -37,7 +37,7 @@ struct io_type {
     void (*end)(struct io *io);
 
     /* Hands over what send has queued, waits up to wait_ms (0: not at all) until there is something to do, and puts the
-     * connections concerned on worker->ready. Also returns when the wait_ms of an earlier call are over. True: worker->wake
+     * connections concerned into worker->ready. Also returns when the wait_ms of an earlier call are over. True: worker->wake
      * was written to. */
     bool (*wait)(struct io *io, int wait_ms);
     /* Hands over what is queued, and tells what became of it. Not during a turn, but at its end. NULL: nothing ever is. */

@@ -64,7 +64,7 @@ struct io {
 /* A closed connection goes with the last of its requests: one has ended. */
 void ring_free_gone(struct io *io, struct connection *connection);
 
-/* Takes what has completed. What a completion says of a connection may put that on worker->ready. */
+/* Takes what has completed. What a completion says of a connection may put that into worker->ready. */
 void ring_take_completions(struct io *io);
 
 #endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections that wait to be served, in the order in which they will be: a worker has one of those that the next turn serves
+ * (worker->ready), and one of those that wait for their share behind them (worker->behind: share.h). A connection is in one
+ * queue at most (in_ready, next_ready).
+ *
+ * What is put at the front keeps its order, too: the front is a queue before the queue. In an order of last come first served
+ * somebody in the middle might never come to the front while others keep coming there.
+ *
+ * Belongs to the worker's thread.
+ */
+#ifndef FOREBAY_SERVER_WORKER_CONNECTION_QUEUE_H
+#define FOREBAY_SERVER_WORKER_CONNECTION_QUEUE_H
+
+#include "server/worker/connection.h"
+
+struct connection_queue {
+    struct connection *first, **tail;
+    struct connection **front_tail; /* of those that were put at the front */
+    size_t count;
+};
+
+static inline void connection_queue_init(struct connection_queue *queue) {
+    *queue = (struct connection_queue){.tail = &queue->first, .front_tail = &queue->first};
+}
+
+/* Nothing, where it is in a queue already; so do those that follow. */
+static inline void connection_queue_append(struct connection_queue *queue, struct connection *connection) {
+    if (connection->in_ready)
+        return;
+    connection->in_ready = true;
+    connection->next_ready = NULL;
+    *queue->tail = connection;
+    queue->tail = &connection->next_ready;
+    queue->count++;
+}
+
+/* Before all but those that were put there by this. */
+static inline void connection_queue_append_to_front(struct connection_queue *queue,
+                                                    struct connection *connection) {
+    if (connection->in_ready)
+        return;
+    connection->in_ready = true;
+    connection->next_ready = *queue->front_tail;
+    if (!connection->next_ready)
+        queue->tail = &connection->next_ready;
+    *queue->front_tail = connection;
+    queue->front_tail = &connection->next_ready;
+    queue->count++;
+}
+
+/* The first leaves the queue. NULL: there is none. */
+static inline struct connection *connection_queue_pop(struct connection_queue *queue) {
+    struct connection *first = queue->first;
+    if (!first)
+        return NULL;
+    queue->first = first->next_ready;
+    if (queue->tail == &first->next_ready)
+        queue->tail = &queue->first;
+    if (queue->front_tail == &first->next_ready)
+        queue->front_tail = &queue->first;
+    queue->count--;
+    first->in_ready = false;
+    return first;
+}
+
+/* Empties it. Returns the first of what it had, with the others behind it (next_ready); for them the caller ends in_ready. */
+static inline struct connection *connection_queue_take_all(struct connection_queue *queue) {
+    struct connection *first = queue->first;
+    connection_queue_init(queue);
+    return first;
+}
+
+#endif
