@@ -6,7 +6,8 @@
  *     io/                   how the kernel is asked for what comes and given what goes (io.h)
  *     turn.c                the stages of a turn: turn_read.c, turn_execute.c, turn_send.c
  *     connection_queue.h    who waits for a turn
- *     connection.c          a connection's states; connection_read.c, own_buffer.c its bytes in, connection_send.c out
+ *     connection.c          a connection's states; connection_read.c, input.h, own_buffer.c its bytes in, connection_send.c
+ *                           out
  *     tls.c                 what encrypted connections do beside
  *     share.c               how much of a turn is one connection's
  *     protocol.c            which protocol is spoken

@@ -19,6 +19,7 @@
 #include "server/log.h"
 #include "server/tls/context.h"
 #include "server/worker/connection.h"
+#include "server/worker/input.h"
 #include "server/worker/internal.h"
 #include <errno.h>
 #include <openssl/err.h>
@@ -367,13 +368,7 @@ ssize_t tls_receive(struct connection *connection, char *data, size_t size) {
 }
 
 ssize_t tls_take(struct connection *connection, size_t size, const char **ret_data) {
-    struct worker *worker = connection->worker;
-    char *at = worker->input + worker->input_used;
-    ssize_t got = tls_receive(connection, at, size);
-    if (got > 0)
-        worker->input_used += (size_t)got;
-    *ret_data = at;
-    return got;
+    return input_take(connection, tls_receive, size, ret_data);
 }
 
 /* ---- Out ---- */

@@ -5,6 +5,7 @@
  * would cost more than it saves (docs/benchmarks.md).
  */
 #include "server/worker/connection.h"
+#include "server/worker/input.h"
 #include "server/worker/internal.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -106,13 +107,7 @@ static inline ssize_t receive_epoll(struct connection *connection, char *data, s
 }
 
 static ssize_t take_epoll(struct connection *connection, size_t size, const char **ret_data) {
-    struct worker *worker = connection->worker;
-    char *at = worker->input + worker->input_used;
-    ssize_t got = receive_epoll(connection, at, size);
-    if (got > 0)
-        worker->input_used += (size_t)got;
-    *ret_data = at;
-    return got;
+    return input_take(connection, receive_epoll, size, ret_data);
 }
 
 /* EPOLLOUT is asked for only while it is waited for: otherwise a peer on a Unix socket would cause an edge

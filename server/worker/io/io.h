@@ -82,6 +82,7 @@ struct io_link {
     uint8_t in_flight;             /* requests of it that the kernel has */
     uint16_t asked;                /* bytes that the receipt at hand asks for; not ahead */
     bool ended;                    /* nothing will follow but the end or the error */
+    bool filled;                   /* by what came last: the socket may hold more */
     bool listens;                  /* what comes is received */
     bool ahead;                    /* ... again and again, whether it is read or not */
     bool cancels;                  /* ... but is to be no longer */

@@ -4,6 +4,7 @@
 #include "server/config/settings.h"
 #include "server/worker/connection.h"
 #include "server/worker/connection_read.h"
+#include "server/worker/input.h"
 #include "server/worker/internal.h"
 #include "server/worker/io/ring_poll.h"
 #include "server/worker/io/ring_submit.h"
@@ -23,7 +24,8 @@ enum {
 static void listen_to(struct io *io, struct connection *connection, bool once) {
     struct io_uring_sqe *entry = ring_next_entry(io);
     size_t asked = connection_read_usual(connection);
-    connection->link.asked = (uint16_t)asked;
+    connection->link.asked = (uint16_t)(once ? asked : CONNECTION_READ);
+    connection->link.filled = false;
     if (once)
         io_uring_prep_recv(entry, connection->fd, NULL, asked, 0);
     else
@@ -101,6 +103,20 @@ static void note_beginning(struct connection *connection, bool is_full) {
     connection->link.begins = is_full && connection->fresh;
 }
 
+/* Whether there is something to read, as far as is known. */
+static bool has_more(const struct io_link *link) {
+    return link->first || link->ended || link->filled;
+}
+
+/* Who fills what it was asked for once is as a rule not done, and goes on after others (share.h), as it does over epoll: what
+ * follows is left to the socket until then. */
+static void note_size(struct connection *connection, size_t size) {
+    struct io_link *link = &connection->link;
+    link->filled = size == link->asked;
+    if (link->begins)
+        note_beginning(connection, link->filled);
+}
+
 void ring_received(struct io *io, struct connection *connection, int result, unsigned flags) {
     struct io_link *link = &connection->link;
     if (!(flags & IORING_CQE_F_MORE)) {
@@ -118,12 +134,12 @@ void ring_received(struct io *io, struct connection *connection, int result, uns
     }
     if (result <= 0)
         note_end(link, result);
-    if (link->begins && result > 0)
-        note_beginning(connection, result == link->asked);
+    else
+        note_size(connection, (size_t)result);
     if (connection->behind && !connection->pending)
         leave_buffers(io, connection);
     connection->hung_up |= link->ended;
-    connection->readable = link->first || link->ended;
+    connection->readable = has_more(link);
     /* Settled in this order, and asked for again: whoever got no buffer has to come before those who did, and behind those who
      * got none before, or more that send on than there are buffers would keep it from one for ever. */
     if (result == -ENOBUFS)
@@ -134,44 +150,50 @@ void ring_received(struct io *io, struct connection *connection, int result, uns
 
 /* ---- Reading ---- */
 
-/* Nothing is queued. */
+/* Nothing is queued, and what comes is told; or nothing will. */
 static ssize_t receive_nothing(struct connection *connection) {
-    const struct io_link *link = &connection->link;
-    connection->readable = false;
+    struct io_link *link = &connection->link;
+    connection->readable = link->filled = false;
     if (link->ended && !link->error)
         return 0;
     errno = link->ended ? link->error : EAGAIN;
     return -1;
 }
 
-ssize_t ring_take(struct connection *connection, size_t size, const char **ret_data) {
+static ssize_t take_queued(struct connection *connection, size_t size, const char **ret_data) {
     struct io_link *link = &connection->link;
-    if (!link->first)
-        return receive_nothing(connection);
     size_t taken = ring_buffers_take(&connection->worker->io->buffers, link, size, ret_data);
-    connection->readable = link->first || link->ended;
+    connection->readable = has_more(link);
     return (ssize_t)taken;
 }
 
-/* Of a connection that is not listened to. */
+/* What the socket holds. Nothing is queued, and nothing listens that could bring more meanwhile. */
 static ssize_t receive_now(struct connection *connection, char *data, size_t size) {
+    struct io_link *link = &connection->link;
+    if (link->listens || link->ended)
+        return receive_nothing(connection);
     ssize_t got = recv(connection->fd, data, size, MSG_DONTWAIT);
-    connection->readable = got == (ssize_t)size;
+    link->filled = connection->readable = got == (ssize_t)size;
+    if (link->begins && got > 0)
+        note_beginning(connection, link->filled);
     return got;
+}
+
+ssize_t ring_take(struct connection *connection, size_t size, const char **ret_data) {
+    if (connection->link.first)
+        return take_queued(connection, size, ret_data);
+    return input_take(connection, receive_now, size, ret_data);
 }
 
 ssize_t ring_receive(struct connection *connection, char *data, size_t size) {
     size_t got = 0;
     const char *part;
     while (got < size && connection->link.first) {
-        ssize_t taken = ring_take(connection, size - got, &part);
+        ssize_t taken = take_queued(connection, size - got, &part);
         memcpy(data + got, part, (size_t)taken);
         got += (size_t)taken;
     }
-    if (got > 0)
-        return (ssize_t)got;
-    return connection->link.listens || connection->link.ended ? receive_nothing(connection)
-                                                              : receive_now(connection, data, size);
+    return got > 0 ? (ssize_t)got : receive_now(connection, data, size);
 }
 
 /* ---- What to receive next ---- */
@@ -204,7 +226,7 @@ static bool wants_more(const struct connection *connection) {
 static void listen_again(struct io *io, struct connection *connection) {
     if (!connection_awaits_much(connection) && !connection->tls)
         listen_to(io, connection, is_to_ask_each_time(connection));
-    else if (!connection->readable && !tls_awaits_room(connection))
+    else if (!tls_awaits_room(connection))
         ring_poll(io, connection, RING_OP_BYTES, POLLIN);
 }
 
@@ -227,11 +249,11 @@ void ring_settle_receiving(struct io *io, struct connection *connection) {
         put_aside(io, connection);
         link->one_by_one |= !connection_awaits_much(connection);
     }
-    link->one_by_one |= link->began_full && !awaits_rest(connection);
+    link->one_by_one |= (link->began_full || (link->filled && link->ahead)) && !awaits_rest(connection);
     link->began_full = false;
     link->begins &= !connection_awaits_much(connection);
-    if (link->first || waits_for_its_share(connection) || connection_awaits_much(connection))
+    if (has_more(link) || waits_for_its_share(connection) || connection_awaits_much(connection))
         ring_stop_listening(io, connection);
-    if (!link->first && !link->listens && !link->ended && wants_more(connection))
+    if (!connection->readable && !link->listens && !link->ended && wants_more(connection))
         listen_again(io, connection);
 }
