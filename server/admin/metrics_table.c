@@ -332,6 +332,7 @@ static const struct metric metrics[] = {
     {"forebay_unsent_bytes", METRIC_GAUGE, "bytes", "Bytes of replies that wait for their clients to read, or for the journal", SERVER(workers.unsent_bytes)},
     {"forebay_slow_readers", METRIC_GAUGE, "", "Client connections that have such replies", SERVER(workers.slow_readers)},
     {"forebay_yields_total", METRIC_COUNTER, "", "Turns in which a connection had more than its share", SERVER(workers.yields)},
+    {"forebay_full_turns_total", METRIC_COUNTER, "", "Turns that had as much to do as one takes, so that shares were smaller", SERVER(workers.full_turns)},
     {"forebay_aside_bytes", METRIC_GAUGE, "bytes", "Bytes that came over io_uring and could not be read yet", SERVER(workers.aside_bytes)},
     {"forebay_aside_strains_total", METRIC_COUNTER, "", "Times that a worker had so many of these that it received one by one", SERVER(workers.aside_strains)},
     {"forebay_replies_refused_total", METRIC_COUNTER, "", "Replies that found no room", SERVER(workers.replies_refused)},

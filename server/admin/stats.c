@@ -181,7 +181,8 @@ static void add_own(struct report *report, const struct worker_stats *workers,
                 {"segment_bytes", cache->segment_bytes}, {"dead_bytes", cache->dead_bytes},
                 {"cleaned_bytes", cache->cleaned_bytes});
     ADD_NUMBERS(report, TIER_COUNTERS_OF_OUR_OWN(COUNTER));
-    ADD_NUMBERS(report, {"turns", histogram_count(&workers->turn_times)}, {"requests", workers->requests},
+    ADD_NUMBERS(report, {"turns", histogram_count(&workers->turn_times)}, {"full_turns", workers->full_turns},
+                {"requests", workers->requests},
                 {"turn_p99_us", histogram_rank_us(&workers->turn_times, 9900)},
                 {"turn_p9999_us", histogram_rank_us(&workers->turn_times, 9999)},
                 {"turn_max_us", histogram_rank_us(&workers->turn_times, 10000)},

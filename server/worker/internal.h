@@ -89,7 +89,10 @@ struct worker {
     char *input;                    /* TURN_INPUT bytes */
     size_t input_used;
     struct output output;
-    size_t said; /* bytes of replies in this turn, before those of the output */
+    size_t said;     /* bytes of replies in this turn, before those of the output */
+    size_t executed; /* requests, each key of a line, in this turn */
+    size_t unserved; /* connections that this turn has yet to serve */
+    bool is_full;    /* somebody had less than a whole share of this turn: share.h */
     /* Where the replies of the get line at hand begin, and how many came before; under a limit alone. Its connection,
      * or NULL once they were sent. */
     const struct connection *line_owner;
@@ -132,6 +135,7 @@ struct worker {
     atomic_uint last_turn; /* the second (monotonic) of it; by the worker */
 
     counter bytes_read, bytes_written, requests, yields;
+    counter full_turns;
     struct histogram turn_times;
     counter replies_refused;  /* for want of room: response_obj_oom */
     counter requests_starved; /* found no room to wait in: read_buf_oom */

@@ -7,7 +7,8 @@
  *                    SHARE_LEAST once the turn has said SHARE_TURN. It is no more than the connection's socket takes,
  *                    down to SHARE_LOOK: requests that wait are shorter than replies
  *     SHARE_KEYS     keys that are looked at; with -R also that many requests; of who has not authenticated
- *                    AUTH_REQUESTS
+ *                    AUTH_REQUESTS. It is less, down to SHARE_LEAST_KEYS, where the connections of the turn that are not
+ *                    served yet would have more than SHARE_TURN_KEYS leaves: what is left is divided among them
  *
  * What it has sent beyond is kept until a later turn ("behind"). Of the connections that are behind a turn serves
  * SHARE_BEHIND, in order, after all that have just become ready: so who asks for little waits for a turn of bounded
@@ -23,6 +24,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct connection;
 struct output;
@@ -36,12 +38,24 @@ enum {
     SHARE_UNSENT =
         512 << 10, /* for each so many bytes that wait for clients or the journal, a share is a part less */
     SHARE_KEYS = 512,
+    SHARE_LEAST_KEYS = 64,      /* a pipeline of so many goes at once, however much a turn has to do */
+    SHARE_TURN_KEYS = 16 << 10, /* of a turn: 32 shares */
     SHARE_BEHIND = 16,
 };
 
 /* Sets what a share is from here on: a turn begins, or `said` bytes of it were sent, all that the output had, large
  * values as well. */
 void share_set(struct worker *worker, size_t said);
+
+/* Keys of the next connection in a turn that has executed so many, and has so many connections yet to serve, this one among
+ * them. */
+static inline int64_t share_keys(size_t executed, size_t unserved) {
+    int64_t left = SHARE_TURN_KEYS - (int64_t)executed;
+    if (__builtin_expect((int64_t)unserved * SHARE_KEYS <= left, true))
+        return SHARE_KEYS;
+    int64_t part = left / (int64_t)unserved + 1;
+    return part < SHARE_LEAST_KEYS ? SHARE_LEAST_KEYS : part < SHARE_KEYS ? part : SHARE_KEYS;
+}
 
 /* The output, which ends with a reply to this connection, has come to its mark. True: the connection has had its share.
  * In either case the mark is where to look next. */

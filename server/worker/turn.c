@@ -119,16 +119,21 @@ void turn_run(struct worker *worker) {
     if (!first && !worker->undated && !tier_has_unwritten(worker->tier))
         return;
     uint64_t began_us = monotonic_us();
+    worker->unserved = worker->ready.count;
     connection_queue_take_all(&worker->ready);
-    worker->input_used = worker->said = 0;
+    worker->input_used = worker->said = worker->executed = 0;
+    worker->is_full = false;
     share_set(worker, 0);
     tier_time_begin(worker->tier, began_us);
     worker->observes = observe_turn(&worker->observer) || worker->server->settings->reply_limit > 0;
     tier_turn_begin(worker->tier, &worker->now);
-    for (struct connection *connection = first; connection; connection = connection->next_ready)
+    for (struct connection *connection = first; connection; connection = connection->next_ready) {
         turn_serve(worker, connection);
+        worker->unserved--;
+    }
     turn_execute_batch(worker);
     turn_journal_and_send(worker, true);
+    count_add(&worker->full_turns, worker->is_full);
     note_duration(worker, began_us);
     settle_all(first);
 }

@@ -240,5 +240,6 @@ void turn_execute_batch(struct worker *worker) {
             weigh_output(worker, connection);
     }
     count_add(&worker->requests, worker->slot_count);
+    worker->executed += worker->slot_count;
     worker->slot_count = 0;
 }

@@ -81,13 +81,15 @@ struct portion {
     int64_t keys;         /* below zero: some that were answered before */
     int64_t requests;     /* counted at their ends; of no account unless */
     bool counts_requests; /* there are fewer than keys: with -R, or before it has authenticated */
+    bool is_whole;        /* as much as a turn takes of one, not less because of others */
 };
 
 static struct portion portion_of(const struct worker *worker, const struct connection *connection) {
     int64_t requests = worker->most_requests;
     if (__builtin_expect(!connection->authenticated, false) && requests > AUTH_REQUESTS)
         requests = AUTH_REQUESTS;
-    return (struct portion){SHARE_KEYS, requests, requests < SHARE_KEYS};
+    int64_t keys = share_keys(worker->executed, worker->unserved);
+    return (struct portion){keys, requests, requests < keys, keys == SHARE_KEYS};
 }
 
 /* One key less. The last request takes the keys that are left with it. inline, as what follows: it counts in
@@ -132,7 +134,9 @@ static bool parse_region(struct worker *worker, struct connection *connection, s
         !connection_keep(connection, connection->region + connection->region_at))
         return moves;
     connection->resumed = connection->behind = yields;
-    connection->sends_ahead |= yields;
+    bool has_less = portion->keys <= 0 && !portion->is_whole; /* it is others who ask for much */
+    worker->is_full |= yields && has_less;
+    connection->sends_ahead |= yields && !has_less;
     if (yields && connection->parser.in_run)
         parser_open_run(&connection->parser);
     return moves;

@@ -23,6 +23,7 @@ void turn_send_part(struct worker *worker) {
     worker->said += output_said(&worker->output);
     turn_journal_and_send(worker, false);
     share_set(worker, worker->said);
+    worker->is_full |= worker->said >= SHARE_TURN;
     if (!tier_turn_begin(worker->tier, &worker->now))
         return;
     for (size_t i = 0; i < worker->slot_count; i++)

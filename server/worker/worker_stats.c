@@ -10,6 +10,7 @@ void worker_add_stats(struct worker *worker, struct worker_stats *sum) {
     sum->bytes_written += counted(&worker->bytes_written);
     sum->requests += counted(&worker->requests);
     sum->yields += counted(&worker->yields);
+    sum->full_turns += counted(&worker->full_turns);
     histogram_collect(&sum->turn_times, &worker->turn_times);
     sum->replies_refused += counted(&worker->replies_refused);
     sum->requests_starved += counted(&worker->requests_starved);
@@ -42,6 +43,7 @@ void worker_reset_stats(struct worker *worker) {
                            &worker->turn_times.sum_us,
                            &worker->requests,
                            &worker->yields,
+                           &worker->full_turns,
                            &worker->idle_kicks,
                            &worker->replies_refused,
                            &worker->auth_commands,

@@ -11,6 +11,7 @@ struct worker;
 struct worker_stats {
     uint64_t bytes_read, bytes_written;
     uint64_t requests, yields; /* yields: a connection had more than a turn takes of one */
+    uint64_t full_turns;       /* had as much to do as one takes */
     struct histogram_sum turn_times;
     uint64_t replies_refused;  /* more than the memory that replies may take */
     uint64_t requests_starved; /* unfinished, and more than the memory that such may take */

@@ -14,6 +14,8 @@ from forebay import GIVES_BACK, Background, Client, Config, Server, eventually, 
 MIB = 1 << 20
 WAYS = ["epoll", "auto"]
 SHARE, KEYS, LOOK = 96 << 10, 512, 4 << 10  # bytes of replies and keys of one turn, and bytes of what does not fit: server/worker/share.h
+TURN_KEYS = 16 << 10  # keys of a turn
+READ = 16 << 10  # bytes that a turn reads of one connection: server/worker/connection.h
 TURNS = 2  # that may pass before the other is served: the one at hand, and a whole one
 MARK = b"mark"
 SLOW = 16  # connections that do not read
@@ -122,6 +124,60 @@ def test_a_line_of_keys_that_are_not_there_lets_others_in_between(server):
 def test_a_line_is_no_more_than_its_share_where_requests_are_counted(serve, way):
     """-R counts a line as one request, however long it is."""
     assert yields_for_lines_of_absent_keys(serve(options=["-t", "1", "-R", "20", "--io", way]), 1) >= 20000 // KEYS
+
+
+LINE = b"get " + b"n" * 27 + b"\r\n"
+A_READ = READ // len(LINE)  # less than a share has keys
+
+
+def read_answers(client, count):
+    assert client.read(count * len(b"END\r\n")) == b"END\r\n" * count
+
+
+def connect_crowd(server, stack, count):
+    """They have sent much at once before, so that io_uring receives from them one by one (io/ring.c), and then little."""
+    crowd = [stack.enter_context(server.client(timeout=60)) for _ in range(count)]
+    for client in crowd:
+        client.send(LINE * 2 * A_READ)
+        read_answers(client, 2 * A_READ)
+        assert client.command("mn") == b"MN"
+    return crowd
+
+
+def test_who_fills_each_read_lets_others_in_between_and_is_seen(server):
+    """Though a read brings less than a share, and its replies are short: a pipeline without end of requests that are not short.
+    However many of them there are, a turn has its bound."""
+    reads, count = 5, 100
+    with server.client() as other, contextlib.ExitStack() as stack:
+        crowd = connect_crowd(server, stack, count)
+        turns, yields = stat(other, "turns"), int(other.stats()["conn_yields"])
+        stand_still(server)
+        for client in crowd:
+            client.send(LINE * A_READ * reads)
+        server.resume()
+        for client in crowd:
+            read_answers(client, A_READ * reads)
+        assert stat(other, "turns") - turns >= count * A_READ * reads // (TURN_KEYS + count)
+        assert int(other.stats()["conn_yields"]) - yields >= count * (reads - 1)
+
+
+def test_a_crowd_that_asks_for_much_at_once_lets_another_in_between(serve):
+    """Each has less than its share, and all of them together more than a turn takes: what they get of it is less, and nobody is
+    left out. The other asks last, and is told how much came before. By epoll, as one wait of io_uring may not bring so many."""
+    server, many, count = serve(options=["-t", "1", "--io", "epoll"]), A_READ - 10, 100
+    with server.client() as other, contextlib.ExitStack() as stack:
+        crowd = connect_crowd(server, stack, count)
+        before, full = int(other.stats()["cmd_get"]), stat(other, "full_turns")
+        stand_still(server)
+        for client in crowd:
+            client.send(LINE * many)
+        other.send(b"stats\r\n")
+        server.resume()
+        told = dict(line.split()[1:3] for line in iter(other.line, b"END"))
+        assert int(told[b"cmd_get"]) - before <= TURN_KEYS + count < count * many
+        for client in crowd:
+            read_answers(client, many)
+        assert stat(other, "full_turns") > full
 
 
 def test_many_greedy_clients_are_all_served_to_their_end(server):

@@ -282,7 +282,7 @@ TOLD_AS = {
         "negatives": "forebay_remembered_absences", "large_entries": INSIDE, "large_bytes": INSIDE, "segments": INSIDE,
         "segment_bytes": INSIDE, "dead_bytes": "forebay_dead_bytes", "cleaned_bytes": "forebay_cleaned_bytes_total",
         "loads": "forebay_loads_total", "load_errors": "forebay_load_errors_total", "parked": "forebay_requests_parked_total",
-        "closed_reads": "forebay_closed_reads_total", "turns": "forebay_turn_seconds", "requests": "forebay_operations_total",
+        "closed_reads": "forebay_closed_reads_total", "turns": "forebay_turn_seconds", "full_turns": "forebay_full_turns_total", "requests": "forebay_operations_total",
         "turn_p99_us": DERIVED, "turn_p9999_us": DERIVED, "turn_max_us": DERIVED,
         "unsent_bytes": "forebay_unsent_bytes", "slow_readers": "forebay_slow_readers",
         "auth_timeouts": "forebay_authentication_timeouts_total", "requests_forbidden": "forebay_requests_forbidden_total",
