@@ -27,6 +27,10 @@
  * receives ahead is cancelled, and at most what the buffers hold comes besides. Without a free buffer the kernel ends a
  * receive (ENOBUFS); it is asked for again when the turn is over.
  *
+ * What fills a receipt is taken to be not all (link.filled): the connection waits behind others (share.h), nothing is
+ * received of it meanwhile, and when its share comes the rest is read by a system call, as under epoll. So the socket
+ * holds who never ends back, and others are served before.
+ *
  * A long value does not come by way of the buffers: while one is awaited its connection is polled, and read by system
  * calls into its own buffer, as under epoll.
  *
