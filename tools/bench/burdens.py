@@ -11,6 +11,7 @@ KILO, LARGE, KEYS = 1000, 1 << 20, 100000
 STORED = {"kilo": KILO, "large": LARGE - 1000, "crowd": 100}  # what every server has before
 MANY_KEYS = b"get " + b" ".join(b"key-%06d" % number for number in range(KEYS)) + b"\r\n"
 GETS = b"get kilo\r\n" * 8000
+# So long that a read of 16 KiB brings fewer of them than a turn takes keys of one connection.
 ABSENT = b"".join(b"get %b\r\n" % (b"n" * (size - 6)) for size in range(33, 101)) * 100
 
 
@@ -143,7 +144,7 @@ def greedy_many(sockets, end):
 
 
 def flood_gets(sockets, end):
-    """200 whose pipelines of gets that find nothing, of 33 to 100 bytes, never end, and which read"""
+    """200 whose pipelines of gets of 33 to 100 bytes, which find nothing, never end, and which read"""
     push_and_read(sockets.open(200), ABSENT, end)
 
 
