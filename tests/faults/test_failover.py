@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from forebay import AWAY, THERE, Background, Config, Redis, Server, eventually, namespace, section
 from load import Load
-from sentinel import Sentinels
+from sentinel import NEVER, Sentinels
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
@@ -202,7 +202,7 @@ def stored(answers, kind=b""):
 
 @pytest.fixture
 def patient_sentinels(tmp_path):
-    with Sentinels(tmp_path / "redis", down_after=1500) as started:
+    with Sentinels(tmp_path / "redis", down_after=NEVER) as started:
         yield started
 
 
@@ -232,9 +232,7 @@ def test_what_is_lost_with_the_master(tmp_path, serve, patient_sentinels):
         one.lose(disk=False)
     for one in (wiped, wiped_careful):
         one.lose(disk=True)
-    old.kill()
-    sentinels.join()
-    new = sentinels.await_failover(old)
+    new = sentinels.kill_and_await(old)
     old.start()
     sentinels.follow(old, new)
     for one in (killed, killed_careful, wiped, wiped_careful):
@@ -290,9 +288,7 @@ def test_what_the_journal_alone_has_is_written_again(tmp_path, serve, patient_se
         for node in nodes:
             change_all(node)
         starts.server.stop()
-        old.kill()
-        patient_sentinels.join()
-        new = patient_sentinels.await_failover(old)
+        new = patient_sentinels.kill_and_await(old)
         starts.server.start()
         for node in nodes:
             eventually(lambda node=node: node.server.client().set("sess:2", b"newest") == b"STORED")
