@@ -284,7 +284,15 @@ def test_what_the_journal_alone_has_is_written_again(tmp_path, serve, patient_se
     load = Load(lives.server, KEYS, "sess:load:")
     with Background(load):
         load.go_on()
+        patient_sentinels.await_replica(old)
         patient_sentinels.cut_off(old)
+        lately = [Node(serve, tmp_path / str(number), patient_sentinels.uri, number) for number in (5, 6)]
+        for node in lately:  # of which the replica has not even heard
+            fill(node.server.client(), KEYS, b"late")
+            node.server.client().sync()
+            assert node.server.client().command("flush_all") == b"OK"
+        lately[0].server.pause()
+        lately[1].server.stop()
         for node in nodes:
             change_all(node)
         starts.server.stop()
@@ -293,6 +301,8 @@ def test_what_the_journal_alone_has_is_written_again(tmp_path, serve, patient_se
         for node in nodes:
             eventually(lambda node=node: node.server.client().set("sess:2", b"newest") == b"STORED")
         eventually(lambda: dies.values(new).get(b"sess:2") == b"newest")
+        lately[0].server.resume()
+        lately[1].server.start()
         dies.server.kill()
         dies.server.start()
         eventually(lambda: AGAIN in lives.server.log())
@@ -310,6 +320,10 @@ def test_what_the_journal_alone_has_is_written_again(tmp_path, serve, patient_se
         assert "the journal has not kept them" not in node.server.log()
         assert NOT_KEPT not in node.server.log()
     eventually(lambda: NOT_KEPT in forgets.server.log())
+    for node in lately:
+        eventually(lambda node=node: AGAIN in node.server.log())
+        assert "has nothing of what it acknowledged to this server" in node.server.log()
+        assert node.values(new) == {b"sess:%d" % i: b"late" for i in range(KEYS)}
 
 
 def test_changes_are_held_until_enough_replicas_have_them(serve, sentinels):
