@@ -13,7 +13,7 @@ import struct
 import subprocess
 
 import pytest
-from certificates import Certificates, TlsClient, TlsServer, first_message, whole_first_message
+from certificates import Certificates, TlsClient, TlsServer, first_message, openssl, whole_first_message
 from clock import Clock, needs_clock
 from forebay import (GIVES_BACK, PATIENCE, THERE, Background, Client, Closed, Config, Redis, Server, eventually, free_port, namespace,
                      section, share)
@@ -661,7 +661,8 @@ def test_a_bad_certificate_is_refused_and_the_old_one_stays(serve_tls, files):
     with server.tls() as client:
         first = serial(client)
     good = {kind: (files / ("server" + kind)).read_bytes() for kind in (".pem", ".key")}
-    for kind, text, named, remedy in ((".key", (files / "renewed.key").read_bytes(), "tls_key", "private key of the first certificate"),
+    for kind, text, named, remedy in ((".key", (files / "renewed.key").read_bytes(), "tls_key",
+                                       f"not the private key of the first certificate in {files / 'server.pem'} (tls_certificate)"),
                                       (".pem", b"nothing", "tls_certificate", "in PEM"),
                                       (".pem", good[".pem"][:200], "tls_certificate", "in PEM"),
                                       (".key", None, "tls_key", "correct the path")):
@@ -822,6 +823,9 @@ def test_a_check_looks_at_the_certificate(tmp_path, files):
     assert ": ok" in server.check()
     (files / "server.key").write_text("nothing")
     assert "tls_key: " in server.refuses("--check")
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-aes256", "-pass", "pass:secret", "-out", "server.key",
+            folder=files)
+    assert f"tls_key: {files / 'server.key'}: " in (said := server.refuses("--check")) and "the private key has a passphrase" in said
 
 
 def test_a_certificate_that_is_over_and_a_key_for_all_are_told(serve_tls, certificates, files):
