@@ -75,12 +75,13 @@ bool pid_file_warns(const char *path, char *ret_warning, size_t warning_size) {
 
 /* ---- Judging, writing, removing ---- */
 
-static const char *reason_of(int failure) {
+static struct file_reason reason_of(int failure) {
     switch (failure) {
     case EPERM:
-        return "it belongs to another user; remove it";
+        return (struct file_reason){"it belongs to another user; remove it"};
     case HELD:
-        return "it is that of a server that runs; stop that one, or give this one a file of its own";
+        return (struct file_reason){
+            "it is that of a server that runs; stop that one, or give this one a file of its own"};
     default:
         return own_file_reason(failure);
     }
@@ -92,7 +93,7 @@ static bool complain(const char *path, int failure, char *error, size_t error_si
     if (pid > 0)
         snprintf(holder, sizeof holder, " (pid %ld)", pid);
     fit_print(error, error_size, "cannot write the pid file %s%s: %s; mend that, or correct -P", path, holder,
-              reason_of(failure));
+              reason_of(failure).text);
     return false;
 }
 

@@ -151,7 +151,7 @@ static bool cannot_make(const char *path, char *error, size_t error_size) {
         return is_kernels(path, error, error_size);
     fit_print(error, error_size,
               "the data folder %s does not exist and cannot be made: %s; make it%s, or correct data", path,
-              strerror(errno),
+              file_reason(errno).text,
               errno == EROFS ? " (a service may write only where ReadWritePaths= lets it)" : "");
     return false;
 }

@@ -18,6 +18,7 @@
  * still has ours, so that the next read finds the newer one.
  */
 #include "policies/write/flusher.h"
+#include "cache/base/file_reason.h"
 #include "cache/base/size_text.h"
 #include "policies/absence.h"
 #include "policies/tell.h"
@@ -199,7 +200,7 @@ void flusher_hold_for_quarantine(struct flusher *flusher) {
         tell_of_space(
             space, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
             "namespace %s: its quarantine file cannot be written: %s. What is dirty stays so; look after the disk of the data folder",
-            space->options.name, strerror(errno));
+            space->options.name, file_reason(errno).text);
     flusher->quarantine_fails = true;
 }
 
