@@ -8,6 +8,7 @@
  * are never closed (scan.c).
  */
 #include "server/config/document.h"
+#include "cache/base/byte_order_mark.h"
 #include "cache/base/fit.h"
 #include "cache/base/given_file.h"
 #include "server/config/nearest.h"
@@ -304,12 +305,15 @@ static char *read_file(struct reader *reader, size_t *ret_size) {
         config_fail(reader->report, 0, "cannot read the configuration: %s", why);
     else if (size == FILE_MAX_BYTES)
         config_fail(reader->report, 0, "longer than a megabyte: not a configuration file");
+    else if (byte_order_mark_is_wide(text, size))
+        config_fail(reader->report, 0, "it is in UTF-16: save it as UTF-8");
     if (file)
         fclose(file);
     if (!text || reader->report->failed) {
         free(text);
         return NULL;
     }
+    size = byte_order_mark_remove(text, size);
     text[size] = '\0';
     *ret_size = size;
     return text;
