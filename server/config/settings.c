@@ -43,7 +43,7 @@ const struct setting root_settings[] = {
          "`strict`: the running server [closes what it has no use for](#the-sandbox), as `--sandbox`; the packaged configuration says so"},
     {"data", SETTING_TEXT, IN(data), .minimum = 1, .change = SETTING_FIXED,
      .about =
-         "folder of the journals and quarantines, and of `places`, by which a start knows [what a changed configuration hides](#a-configuration-that-changes); relative SQLite paths start here. Created if missing, with mode 0700. Only one server may use it at a time, whatever it keeps there: a second one is refused, with the pid of the first"},
+         "folder of the journals and quarantines, and of `places`, by which a start knows [what a changed configuration hides](#a-configuration-that-changes); relative SQLite paths start here. If it is relative itself, it starts in the folder in which the server is started. Created if missing, with mode 0700. Only one server may use it at a time, whatever it keeps there: a second one is refused, with the pid of the first"},
     {"node", SETTING_COUNT, IN(tier.cache.node), 0, (1 << ENTRY_VERSION_NODE_BITS) - 1, .standard = 0,
      .change = SETTING_FIXED,
      .about =
