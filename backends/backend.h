@@ -295,8 +295,9 @@ struct backend_connection {
      * opened anew. */
     uint64_t reconnects;
     /* The kind's, of the writer's connection, where the store keeps such a number: that of the last batch of this node that it
-     * has acknowledged, or, by high_version, that it has. It never goes back in one store, and is a time (wall clock, us). */
-    uint64_t applied;
+     * has acknowledged, or, by high_version, that it has. It never goes back in one store, and is a time (wall clock, us).
+     * found is what high_version has found there: 0 where it had none of this node, and was given one. */
+    uint64_t applied, found;
     /* The kind's, for the caller to take and set to 0: batches that waited for replicas, and those of them that too few had. */
     uint64_t replica_waits, replica_short;
     /* The kind's, where a store is looked for: where it was found when it was connected last, fit to be shown; else "". */

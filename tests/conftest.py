@@ -12,6 +12,7 @@ sys.dont_write_bytecode = True
 
 import forebay  # noqa: E402
 
+LOG_SHOWN = 4000  # characters
 SKIPPED = 77  # SKIP_RETURN_CODE in tests/CMakeLists.txt
 
 
@@ -46,6 +47,16 @@ def redis(tmp_path):
         yield server
         if server.running():
             server.resume()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What the servers of a test that failed said last."""
+    report = (yield).get_result()
+    if call.when == "call" and report.failed:
+        report.sections += [(f"end of {one.log_path}", one.log()[-LOG_SHOWN:]) for one in forebay.Process.started]
+    elif call.when == "teardown":
+        forebay.Process.started[:] = [one for one in forebay.Process.started if one.running()]
 
 
 @pytest.hookimpl(trylast=True)

@@ -144,8 +144,13 @@ static enum redis_step read_number(struct redis_connection *connection, bool mak
     return step == REDIS_DONE ? hear_number(connection, ret_number, ret_status, ret_error) : step;
 }
 
-enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_number,
-                                    enum backend_status *ret_status, struct backend_error *ret_error) {
+enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_found,
+                                    uint64_t *ret_number, enum backend_status *ret_status,
+                                    struct backend_error *ret_error) {
+    enum redis_step step = read_number(connection, false, ret_found, ret_status, ret_error);
+    *ret_number = *ret_found;
+    if (step != REDIS_DONE || *ret_found != 0)
+        return step;
     return read_number(connection, true, ret_number, ret_status, ret_error);
 }
 
@@ -166,22 +171,19 @@ static uint64_t expected(const struct redis_connection *connection) {
     return connection->acknowledged ? atomic_load(connection->acknowledged) : 0;
 }
 
-static enum redis_step judge_number(struct redis_connection *connection, uint64_t number, uint64_t least,
-                                    enum backend_status *ret_status, struct backend_error *ret_error) {
-    if (number >= least)
-        return REDIS_DONE;
-    if (number == 0 && connection->role == BACKEND_WRITER) /* the mark says whether that alone is missing */
-        return redis_compare(connection, ret_status, ret_error);
-    return tell_less(connection, ret_status, ret_error);
-}
-
+/* None at all is less as well: a replica may be promoted that has not even heard of this node, and by then has newer changes
+ * of others, so the mark and the high version say nothing. */
 enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,
                                       struct backend_error *ret_error) {
     uint64_t number = 0, least = expected(connection);
     if (least == 0)
         return REDIS_DONE;
     enum redis_step step = read_number(connection, false, &number, ret_status, ret_error);
-    return step == REDIS_DONE ? judge_number(connection, number, least, ret_status, ret_error) : step;
+    if (step != REDIS_DONE || number >= least)
+        return step;
+    if (number == 0 && connection->role == BACKEND_WRITER) /* the mark knows better what has become of it */
+        step = redis_compare(connection, ret_status, ret_error);
+    return step == REDIS_DONE ? tell_less(connection, ret_status, ret_error) : step;
 }
 
 /* ---- The end of a load ---- */
@@ -195,6 +197,15 @@ bool redis_end_load(struct redis_connection *connection, uint64_t least) {
         return true;
     const struct slice get[] = {SLICE("GET"), key_of(connection)};
     return redis_append_slices(connection, 2, get);
+}
+
+static enum redis_step judge_number(struct redis_connection *connection, uint64_t number, uint64_t least,
+                                    enum backend_status *ret_status, struct backend_error *ret_error) {
+    if (number >= least)
+        return REDIS_DONE;
+    if (number == 0 && connection->role == BACKEND_WRITER) /* the mark says whether that alone is missing */
+        return redis_compare(connection, ret_status, ret_error);
+    return tell_less(connection, ret_status, ret_error);
 }
 
 enum redis_step redis_hear_end_of_load(struct redis_connection *connection, uint64_t least,

@@ -178,7 +178,7 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
 /* ---- The high version ---- */
 
 struct high_task {
-    uint64_t version, applied;
+    uint64_t version, applied, found;
     bool refused; /* redis_do takes a refusal for one that may pass */
 };
 
@@ -236,7 +236,7 @@ static enum redis_step high_work(struct redis_connection *connection, void *cont
         step = redis_register(connection, ret_status, ret_error);
     task->refused |= step == REDIS_FAILED && *ret_status == BACKEND_REFUSED;
     if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
-        step = redis_learn_applied(connection, &task->applied, ret_status, ret_error);
+        step = redis_learn_applied(connection, &task->found, &task->applied, ret_status, ret_error);
     return step;
 }
 
@@ -251,6 +251,8 @@ enum backend_status redis_high_version(struct backend_connection *base, uint64_t
         *ret_version = task.version;
     if (status == BACKEND_OK && task.applied > base->applied)
         base->applied = task.applied;
+    if (status == BACKEND_OK)
+        base->found = task.found;
     if (status == BACKEND_OK && task.version > connection->known_version)
         connection->known_version = task.version;
     bool forbidden =

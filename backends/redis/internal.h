@@ -311,9 +311,11 @@ uint64_t redis_wait_ms(const struct redis_connection *connection);
 enum redis_step redis_judge_wait(struct redis_connection *connection, const redisReply *reply,
                                  enum backend_status *ret_status, struct backend_error *ret_error);
 
-/* The number of the last batch of this node that the store has; it gets one where it has none. 0: it does not take it. */
-enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_number,
-                                    enum backend_status *ret_status, struct backend_error *ret_error);
+/* The number of the last batch of this node that the store has; *ret_found: 0 where it has none and gets one. *ret_number 0: it
+ * does not take it. */
+enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_found,
+                                    uint64_t *ret_number, enum backend_status *ret_status,
+                                    struct backend_error *ret_error);
 
 /* Over a new link, the writer's or a reader's: has the store all that was acknowledged? REDIS_FAILED with BACKEND_REPLACED: no. */
 enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,

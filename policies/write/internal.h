@@ -73,7 +73,7 @@ struct writer {
     /* As the first connection was opened: it lacked something, by its high version; and the last batch that it had. What
      * recovery writes raises that. */
     bool began_older;
-    uint64_t began_applied;
+    uint64_t began_found;
     bool seen, seen_in_part; /* the last look was answered; or by parts of the store while others are away: */
     uint64_t look_again_us;  /* monotonic: the others are not looked for earlier */
     size_t next_flusher;

@@ -23,22 +23,20 @@ static void tell_older(struct writer *writer, uint64_t version, const char *what
         name_of(writer), has, clock_text(version_us(writer->store_version), 0, had), what_now);
 }
 
-/* Its newest changes are there, and others that it had acknowledged are not. */
-static void tell_gap(struct writer *writer, uint64_t applied, uint64_t acknowledged) {
+/* Its newest changes are there, and others that it had acknowledged are not; or it has changes of other servers alone. */
+static void tell_lack(struct writer *writer, uint64_t found, uint64_t acknowledged) {
     char has[CLOCK_TEXT_MAX], had[CLOCK_TEXT_MAX];
-    tell_of_backend(
-        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
-        "backend %s: the store has lost what it acknowledged between %s and %s: what memory and journal have is written to it again",
-        name_of(writer), clock_text(applied, 0, has), clock_text(acknowledged, 0, had));
-}
-
-/* It has changes of other servers alone. */
-static void tell_nothing(struct writer *writer, uint64_t acknowledged) {
-    char had[CLOCK_TEXT_MAX];
-    tell_of_backend(
-        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
-        "backend %s: the store has nothing of what it acknowledged to this server until %s: what memory and journal have is written to it again",
-        name_of(writer), clock_text(acknowledged, 0, had));
+    clock_text(acknowledged, 0, had);
+    if (found)
+        tell_of_backend(
+            writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
+            "backend %s: the store has lost what it acknowledged between %s and %s: what memory and journal have is written to it again",
+            name_of(writer), clock_text(found, 0, has), had);
+    else
+        tell_of_backend(
+            writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
+            "backend %s: the store has nothing of what it acknowledged to this server until %s: what memory and journal have is written to it again",
+            name_of(writer), had);
 }
 
 void regress_expect(struct writer *writer, uint64_t applied) {
@@ -47,13 +45,13 @@ void regress_expect(struct writer *writer, uint64_t applied) {
 }
 
 uint64_t regress_mark(const struct writer *writer, bool other) {
-    uint64_t applied = writer->session.connection->applied;
-    return !other && applied < writer->store_applied ? applied : 0;
+    uint64_t found = writer->session.connection->found;
+    return !other && found < writer->store_applied ? found : 0;
 }
 
 bool regress_note(struct writer *writer, uint64_t version, bool other) {
-    uint64_t applied = writer->session.connection->applied;
-    bool older = version < writer->store_version, lacks = applied && applied < writer->store_applied;
+    uint64_t applied = writer->session.connection->applied, found = writer->session.connection->found;
+    bool older = version < writer->store_version, lacks = applied && found < writer->store_applied;
     bool starting = writer->session.starting;
     if (older && starting)
         tell_older(writer, version,
@@ -61,10 +59,10 @@ bool regress_note(struct writer *writer, uint64_t version, bool other) {
     else if (older)
         tell_older(writer, version, "what memory holds is written to it again");
     else if (lacks)
-        tell_gap(writer, applied, writer->store_applied);
+        tell_lack(writer, found, writer->store_applied);
     if (starting) {
         writer->began_older = older;
-        writer->began_applied = applied;
+        writer->began_found = found;
     } else if (older || lacks || other || (writer->owes && !rewrite_is_running(writer)))
         rewrite_begin(writer, regress_mark(writer, other));
     writer->store_version = version;
@@ -92,18 +90,15 @@ void regress_look_back(struct writer *writer) {
     if (!writer->tier->journal || !writer->backend->type->remembers_deletes)
         return;
     uint64_t noted = noted_mark(writer);
-    uint64_t applied = writer->began_applied ? writer->began_applied : writer->store_applied;
     bool owed = noted == JOURNAL_MARK_OWED;
     if (!session_is_open(&writer->session)) { /* it is compared when it is there */
         writer->owes |= owed;
         regress_expect(writer, owed ? 0 : noted);
         return;
     }
-    bool lacks = !owed && applied < noted; /* or has no number of this server, whatever it has of others */
-    if (lacks && applied)
-        tell_gap(writer, applied, noted);
-    else if (lacks && !writer->began_older)
-        tell_nothing(writer, noted);
+    bool lacks = !owed && writer->began_found < noted;
+    if (lacks && (writer->began_found || !writer->began_older))
+        tell_lack(writer, writer->began_found, noted);
     if (lacks && !writer->began_older)
         count(&writer->counters.store_regressions);
     if (owed || lacks || writer->began_older)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from forebay import AWAY, THERE, Background, Config, Redis, Server, eventually, namespace, section
 from load import Load
-from sentinel import Sentinels
+from sentinel import NEVER, Sentinels
 
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
@@ -202,7 +202,7 @@ def stored(answers, kind=b""):
 
 @pytest.fixture
 def patient_sentinels(tmp_path):
-    with Sentinels(tmp_path / "redis", down_after=1500) as started:
+    with Sentinels(tmp_path / "redis", down_after=NEVER) as started:
         yield started
 
 
@@ -232,9 +232,7 @@ def test_what_is_lost_with_the_master(tmp_path, serve, patient_sentinels):
         one.lose(disk=False)
     for one in (wiped, wiped_careful):
         one.lose(disk=True)
-    old.kill()
-    sentinels.join()
-    new = sentinels.await_failover(old)
+    new = sentinels.kill_and_await(old)
     old.start()
     sentinels.follow(old, new)
     for one in (killed, killed_careful, wiped, wiped_careful):
@@ -286,17 +284,25 @@ def test_what_the_journal_alone_has_is_written_again(tmp_path, serve, patient_se
     load = Load(lives.server, KEYS, "sess:load:")
     with Background(load):
         load.go_on()
+        patient_sentinels.await_replica(old)
         patient_sentinels.cut_off(old)
+        lately = [Node(serve, tmp_path / str(number), patient_sentinels.uri, number) for number in (5, 6)]
+        for node in lately:  # of which the replica has not even heard
+            fill(node.server.client(), KEYS, b"late")
+            node.server.client().sync()
+            assert node.server.client().command("flush_all") == b"OK"
+        lately[0].server.pause()
+        lately[1].server.stop()
         for node in nodes:
             change_all(node)
         starts.server.stop()
-        old.kill()
-        patient_sentinels.join()
-        new = patient_sentinels.await_failover(old)
+        new = patient_sentinels.kill_and_await(old)
         starts.server.start()
         for node in nodes:
             eventually(lambda node=node: node.server.client().set("sess:2", b"newest") == b"STORED")
         eventually(lambda: dies.values(new).get(b"sess:2") == b"newest")
+        lately[0].server.resume()
+        lately[1].server.start()
         dies.server.kill()
         dies.server.start()
         eventually(lambda: AGAIN in lives.server.log())
@@ -314,6 +320,10 @@ def test_what_the_journal_alone_has_is_written_again(tmp_path, serve, patient_se
         assert "the journal has not kept them" not in node.server.log()
         assert NOT_KEPT not in node.server.log()
     eventually(lambda: NOT_KEPT in forgets.server.log())
+    for node in lately:
+        eventually(lambda node=node: AGAIN in node.server.log())
+        assert "has nothing of what it acknowledged to this server" in node.server.log()
+        assert node.values(new) == {b"sess:%d" % i: b"late" for i in range(KEYS)}
 
 
 def test_changes_are_held_until_enough_replicas_have_them(serve, sentinels):

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The short run of a target, the same every time: its seeds (tests/fuzz/corpus/<target>, one input a file, which
- * findings are put into), each as it is and with changed bytes; and noise.
+ * The short run of a target: its seeds (tests/fuzz/corpus/<target>, one input a file, which findings are put into), each as
+ * it is and with changed bytes; and noise. The same every time, and for as long as it is told to go on (rounds.h).
  */
 #ifndef FOREBAY_TESTS_FUZZ_SHORT_RUN_H
 #define FOREBAY_TESTS_FUZZ_SHORT_RUN_H
 
 #include "tests/fuzz/choices.h"
 #include "tests/fuzz/corpus.h"
+#include "tests/fuzz/rounds.h"
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,26 +68,42 @@ static inline size_t play_seeds(const char *target, play_input *play) {
     return count;
 }
 
-static inline size_t change_bytes(uint8_t *bytes, size_t size) {
-    for (size_t changes = 1 + below(4); changes > 0 && size > 0; changes--)
-        bytes[below(size)] = (uint8_t)next_random();
-    return size > 1 && below(8) == 0 ? 1 + below(size - 1) : size;
+static inline void make_noise_of(struct seed *noise, size_t size) {
+    for (noise->size = 0; noise->size < size; noise->size++)
+        noise->bytes[noise->size] = (uint8_t)next_random();
 }
 
-/* Of each of so many inputs, half is a changed seed and half is noise. Returns how many seeds there are. */
+/* A few bytes of it, and now and then its end: cut off, or the other's in its place. */
+static inline void change_seed(struct seed *changed, const struct seed *seed, const struct seed *other) {
+    *changed = *seed;
+    size_t kept = changed->size > 1 ? 1 + below(changed->size - 1) : changed->size;
+    switch (below(8)) {
+    case 0:
+        changed->size = kept;
+        break;
+    case 1:
+        changed->size = kept < other->size ? other->size : kept;
+        memcpy(changed->bytes + kept, other->bytes + kept, changed->size - kept);
+        break;
+    }
+    for (size_t changes = 1 + below(4); changes > 0 && changed->size > 0; changes--)
+        changed->bytes[below(changed->size)] = (uint8_t)next_random();
+}
+
+/* Of so many inputs and more, half are changed seeds and half are noise. Returns how many seeds there are. */
 static inline size_t short_run(const char *target, play_input *play, size_t inputs) {
     static struct seed seeds[SEEDS_MAX];
     size_t count = read_seeds(target, seeds);
     for (size_t i = 0; i < count; i++)
         play_exactly(play, seeds[i].bytes, seeds[i].size);
-    for (size_t i = 0; i < inputs; i++) {
+    for (struct rounds rounds = rounds_of(target, inputs, 1); rounds_go_on(&rounds);) {
         static struct seed changed;
-        if (count > 0 && i % 2)
-            changed = seeds[below(count)];
+        bool is_noise = count == 0 || rounds.count % 2;
+        if (is_noise)
+            make_noise_of(&changed, 1 + rounds.count % NOISE_INPUT_MAX);
         else
-            for (changed.size = 0; changed.size < 1 + i % NOISE_INPUT_MAX; changed.size++)
-                changed.bytes[changed.size] = (uint8_t)next_random();
-        play_exactly(play, changed.bytes, i % 2 ? change_bytes(changed.bytes, changed.size) : changed.size);
+            change_seed(&changed, &seeds[below(count)], &seeds[below(count)]);
+        play_exactly(play, changed.bytes, changed.size);
     }
     return count;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A short run of fuzz_binary.c's harness, the same every time. */
+/* A short run of fuzz_binary.c's harness (rounds.h). */
 #include "tests/fuzz/corpus.h"
 #include "tests/fuzz/engine.h"
 #include "tests/fuzz/packets.h"
 #include "tests/fuzz/requests.h"
+#include "tests/fuzz/rounds.h"
 #include "tests/fuzz/short_run.h"
 #include "tests/fuzz/split.h"
 #include "tests/support/check.h"
@@ -30,7 +31,7 @@ static size_t next_conversation(char *packets) {
 
 TEST(packets_are_answered_the_same_cut_anywhere) {
     static char packets[PACKETS_MAX];
-    for (size_t run = 0; run < RUNS; run++) {
+    for (struct rounds rounds = rounds_of("binary", RUNS, 2); rounds_go_on(&rounds);) {
         size_t size = next_conversation(packets);
         check_split(packets, size, below(size + 1));
     }
@@ -39,7 +40,7 @@ TEST(packets_are_answered_the_same_cut_anywhere) {
 TEST(packets_break_nothing_under_pressure) {
     struct engine *engine = *state;
     static char packets[PACKETS_MAX];
-    for (size_t run = 0; run < RUNS; run++)
+    for (struct rounds rounds = rounds_of("binary", RUNS, 2); rounds_go_on(&rounds);)
         engine_play(engine, packets, next_conversation(packets));
     assert_true(engine->answers > RUNS);
 }

@@ -2,6 +2,7 @@
 /* A short run of fuzz_engine.c's harness over the same conversations as test_parser.c's. */
 #include "tests/fuzz/corpus.h"
 #include "tests/fuzz/engine.h"
+#include "tests/fuzz/rounds.h"
 #include "tests/support/check.h"
 
 enum { MUTATED_RUNS = 6000, NOISE_RUNS = 1000 };
@@ -19,7 +20,7 @@ static int tear_down(void **state) {
 TEST(conversations_under_pressure_break_nothing) {
     struct engine *engine = *state;
     char bytes[CONVERSATION_MAX];
-    for (size_t run = 0; run < MUTATED_RUNS; run++)
+    for (struct rounds rounds = rounds_of("engine", MUTATED_RUNS, 1); rounds_go_on(&rounds);)
         engine_play(engine, bytes, mutate(bytes, make_conversation(bytes)));
     for (size_t run = 0; run < NOISE_RUNS; run++)
         engine_play(engine, bytes, make_noise(bytes));

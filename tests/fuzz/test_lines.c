@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A short run of fuzz_lines.c's harness, the same every time. */
+/* A short run of fuzz_lines.c's harness (rounds.h). */
 #include "tests/fuzz/corpus.h"
 #include "tests/fuzz/engine.h"
 #include "tests/fuzz/lines.h"
 #include "tests/fuzz/requests.h"
+#include "tests/fuzz/rounds.h"
 #include "tests/fuzz/short_run.h"
 #include "tests/fuzz/split.h"
 #include "tests/support/check.h"
@@ -30,7 +31,7 @@ static size_t next_conversation(char *lines) {
 
 TEST(lines_are_answered_the_same_cut_anywhere) {
     static char lines[LINES_MAX];
-    for (size_t run = 0; run < RUNS; run++) {
+    for (struct rounds rounds = rounds_of("lines", RUNS, 2); rounds_go_on(&rounds);) {
         size_t size = next_conversation(lines);
         check_split(lines, size, below(size + 1));
     }
@@ -39,7 +40,7 @@ TEST(lines_are_answered_the_same_cut_anywhere) {
 TEST(lines_break_nothing_under_pressure) {
     struct engine *engine = *state;
     static char lines[LINES_MAX];
-    for (size_t run = 0; run < RUNS; run++)
+    for (struct rounds rounds = rounds_of("lines", RUNS, 2); rounds_go_on(&rounds);)
         engine_play(engine, lines, next_conversation(lines));
     assert_true(engine->answers > RUNS);
 }

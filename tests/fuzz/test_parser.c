@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A short run of fuzzing that is the same every time: conversations made from a corpus of lines, whole and
+ * A short run of fuzzing (rounds.h): conversations made from a corpus of lines, whole and
  * mutated, cut at every position, and noise. What it looks for: a step beyond the bytes given (the model
  * hands the parser exact copies, the sanitizers watch), a failing assertion, an endless loop, and answers
  * that depend on how bytes arrive.
  */
 #include "tests/fuzz/corpus.h"
+#include "tests/fuzz/rounds.h"
 #include "tests/fuzz/slots.h"
 #include "tests/fuzz/split.h"
 #include "tests/support/check.h"
@@ -31,7 +32,7 @@ TEST(all_lines_together_are_answered_the_same_cut_anywhere) {
 }
 
 TEST(mutated_conversations_are_answered_the_same_cut_anywhere) {
-    for (size_t run = 0; run < MUTATED_RUNS; run++) {
+    for (struct rounds rounds = rounds_of("parser", MUTATED_RUNS, 1); rounds_go_on(&rounds);) {
         char bytes[CONVERSATION_MAX];
         size_t size = mutate(bytes, make_conversation(bytes));
         check_split(bytes, size, below(size + 1));
@@ -67,7 +68,7 @@ TEST(a_map_of_slots_with_changed_bytes_is_taken_or_refused) {
         "MOVED 3999 127.0.0.1:6381", "ASK 16383 ::1:65535",
         ("*2\r\n*4\r\n:0\r\n:99\r\n*3\r\n$1\r\na\r\n:7001\r\n$2\r\naa\r\n*3\r\n$-1\r\n:7002\r\n$2\r\nbb\r\n"
          "*3\r\n:100\r\n:16383\r\n*4\r\n$3\r\n::1\r\n:1\r\n$2\r\ncc\r\n*2\r\n$8\r\nhostname\r\n$1\r\nh\r\n")};
-    for (size_t run = 0; run < MUTATED_RUNS; run++) {
+    for (struct rounds rounds = rounds_of("slots", MUTATED_RUNS, 1); rounds_go_on(&rounds);) {
         char bytes[CONVERSATION_MAX];
         const char *answer = answers[below(sizeof answers / sizeof *answers)];
         size_t size = strlen(answer);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A short run of fuzz_policies.c's harness, the same every time. */
+/* A short run of fuzz_policies.c's harness (rounds.h). */
 #include "tests/fuzz/policies.h"
 #include "tests/fuzz/short_run.h"
 #include "tests/support/check.h"

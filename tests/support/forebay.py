@@ -178,6 +178,7 @@ class Process:
     """A server process on a loopback port: what Server and Redis have in common."""
 
     what = "server"
+    started = []  # by the test that runs (conftest.py)
 
     def __init__(self, folder, port=None):
         self.folder = str(folder)
@@ -201,6 +202,8 @@ class Process:
             self.process = subprocess.Popen(
                 self.command(), cwd=self.folder, stdout=log, stderr=log, env=self.environment(),
                 preexec_fn=die_with_the_test, start_new_session=True)
+        if self not in Process.started:
+            Process.started.append(self)
         return self
 
     def start(self):

@@ -14,6 +14,8 @@ import redis as redis_py
 from forebay import PATIENCE, Process, Redis, eventually
 
 DOWN_AFTER = 500  # ms; a Sentinel looks around ten times a second
+NEVER = 10 * 1000 * PATIENCE  # ms; for a master that is busy while a test changes what a replica that is cut off shall lack
+NOTICED_AFTER = 1500  # ms; of what replica is left ten times that may have passed since it was cut off
 FAILOVER_TIMEOUT = 1500  # ms; it tries again after twice that
 
 
@@ -113,6 +115,18 @@ class Sentinels:
             if one is not master:
                 one.connect().config_set("masterauth", "of nobody")
         master.connect().execute_command("CLIENT", "KILL", "TYPE", "replica")
+
+    def notice_after(self, milliseconds):
+        """So long a master may say nothing before Sentinel takes it for dead."""
+        for sentinel in self.sentinels:
+            sentinel.connect().execute_command("SENTINEL", "SET", "mymaster", "down-after-milliseconds", milliseconds)
+
+    def kill_and_await(self, old):
+        """Returns the replica that was promoted in its place."""
+        old.kill()
+        self.join()
+        self.notice_after(NOTICED_AFTER)
+        return self.await_failover(old)
 
     @staticmethod
     def follow(old, new):
