@@ -24,7 +24,7 @@ struct size_text {
 
 /* The same for a message: .text, while the expression lasts. */
 static inline struct size_text size_text(uint64_t bytes) {
-    struct size_text made;
+    struct size_text made = {""};
     size_print(bytes, made.text, sizeof made.text);
     return made;
 }
