@@ -389,8 +389,15 @@ void cache_give_memory(struct cache *cache, size_t bytes);
  * settled, and are dropped then. */
 void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct cache_time *now);
 
-/* Changes the memory limit, which stays twice what its user has taken, at the least; shrinking evicts in small steps, with
- * the help of cache_maintain. */
+/* Between which bounds the memory limit can be changed now: from what shards need, or twice what its user has taken, to what
+ * addresses were reserved for. */
+struct cache_bounds {
+    size_t least, most;
+};
+struct cache_bounds cache_bounds(const struct cache *cache);
+
+/* Changes the memory limit; shrinking evicts in small steps, with the help of cache_maintain. CACHE_NO_MEMORY: it is out of
+ * these bounds. */
 enum cache_status cache_resize(struct cache *cache, size_t memory_limit);
 
 /* A bounded step of sweeping expired segments, compacting holes and shrinking to the limit; each shard is

@@ -57,13 +57,18 @@ void cache_give_memory(struct cache *cache, size_t bytes) {
         memory_give(cache->shard[i], MEMORY_SHARED, bytes / cache->shards + (i < bytes % cache->shards));
 }
 
-enum cache_status cache_resize(struct cache *cache, size_t memory_limit) {
-    size_t least = cache->reserve + cache->shards * (size_t)cache->segment_size * 2;
-    size_t most = 0;
+struct cache_bounds cache_bounds(const struct cache *cache) {
+    size_t shards = cache->reserve + cache->shards * (size_t)cache->segment_size * 2,
+           others = atomic_load(&cache->others) * OTHERS_SHARE;
+    struct cache_bounds bounds = {shards > others ? shards : others, 0};
     for (unsigned i = 0; i < cache->shards; i++)
-        most += cache->shard[i]->region.reserved;
-    size_t others = atomic_load(&cache->others);
-    if (memory_limit < least || memory_limit > most || memory_limit / OTHERS_SHARE < others)
+        bounds.most += cache->shard[i]->region.reserved;
+    return bounds;
+}
+
+enum cache_status cache_resize(struct cache *cache, size_t memory_limit) {
+    struct cache_bounds bounds = cache_bounds(cache);
+    if (memory_limit < bounds.least || memory_limit > bounds.most)
         return CACHE_NO_MEMORY;
     atomic_store_explicit(&cache->limit, memory_limit, memory_order_relaxed);
     return CACHE_OK;

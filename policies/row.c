@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See row.h. */
 #include "policies/row.h"
+#include "cache/base/size_text.h"
 #include "policies/evaluate.h"
 #include "policies/tell.h"
 
@@ -23,8 +24,8 @@ static void tell(struct space *space, const struct entry *entry) {
     const char *name = space->options.name, *store = space->backend->options.store.name;
     tell_of_space(
         space, NULL, LOG_LEVEL_ERROR,
-        "namespace %s: a row in backend %s has %zu bytes, more than item_max (%zu), and is not read: raise item_max, or set or delete the key, which is told at level debug",
-        name, store, entry->value.size, space->tier->options.cache.item_max);
+        "namespace %s: a row in backend %s has %zu bytes, more than item_max (%s), and is not read: raise item_max, or set or delete the key, which is told at level debug",
+        name, store, entry->value.size, size_text(space->tier->options.cache.item_max).text);
 }
 
 void row_check(struct space *space, struct load_result *result) {

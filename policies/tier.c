@@ -334,7 +334,7 @@ static bool start_threads(struct tier *tier, char *error, size_t error_size) {
         if (!start_backend(&tier->backends[i])) {
             fit_print(
                 error, error_size,
-                "Cannot start threads for backend \"%s\": raise ulimit -u or -v (TasksMax= in systemd), or lower its readers.",
+                "There are no threads for backend \"%s\": raise ulimit -u or -v (TasksMax= in systemd), or lower its readers.",
                 tier->backends[i].options.store.name);
             return false;
         }
@@ -348,7 +348,7 @@ static bool lock_folder(const struct tier_options *options, int *ret_lock, char 
     if (!options->data || options->recovery.writes_back ||
         folder_lock_take(options->data, ret_lock, &refused) == JOURNAL_OK)
         return true;
-    fit_print(error, error_size, "The start is refused: %s.", refused.message);
+    fit_print(error, error_size, "%s", refused.message);
     return false;
 }
 

@@ -9,6 +9,7 @@
 #include "server/listener.h"
 #include "server/log_line.h"
 #include "server/neighbour.h"
+#include "server/pid_file.h"
 #include "server/privileges.h"
 #include "server/process.h"
 #include "server/risks.h"
@@ -144,8 +145,11 @@ static void check_user(struct check *check) {
 
 static void check_pid_file(struct check *check) {
     char error[ERROR_MAX];
-    if (check->options->pid_file && !process_judge_pid_file(check->options->pid_file, error, sizeof error))
+    const char *path = check->options->pid_file;
+    if (path && !pid_file_judge(path, check->running, error, sizeof error))
         fail(check, error);
+    else if (path && check->running == 0 && pid_file_warns(path, error, sizeof error))
+        say(NULL, LOG_LEVEL_WARNING, error);
 }
 
 /* ---- Addresses ---- */

@@ -12,6 +12,7 @@
  */
 #include "server/listener.h"
 #include "cache/base/fit.h"
+#include "server/accepted.h"
 #include "server/listener_internal.h"
 #include "server/log.h"
 #include <errno.h>
@@ -61,20 +62,21 @@ static void resume_accepting(struct ev_loop *loop, ev_timer *timer, int events) 
 }
 
 /* A client that speaks TLS would take the line for a fault of the server's. */
-static void reject(struct listener *listener, int fd, enum address_tls tls) {
+static void reject(struct listener *listener, const struct accepted *accepted) {
     static const char line[] = "ERROR Too many open connections\r\n";
     atomic_fetch_add(&listener->server->connections_rejected, 1);
-    if (tls == ADDRESS_TLS_OFF && send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (accepted->tls == ADDRESS_TLS_OFF &&
+        send(accepted->fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         server_log_limited(listener->server, LOG_KIND_REJECTED, LOG_LEVEL_DEBUG,
                            "a rejected client left before it was told");
-    close(fd);
+    close(accepted->fd);
 }
 
-static void hand_over(struct listener *listener, int fd, enum address_tls tls) {
+static void hand_over(struct listener *listener, const struct accepted *accepted) {
     struct server *server = listener->server;
     atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->connections_total, 1, memory_order_relaxed);
-    listener->hand(rotation_next(&listener->rotation), fd, tls);
+    listener->hand(rotation_next(&listener->rotation), accepted);
 }
 
 /* What accept4 says besides a descriptor; true: go on with the batch. */
@@ -122,14 +124,14 @@ static void accept_some(struct ev_loop *loop, ev_io *io, int events) {
             pause_accepting(listener);
             return;
         }
-        int fd = accept4(socket->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
+        struct accepted accepted;
+        if (accepted_take(socket->fd, socket->tls, &accepted) < 0) {
             if (!accept_failed(listener, errno))
                 return;
         } else if (is_full(listener)) {
-            reject(listener, fd, socket->tls);
+            reject(listener, &accepted);
         } else {
-            hand_over(listener, fd, socket->tls);
+            hand_over(listener, &accepted);
         }
     }
 }

@@ -6,11 +6,11 @@
 #ifndef FOREBAY_SERVER_LISTENER_H
 #define FOREBAY_SERVER_LISTENER_H
 
-#include "server/config/address.h"
 #include "server/rotation.h"
 #include <stdbool.h>
 #include <stdio.h>
 
+struct accepted;   /* server/accepted.h */
 struct activation; /* server/activation.h */
 struct ev_loop;
 struct listener;
@@ -37,9 +37,9 @@ bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error
  * sentence. */
 bool listener_judge_unix(const char *path, char *ret_error, size_t error_size);
 
-/* Takes an accepted, non-blocking socket for this worker, and counts it down from server->connections when it
- * is closed: worker_hand. tls: whether its connection is encrypted, and how; anything but ADDRESS_TLS_UNSAID. */
-typedef void listener_hand(struct worker *worker, int fd, enum address_tls tls);
+/* Takes an accepted connection for this worker, and counts it down from server->connections when it is closed:
+ * worker_hand. */
+typedef void listener_hand(struct worker *worker, const struct accepted *accepted);
 
 /* Whether one of its sockets is for encrypted connections: server->tls has to be there when it starts. */
 bool listener_uses_tls(const struct listener *listener);

@@ -215,10 +215,11 @@ static int open_unix(const struct sockaddr_un *address, unsigned mask) {
 }
 
 static void complain_of_unix(const char *path, int error, char *ret_error, size_t error_size) {
-    fit_print(ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(error),
-              error == EADDRINUSE
-                  ? "another server has it, or it is not a socket; stop that one or remove the file"
-                  : "correct -s or listen");
+    fit_print(
+        ret_error, error_size, "cannot listen on the Unix socket %s: %s; %s", path, strerror(error),
+        error == EADDRINUSE ? "another server has it, or it is not a socket; stop that one or remove the file"
+        : error == ENAMETOOLONG ? "a socket's path has at most 107 bytes: give -s or listen a shorter one"
+                                : "correct -s or listen");
 }
 
 static bool bind_unix(struct listener *listener, const char *path, char *ret_error, size_t error_size) {

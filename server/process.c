@@ -151,7 +151,7 @@ static bool cannot_make(const char *path, char *error, size_t error_size) {
         return is_kernels(path, error, error_size);
     fit_print(error, error_size,
               "the data folder %s does not exist and cannot be made: %s; make it%s, or correct data", path,
-              strerror(errno),
+              file_reason(errno).text,
               errno == EROFS ? " (a service may write only where ReadWritePaths= lets it)" : "");
     return false;
 }
@@ -248,62 +248,4 @@ void process_ready(int ready_fd, bool keep_stderr) {
     while (write(ready_fd, "", 1) < 0 && errno == EINTR)
         continue;
     close(ready_fd);
-}
-
-enum { PUBLIC_MODE = 0644 }; /* whatever the umask, which is for data */
-
-static int make_public(const char *path, int flags) {
-    int file = own_file_open_as(path, flags | O_CREAT | O_EXCL, PUBLIC_MODE);
-    return file < 0 || fchmod(file, PUBLIC_MODE) == 0 ? file : own_file_fail(file, errno);
-}
-
-FILE *process_open_public(const char *path) {
-    unlink(path);
-    return own_file_stream(make_public(path, O_WRONLY), "w");
-}
-
-/* One that is there may be all that this user can write to in its folder. Whose it is decides who can change it later:
- * scripts kill what it names. */
-static int open_pid_file(const char *path) {
-    struct stat status;
-    int file = make_public(path, O_WRONLY);
-    if (file >= 0 || errno != EEXIST)
-        return file;
-    file = own_file_open_as(path, O_WRONLY, PUBLIC_MODE);
-    if (file < 0 || fstat(file, &status) != 0)
-        return own_file_fail(file, errno);
-    return status.st_uid == geteuid() || status.st_uid == 0 ? file : own_file_fail(file, EPERM);
-}
-
-static bool complain_of_pid_file(const char *path, int failure, char *error, size_t error_size) {
-    fit_print(error, error_size, "cannot write the pid file %s: %s; mend that, or correct -P", path,
-              failure == EPERM ? "it belongs to another user; remove it" : own_file_reason(failure));
-    return false;
-}
-
-bool process_write_pid(const char *path, char *ret_error, size_t error_size) {
-    int file = open_pid_file(path);
-    bool good = file >= 0 && ftruncate(file, 0) == 0 && dprintf(file, "%ld\n", (long)getpid()) > 0;
-    if (!good)
-        complain_of_pid_file(path, errno, ret_error, error_size);
-    if (file >= 0)
-        close(file);
-    return good;
-}
-
-/* The same refusals, as an errno. */
-static int judge_pid_file(const char *path) {
-    struct stat status;
-    if (lstat(path, &status) != 0)
-        return errno == ENOENT && parent_is_writable(path) ? 0 : errno;
-    if (!S_ISREG(status.st_mode))
-        return S_ISLNK(status.st_mode) ? ELOOP : ENXIO;
-    if (status.st_uid != geteuid() && status.st_uid != 0)
-        return EPERM;
-    return access(path, W_OK) == 0 ? 0 : errno;
-}
-
-bool process_judge_pid_file(const char *path, char *ret_error, size_t error_size) {
-    int failure = judge_pid_file(path);
-    return failure == 0 || complain_of_pid_file(path, failure, ret_error, error_size);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What concerns the process as such: limits, user, background, pid file. */
+/* What concerns the process as such: limits, user, background. */
 #ifndef FOREBAY_SERVER_PROCESS_H
 #define FOREBAY_SERVER_PROCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 
 struct settings; /* server/config/settings.h */
 
@@ -44,15 +43,5 @@ int process_daemonize(void);
 
 /* Lets the waiting parent go; in the background, standard error is closed unless it is to be kept (-v). */
 void process_ready(int ready_fd, bool keep_stderr);
-
-/* What others may read, but not write. A link at the path is not followed, and a file that belongs to somebody else is
- * refused. */
-bool process_write_pid(const char *path, char *ret_error, size_t error_size);
-
-/* Whether that would succeed, as far as it shows without writing. */
-bool process_judge_pid_file(const char *path, char *ret_error, size_t error_size);
-
-/* Opens a new file for others to read, in place of whatever has the name; NULL and errno. */
-FILE *process_open_public(const char *path);
 
 #endif

@@ -167,17 +167,18 @@ install_node_clients() {
     }
 }
 
-# build PRESET TARGET [CMAKE OPTION...]: configures once (later ninja notices by itself), then builds.
+# build PRESET "TARGET..." [CMAKE OPTION...]: configures once (later ninja notices by itself), then builds.
 build() {
-    local preset=$1 target=$2 folder=build/$1 log
+    local preset=$1 targets folder=build/$1 log
+    read -ra targets <<<"$2"
     shift 2
     log=build/$preset.log
     mkdir -p build
-    say "building $folder ($target)"
+    say "building $folder (${targets[*]})"
     {
         if [ ! -f "$folder/build.ninja" ] || [ $# -gt 0 ]; then
             cmake --preset "$preset" "$@"
-        fi && cmake --build "$folder" --target "$target"
+        fi && cmake --build "$folder" --target "${targets[@]}"
     } >"$log" 2>&1 || {
         tail -n 40 "$log" >&2
         fail "$folder was not built; the whole story is in $log"

@@ -145,8 +145,10 @@ enum backend_status sqlite_check_access(const struct sqlite_connection *connecti
         if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0 && errno != ENOENT)
             return backend_fail(ret_error, BACKEND_REFUSED,
                                 "backend \"%s\", %s: cannot be read and written by user %u: %s; %s",
-                                connection->name, path, (unsigned)geteuid(), strerror(errno),
-                                errno == EACCES ? "chown or chmod it" : "see to its disk");
+                                connection->name, path, (unsigned)geteuid(), file_reason(errno).text,
+                                errno == EACCES         ? "chown or chmod it"
+                                : errno == ENAMETOOLONG ? "correct the uri"
+                                                        : "see to its disk");
     }
     return BACKEND_OK;
 }

@@ -2,6 +2,7 @@
 /* Statements: run, their parameters bound, and what a failure of one means. */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
+#include "cache/base/file_reason.h"
 
 /* ---- Failures ---- */
 
@@ -27,7 +28,7 @@ static void describe(const struct sqlite_connection *connection, const char *doi
     bool from_system = (code & 0xff) == SQLITE_CANTOPEN || (code & 0xff) == SQLITE_IOERR;
     backend_fail(ret_error, BACKEND_OK, "backend \"%s\", %s: %s: %.*s%s%s", connection->name,
                  connection->path, doing, tellable(message), message, from_system && reason ? ": " : "",
-                 from_system && reason ? strerror(reason) : "");
+                 from_system && reason ? file_reason(reason).text : "");
 }
 
 /* Can an error with this code, whatever the statement, be the fault of a row alone? */

@@ -5,12 +5,13 @@
 #ifndef FOREBAY_CACHE_BASE_GIVEN_FILE_H
 #define FOREBAY_CACHE_BASE_GIVEN_FILE_H
 
+#include "cache/base/file_reason.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { GIVEN_FILE_REASON_MAX = 160 };
+enum { GIVEN_FILE_REASON_MAX = FILE_REASON_MAX };
 
 /* Why one cannot be read, and what can be done; ENXIO: it is no plain file. */
 static inline void given_file_reason(int failure, char ret_text[GIVEN_FILE_REASON_MAX]) {
@@ -31,7 +32,7 @@ static inline void given_file_reason(int failure, char ret_text[GIVEN_FILE_REASO
         snprintf(ret_text, GIVEN_FILE_REASON_MAX, "it is no plain file; correct the path");
         break;
     default:
-        snprintf(ret_text, GIVEN_FILE_REASON_MAX, "%s", why);
+        snprintf(ret_text, GIVEN_FILE_REASON_MAX, "%s", file_reason(failure).text);
     }
 }
 

@@ -7,6 +7,7 @@
 #ifndef FOREBAY_CACHE_BASE_OWN_FILE_H
 #define FOREBAY_CACHE_BASE_OWN_FILE_H
 
+#include "cache/base/file_reason.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -72,14 +73,14 @@ static inline bool own_file_is_exposed(const char *folder, const char *path, mod
 }
 
 /* Why one of these failed, for a message. */
-static inline const char *own_file_reason(int failure) {
+static inline struct file_reason own_file_reason(int failure) {
     switch (failure) {
     case ELOOP:
-        return "it is a symbolic link, which is not followed here; remove it";
+        return (struct file_reason){"it is a symbolic link, which is not followed here; remove it"};
     case ENXIO:
-        return "it is no plain file; remove it";
+        return (struct file_reason){"it is no plain file; remove it"};
     default:
-        return strerror(failure);
+        return file_reason(failure);
     }
 }
 

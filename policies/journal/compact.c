@@ -24,6 +24,7 @@
  * are of an earlier boot to whoever recovers them, before and after.
  */
 #include "policies/journal/compact.h"
+#include "cache/base/file_reason.h"
 #include "policies/journal/kept.h"
 #include "policies/journal/reader.h"
 #include <assert.h>
@@ -401,7 +402,7 @@ static void give_up(struct compaction *self, enum result result) {
         journal_log_limited(
             journal, JOURNAL_LINE_COMPACTION, LOG_LEVEL_WARNING,
             "journal: files of %s that unwritten changes hold back cannot be compacted now: %s",
-            journal->folder, strerror(failure));
+            journal->folder, file_reason(failure).text);
     journal->compact_failing = result == COMPACT_FAILED;
     pthread_mutex_lock(&journal->lock);
     unmark(journal);

@@ -132,7 +132,7 @@ static int dump_file(const char *folder, const char *name, FILE *out) {
     ssize_t n = data ? journal_disk_read(&journal_disk_system, file, data, (size_t)size, 0) : -1;
     int result = 1;
     if (n < 0)
-        fprintf(out, " cannot be read: %s\n", own_file_reason(errno));
+        fprintf(out, " cannot be read: %s\n", own_file_reason(errno).text);
     else
         result = dump_bytes(out, data, (size_t)n);
     free(data);

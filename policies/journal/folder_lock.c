@@ -36,7 +36,7 @@ static enum journal_status refuse(const char *folder, int file, struct journal_e
 
 static enum journal_status fail(const char *folder, const char *what, struct journal_error *error) {
     fit_print(error->message, sizeof error->message, "cannot %s in %s: %s", what, folder,
-              own_file_reason(errno));
+              own_file_reason(errno).text);
     return JOURNAL_FAILED;
 }
 

@@ -244,11 +244,11 @@ static enum journal_status start_series(struct journal *journal, struct journal_
             continue;
         bool full = journal_disk_is_full(errno);
         journal_log(journal, LOG_LEVEL_ERROR, "journal: cannot make a file of %" PRIu64 " bytes in %s: %s%s",
-                    series->next_size, journal->folder, strerror(errno),
+                    series->next_size, journal->folder, file_reason(errno).text,
                     full ? ". Changes are refused until there is room" : "");
         if (!full) {
             fit_print(error->message, sizeof error->message, "journal: cannot make a file in %s: %s",
-                      journal->folder, own_file_reason(errno));
+                      journal->folder, own_file_reason(errno).text);
             return JOURNAL_FAILED;
         }
         journal->keeper_failing = true;
@@ -424,7 +424,7 @@ enum journal_status journal_add_space(struct journal *journal, struct slice name
         if (!take_up(journal, name)) {
             fit_print(ret_error->message, sizeof ret_error->message,
                       "journal: cannot take up another namespace in %s: %s", journal->folder,
-                      own_file_reason(errno));
+                      own_file_reason(errno).text);
             return JOURNAL_FAILED;
         }
     }

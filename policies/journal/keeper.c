@@ -8,6 +8,7 @@
  * larger pieces), but it is done here and not on a worker; and a sync of filled blocks is quicker, because no
  * metadata changes with it.
  */
+#include "cache/base/file_reason.h"
 #include "policies/journal/retain.h"
 #include <assert.h>
 #include <errno.h>
@@ -237,7 +238,7 @@ static void report(struct journal *journal, const struct journal_file *file, uin
                 journal, JOURNAL_LINE_ROOM, LOG_LEVEL_ERROR,
                 "journal: cannot make another file of %" PRIu64 " bytes in %s: %s. "
                 "Changes are refused as soon as the current files are full; make room on the disk",
-                size, journal->folder, strerror(failure));
+                size, journal->folder, file_reason(failure).text);
     } else if (journal->keeper_failing) {
         journal_log_limited(journal, JOURNAL_LINE_ROOM, LOG_LEVEL_NOTICE,
                             "journal: there is room in %s again", journal->folder);

@@ -4,6 +4,7 @@
  * list and are made blank, so that the keeper need not make and fill new ones.
  */
 #include "policies/journal/recycle.h"
+#include "cache/base/file_reason.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -65,7 +66,7 @@ static bool note_low_waters(struct journal *journal) {
     if (!good && !journal->low_water_failing)
         journal_log_limited(journal, JOURNAL_LINE_LOW_WATER, LOG_LEVEL_ERROR,
                             "journal: cannot write %s/low-water: %s. No file is recycled until it succeeds",
-                            journal->folder, strerror(errno));
+                            journal->folder, file_reason(errno).text);
     if (good && journal->low_water_failing)
         journal_log_limited(journal, JOURNAL_LINE_LOW_WATER, LOG_LEVEL_NOTICE,
                             "journal: %s/low-water is written again", journal->folder);

@@ -41,7 +41,7 @@ const char *replay_file_name(const struct recovering *self) {
 
 enum journal_status replay_fail_file(struct recovering *self, const char *what) {
     return replay_fail(self, JOURNAL_FAILED, "journal: cannot %s %s/%s: %s", what, self->journal->folder,
-                       replay_file_name(self), own_file_reason(errno));
+                       replay_file_name(self), own_file_reason(errno).text);
 }
 
 static void progress(struct recovering *self) {

@@ -12,7 +12,7 @@ enum journal_status replay_read_low_waters(struct recovering *self) {
     enum low_water_status status = low_water_file_read(journal->disk, journal->folder, &self->low_waters);
     if (status == LOW_WATER_FAILED)
         return replay_fail(self, JOURNAL_FAILED, "journal: cannot read %s/low-water: %s", journal->folder,
-                           own_file_reason(errno));
+                           own_file_reason(errno).text);
     if (status == LOW_WATER_DAMAGED) {
         if (!self->skip_damaged)
             return replay_fail(self, JOURNAL_DAMAGED,
@@ -80,6 +80,6 @@ enum journal_status replay_start_low_waters(struct recovering *self) {
                 low_water_file_update(journal->disk, journal->folder, low_waters));
     if (!good)
         return replay_fail(self, JOURNAL_FAILED, "journal: cannot write %s/low-water: %s", journal->folder,
-                           own_file_reason(errno));
+                           own_file_reason(errno).text);
     return JOURNAL_OK;
 }

@@ -12,6 +12,7 @@
  *     buffered + room <= capacity
  *     no room while the state is SERIES_FAILING
  */
+#include "cache/base/file_reason.h"
 #include "policies/journal/internal.h"
 #include <assert.h>
 #include <errno.h>
@@ -55,7 +56,7 @@ static bool failed(struct journal_series *series) {
             series->journal, JOURNAL_LINE_WRITE, LOG_LEVEL_ERROR,
             "journal: cannot write to %s/%s: %s. "
             "Changes are refused until it can be written; make room on the disk, or repair it",
-            series->journal->folder, series->file->name, strerror(errno));
+            series->journal->folder, series->file->name, file_reason(errno).text);
     if (series->state == SERIES_GOOD) {
         series->failing_us = monotonic_us();
         series->moves = 0;

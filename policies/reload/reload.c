@@ -24,6 +24,7 @@
  * made keeps its place all the same, so a backend is asked whether it can be before it is made.
  */
 #include "cache/base/fit.h"
+#include "cache/base/size_text.h"
 #include "policies/reload/internal.h"
 #include "policies/write/writer.h"
 #include <stdarg.h>
@@ -138,6 +139,14 @@ static size_t quotas(const struct tier_options *options) {
     return sum;
 }
 
+static bool refuse_size(struct reloading *self, size_t limit) {
+    struct cache_bounds bounds = cache_bounds(self->tier->cache);
+    return reloading_refuse(
+        self,
+        "the memory cannot become %s while the server runs, but %zumb to %zumb: choose one of these (memory, -m), or restart",
+        size_text(limit).text, (bounds.least >> 20) + 1, bounds.most >> 20);
+}
+
 /* The limit that the command cache_memlimit has given stays as long as the configuration says what it said. */
 static bool resize(struct reloading *self) {
     struct tier *tier = self->tier;
@@ -147,12 +156,10 @@ static bool resize(struct reloading *self) {
     if (quotas(self->wanted) > limit)
         return reloading_refuse(
             self,
-            "the namespaces' memory quotas add up to more than the %zu bytes that cache_memlimit has left",
-            limit);
+            "the namespaces' memory quotas add up to %s, more than the %s that cache_memlimit has left: lower them, or give cache_memlimit more",
+            size_text(quotas(self->wanted)).text, size_text(limit).text);
     if (limit != before && cache_resize(tier->cache, limit) != CACHE_OK)
-        return reloading_refuse(
-            self, "the memory cannot become %zu bytes while the server runs: choose less, or start anew",
-            limit);
+        return refuse_size(self, limit);
     self->memory_before = before;
     return true;
 }

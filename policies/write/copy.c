@@ -2,6 +2,7 @@
 /* See copy.h. */
 #include "policies/write/copy.h"
 #include "backends/mutations.h"
+#include "cache/base/file_reason.h"
 #include "policies/tell.h"
 #include "policies/write/copy_note.h"
 #include "policies/write/copy_step.h"
@@ -74,7 +75,7 @@ static void note(struct space *space) {
         tell_of_space(
             space, &space->refused_lines, LOG_LEVEL_WARNING,
             "namespace %s: how far its copy to backend %s is cannot be noted in %s: %s; after a restart it begins anew",
-            space->options.name, target_name(space), space->tier->options.data, strerror(errno));
+            space->options.name, target_name(space), space->tier->options.data, file_reason(errno).text);
 }
 
 static void enter(struct space *space, enum copy_stage stage) {

@@ -18,6 +18,8 @@
  * still has ours, so that the next read finds the newer one.
  */
 #include "policies/write/flusher.h"
+#include "cache/base/file_reason.h"
+#include "cache/base/size_text.h"
 #include "policies/absence.h"
 #include "policies/tell.h"
 #include "policies/write/collect.h"
@@ -198,7 +200,7 @@ void flusher_hold_for_quarantine(struct flusher *flusher) {
         tell_of_space(
             space, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
             "namespace %s: its quarantine file cannot be written: %s. What is dirty stays so; look after the disk of the data folder",
-            space->options.name, strerror(errno));
+            space->options.name, file_reason(errno).text);
     flusher->quarantine_fails = true;
 }
 
@@ -474,9 +476,9 @@ void flusher_judge_fullness(struct flusher *flusher, uint64_t age_us) {
     if (crowded && !was_crowded)
         tell_of_space(
             space, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
-            "namespace %s: its quarantine has %zu rows and %zu bytes, and quarantine_limit is %zu: changes are refused. Make the backend take the rows and say quarantine retry %s, or raise quarantine_limit",
-            space->options.name, quarantine_count(space->quarantine), bytes, space->options.quarantine_limit,
-            space->options.name);
+            "namespace %s: its quarantine has %zu rows and %zu bytes, and quarantine_limit is %s: changes are refused. Make the backend take the rows and say quarantine retry %s, or raise quarantine_limit",
+            space->options.name, quarantine_count(space->quarantine), bytes,
+            size_text(space->options.quarantine_limit).text, space->options.name);
     else if (was_crowded && !crowded)
         tell_of_space(space, &flusher->quarantine_lines, LOG_LEVEL_NOTICE,
                       "namespace %s: there is room in its quarantine again, and changes are taken",

@@ -232,7 +232,7 @@ void leftovers_refuse(const struct tier_options *options, const char *name, char
 static bool out_of_reach(const struct tier_options *options, const struct leftovers *all, char *error,
                          size_t error_size) {
     fit_print(error, error_size, "What earlier runs left in %s%s cannot be read by user %u: %s%s",
-              options->data, all->unread, (unsigned)geteuid(), own_file_reason(errno),
+              options->data, all->unread, (unsigned)geteuid(), own_file_reason(errno).text,
               errno == EACCES ? "; chown -R the data folder to him." : ".");
     return false;
 }
@@ -309,7 +309,7 @@ static bool check_kind(const struct tier_options *options, const char *name, FIL
     if (file >= 0)
         close(file);
     else if (is_no_plain_file(failure))
-        fprintf(complaints, "forebay: %s: %s\n", path, own_file_reason(failure));
+        fprintf(complaints, "forebay: %s: %s\n", path, own_file_reason(failure).text);
     return file >= 0 || !is_no_plain_file(failure);
 }
 

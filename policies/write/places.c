@@ -156,7 +156,7 @@ static void write_now(const struct tier *tier, const struct places *places) {
         service_log(
             &tier->service, LOG_LEVEL_WARNING,
             "%s: cannot be written: %s; if the configuration changes, the next start cannot say which rows are not seen any more",
-            path, own_file_reason(errno));
+            path, own_file_reason(errno).text);
 }
 
 /* ---- Telling ---- */

@@ -89,7 +89,7 @@ static bool set_aside(const struct quarantine *quarantine, const char *name, cha
     }
     if (status != 0)
         fit_print(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.",
-                  quarantine->path, aside, strerror(errno));
+                  quarantine->path, aside, file_reason(errno).text);
     return status == 0;
 }
 
@@ -143,7 +143,7 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
     if (folder && !open_file(quarantine, folder, space, skip_damaged, ret_damage, error, error_size)) {
         if (!*error)
             fit_print(error, error_size, "The quarantine file %s cannot be opened: %s.",
-                      quarantine->path ? quarantine->path : folder, own_file_reason(errno));
+                      quarantine->path ? quarantine->path : folder, own_file_reason(errno).text);
         quarantine_close(quarantine);
         return NULL;
     }

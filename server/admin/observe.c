@@ -97,7 +97,7 @@ void observe_after(struct observer *observer, int fd, const struct request *requ
         log_request(observer, fd, request, outcome, observed);
 }
 
-void observe_connection(struct server *server, int fd, const char *reason) {
+void observe_connection(struct server *server, int fd, const struct peer *peer, const char *reason) {
     if (watch_wants(server->watch) & WATCH_CONNEVENTS)
-        watch_connection(server->watch, fd, reason);
+        watch_connection(server->watch, fd, peer, reason);
 }

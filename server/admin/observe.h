@@ -8,6 +8,7 @@
 
 #include "policies/request.h"
 
+struct peer; /* server/accepted.h */
 struct server;
 
 /* One for each worker, used by its thread alone. */
@@ -37,6 +38,6 @@ void observe_after(struct observer *observer, int fd, const struct request *requ
                    const struct outcome *outcome, const struct observed *observed);
 
 /* A connection was accepted (reason NULL), or is about to be closed. */
-void observe_connection(struct server *server, int fd, const char *reason);
+void observe_connection(struct server *server, int fd, const struct peer *peer, const char *reason);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "server/admin/watch.h"
 #include "cache/base/clock.h"
+#include "server/accepted.h"
 #include "server/admin/feed.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -252,32 +253,25 @@ void watch_attach(struct watch *watch, struct cache *cache) {
     pthread_mutex_unlock(&watch->lock);
 }
 
-static uint16_t name_peer(int fd, char *host, size_t size, const char **ret_transport) {
-    struct sockaddr_storage address = {0};
-    socklen_t length = sizeof address;
+static uint16_t name_host(const struct peer *peer, char *host, size_t size, const char **ret_transport) {
     *ret_transport = "tcp";
-    snprintf(host, size, "?");
-    if (getpeername(fd, (struct sockaddr *)&address, &length) != 0)
-        return 0;
-    if (address.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
-        inet_ntop(AF_INET, &in->sin_addr, host, (socklen_t)size);
-        return ntohs(in->sin_port);
+    if (peer->family == AF_INET) {
+        inet_ntop(AF_INET, &peer->v4.sin_addr, host, (socklen_t)size);
+        return ntohs(peer->v4.sin_port);
     }
-    if (address.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, (socklen_t)size);
-        return ntohs(in6->sin6_port);
+    if (peer->family == AF_INET6) {
+        inet_ntop(AF_INET6, &peer->v6.sin6_addr, host, (socklen_t)size);
+        return ntohs(peer->v6.sin6_port);
     }
     *ret_transport = "local";
     snprintf(host, size, "unix");
     return 0;
 }
 
-void watch_connection(struct watch *watch, int fd, const char *reason) {
+void watch_connection(struct watch *watch, int fd, const struct peer *peer, const char *reason) {
     char what[256], host[INET6_ADDRSTRLEN];
     const char *transport;
-    uint16_t port = name_peer(fd, host, sizeof host, &transport);
+    uint16_t port = name_host(peer, host, sizeof host, &transport);
     snprintf(what, sizeof what, "type=conn_%s rip=%s rport=%u transport=%s%s%s cfd=%d",
              reason ? "close" : "new", host, port, transport, reason ? " reason=" : "", reason ? reason : "",
              fd);

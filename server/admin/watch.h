@@ -27,6 +27,7 @@ enum watch_kind {
 
 struct feed;
 struct feeds;
+struct peer; /* server/accepted.h */
 struct watch;
 
 struct watch_stats {
@@ -65,8 +66,8 @@ void watch_store(struct watch *watch, const struct watch_item *item, const char 
                  uint32_t ttl);
 void watch_delete(struct watch *watch, const struct watch_item *item, const char *command);
 
-/* reason: NULL for a new connection, else why it is closed. The socket is still open. */
-void watch_connection(struct watch *watch, int fd, const char *reason);
+/* reason: NULL for a new connection, else why it is closed. */
+void watch_connection(struct watch *watch, int fd, const struct peer *peer, const char *reason);
 
 /* A key as memcached's logs show it: everything except letters, digits and -._~ is written as %XX. Ends with a 0. */
 enum { WATCH_KEY_TEXT = 3 * ENTRY_KEY_MAX + 1 };

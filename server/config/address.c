@@ -85,7 +85,7 @@ static bool split_host(const char *text, struct listen_address *address, const c
         return *ret_why = "a port is a number from 0 to 65535", false;
     size_t length = (size_t)(end - host);
     if (length >= sizeof address->host)
-        return *ret_why = "too long", false;
+        return *ret_why = "too long: a host has at most 255 bytes", false;
     if (!(length == 1 && *host == '*')) {
         memcpy(address->host, host, length);
         address->host[length] = '\0';

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What has to hold between the settings of a configuration. */
+#include "cache/base/size_text.h"
 #include "policies/policy.h"
 #include "server/config/address.h"
 #include "server/config/internal.h"
@@ -383,8 +384,8 @@ static bool check_memory(struct config_loading *loading, const struct space_draf
     if (draft->options.dirty_limit > memory / 4 * 3)
         return config_fail(
             &loading->report, config_line(draft->section, "dirty_limit"),
-            "dirty_limit is %zu bytes, more than three quarters of the %zu bytes that namespace \"%s\" may use: lower it or give more memory",
-            draft->options.dirty_limit, memory, draft->options.name);
+            "dirty_limit is %s, more than three quarters of the %s that namespace \"%s\" may use: lower it or give more memory",
+            size_text(draft->options.dirty_limit).text, size_text(memory).text, draft->options.name);
     return true;
 }
 
@@ -396,8 +397,8 @@ static bool check_quotas(struct config_loading *loading) {
         if (sum > total)
             return config_fail(
                 &loading->report, config_line(draft->section, "memory"),
-                "the quotas up to namespace \"%s\" add up to %zu bytes, more than the total memory of %zu: lower them or raise memory at the top",
-                draft->options.name, sum, total);
+                "the quotas up to namespace \"%s\" add up to %s, more than the total memory of %s: lower them or raise memory at the top",
+                draft->options.name, size_text(sum).text, size_text(total).text);
     }
     return true;
 }

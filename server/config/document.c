@@ -8,8 +8,10 @@
  * are never closed (scan.c).
  */
 #include "server/config/document.h"
+#include "cache/base/byte_order_mark.h"
 #include "cache/base/fit.h"
 #include "cache/base/given_file.h"
+#include "server/config/nearest.h"
 #include "server/config/scan.h"
 #include <confuse.h>
 #include <errno.h>
@@ -72,40 +74,11 @@ static struct reader *reader_of(const cfg_t *section) {
 
 /* ---- Messages ---- */
 
-/* Levenshtein's distance of two short words. */
-static unsigned distance(const char *a, const char *b) {
-    enum { LONGEST = 40 };
-    unsigned row[LONGEST + 1];
-    size_t width = strlen(b);
-    if (width > LONGEST || strlen(a) > LONGEST)
-        return LONGEST;
-    for (unsigned i = 0; i <= width; i++)
-        row[i] = i;
-    for (size_t y = 0; a[y]; y++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)y + 1;
-        for (size_t x = 0; x < width; x++) {
-            unsigned replaced = diagonal + (a[y] != b[x]);
-            diagonal = row[x + 1];
-            unsigned shorter = row[x] < row[x + 1] ? row[x] + 1 : row[x + 1] + 1;
-            row[x + 1] = replaced < shorter ? replaced : shorter;
-        }
-    }
-    return row[width];
-}
-
-/* More than two slips, or more than one in a word of a few letters, are another word. */
 static const char *nearest_option(const cfg_t *section, const char *name) {
-    const char *nearest = NULL;
-    unsigned best = 3;
-    for (const cfg_opt_t *option = section->opts + 1; option->name; option++) {
-        unsigned far = distance(name, option->name);
-        if (far < best && (far == 1 || strlen(option->name) > 3)) {
-            best = far;
-            nearest = option->name;
-        }
-    }
-    return nearest;
+    struct nearest nearest = nearest_to(slice_string(name));
+    for (const cfg_opt_t *option = section->opts + 1; option->name; option++)
+        nearest_consider(&nearest, option->name);
+    return nearest.found;
 }
 
 static void fail_unknown(struct reader *reader, const cfg_t *section, const char *name) {
@@ -332,12 +305,15 @@ static char *read_file(struct reader *reader, size_t *ret_size) {
         config_fail(reader->report, 0, "cannot read the configuration: %s", why);
     else if (size == FILE_MAX_BYTES)
         config_fail(reader->report, 0, "longer than a megabyte: not a configuration file");
+    else if (byte_order_mark_is_wide(text, size))
+        config_fail(reader->report, 0, "it is in UTF-16: save it as UTF-8");
     if (file)
         fclose(file);
     if (!text || reader->report->failed) {
         free(text);
         return NULL;
     }
+    size = byte_order_mark_remove(text, size);
     text[size] = '\0';
     *ret_size = size;
     return text;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/measure.h"
+#include "cache/base/size_text.h"
 #include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
@@ -84,8 +85,7 @@ static void print_measure(uint64_t value, const struct unit *units, char *text, 
 }
 
 void measure_print_size(uint64_t bytes, char *ret_text, size_t size) {
-    static const struct unit units[] = {{"gb", 1 << 30}, {"mb", 1 << 20}, {"kb", 1 << 10}, {"", 1}};
-    print_measure(bytes, units, ret_text, size);
+    size_print(bytes, ret_text, size);
 }
 
 /* 0 is 0, whatever the unit. */

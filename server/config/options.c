@@ -6,6 +6,7 @@
  */
 #include "server/config/options.h"
 #include "cache/base/fit.h"
+#include "server/config/nearest.h"
 #include "server/config/options_internal.h"
 #include <getopt.h>
 #include <stdlib.h>
@@ -72,16 +73,42 @@ static void fill_tables(char *letters, struct option *longs) {
     letters[at] = '\0';
 }
 
+/* How many long names begin so. */
+static size_t count_beginning(struct slice name) {
+    size_t count = 0;
+    for (size_t i = 0; i < option_kind_count; i++)
+        count += strncmp(option_kinds[i].name, name.data, name.size) == 0;
+    return count;
+}
+
+static void refuse_long(struct reading *reading, const char *word) {
+    const char *start = word + strspn(word, "-");
+    struct slice name = slice_of(start, strcspn(start, "="));
+    struct nearest nearest = nearest_to(name);
+    for (size_t i = 0; i < option_kind_count; i++)
+        nearest_consider(&nearest, option_kinds[i].name);
+    if (name.size && count_beginning(name) > 1)
+        fit_print(reading->error, reading->error_size,
+                  "%s: several options begin so; write it out (forebay -h has all)", word);
+    else if (nearest.found)
+        fit_print(reading->error, reading->error_size, "%s: no such option; did you mean --%s?", word,
+                  nearest.found);
+    else
+        fit_print(reading->error, reading->error_size, "%s: no such option; see forebay -h", word);
+}
+
 static void refuse_word(struct reading *reading, int found, char *const *argv) {
+    const char *word = argv[optind - 1];
     const struct option_kind *kind = find_kind(optopt);
     if (found == ':' && kind)
-        fit_print(reading->error, reading->error_size, "%s needs an argument; see forebay -h",
-                  argv[optind - 1]);
-    else if (optopt && !kind)
+        fit_print(reading->error, reading->error_size, "%s needs an argument; see forebay -h", word);
+    else if (kind)
+        fit_print(reading->error, reading->error_size, "%s: --%s takes no argument; see forebay -h", word,
+                  kind->name);
+    else if (optopt)
         fit_print(reading->error, reading->error_size, "-%c: no such option; see forebay -h", optopt);
     else
-        fit_print(reading->error, reading->error_size, "%s: no such option; see forebay -h",
-                  argv[optind - 1]);
+        refuse_long(reading, word);
 }
 
 static bool read_words(struct reading *reading, int argc, char *const *argv) {

@@ -6,6 +6,7 @@
 #include "server/config/options_extended.h"
 #include "cache/base/fit.h"
 #include "server/config/measure.h"
+#include "server/config/nearest.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -227,6 +228,18 @@ static bool keep_text(struct options *options, const struct extended *entry, con
     return true;
 }
 
+static bool refuse_unknown(const char *word, struct slice name, char *ret_error, size_t error_size) {
+    struct nearest nearest = nearest_to(name);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        nearest_consider(&nearest, table[i].name);
+    if (nearest.found)
+        fit_print(ret_error, error_size, "-o %s: no such option; did you mean %s?", word, nearest.found);
+    else
+        fit_print(ret_error, error_size, "-o %s: no such option; forebay -h names those that mean something",
+                  word);
+    return false;
+}
+
 bool options_read_extended(const char *word, struct settings *settings, struct options *options,
                            bool *ret_means_something, const char **ret_setting, char *ret_error,
                            size_t error_size) {
@@ -235,11 +248,8 @@ bool options_read_extended(const char *word, struct settings *settings, struct o
     const char *value = equals ? equals + 1 : NULL;
     const struct extended *entry = find(name);
     uint64_t number = 0;
-    if (!entry) {
-        fit_print(ret_error, error_size, "-o %s: no such option; forebay -h names those that mean something",
-                  word);
-        return false;
-    }
+    if (!entry)
+        return refuse_unknown(word, name, ret_error, error_size);
     if (entry->kind == EXTENDED_REFUSED) {
         fit_print(ret_error, error_size, "-o %s: %s", word, entry->reason);
         return false;

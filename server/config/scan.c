@@ -160,7 +160,12 @@ static void scan_sign(struct scanner *scanner) {
     }
     if (sign == '{')
         open_brace(scanner);
-    if (sign == '}' && scanner->depth > 0)
+    if (sign == '}' && scanner->depth == 0) {
+        fail(scanner, scanner->line,
+             "the '}' closes nothing: remove it, or see where the one before it stands");
+        return;
+    }
+    if (sign == '}')
         scanner->depth--;
     scanner->after_equals = sign == '=';
     scanner->at++;
@@ -193,7 +198,9 @@ bool config_scan(char *text, size_t size, struct config_scan *ret_scan, int *ret
     while (scanner.at < scanner.end && !scanner.error)
         scan_next(&scanner);
     if (!scanner.error && scanner.depth > 0)
-        fail(&scanner, scanner.open_lines[scanner.depth - 1], "the '{' is never closed: a '}' is missing");
+        fail(
+            &scanner, scanner.open_lines[scanner.depth - 1],
+            "the '{' that begins here is never closed: a '}' is missing, at the end or where the next one begins");
     *ret_line = scanner.error_line;
     *ret_error = scanner.error;
     return scanner.error == NULL;

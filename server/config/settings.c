@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/config/settings.h"
 #include "cache/base/fit.h"
+#include "cache/base/size_text.h"
 #include "server/config/clash.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,7 +43,7 @@ const struct setting root_settings[] = {
          "`strict`: the running server [closes what it has no use for](#the-sandbox), as `--sandbox`; the packaged configuration says so"},
     {"data", SETTING_TEXT, IN(data), .minimum = 1, .change = SETTING_FIXED,
      .about =
-         "folder of the journals and quarantines, and of `places`, by which a start knows [what a changed configuration hides](#a-configuration-that-changes); relative SQLite paths start here. Created if missing, with mode 0700. Only one server may use it at a time, whatever it keeps there: a second one is refused, with the pid of the first"},
+         "folder of the journals and quarantines, and of `places`, by which a start knows [what a changed configuration hides](#a-configuration-that-changes); relative SQLite paths start here. If it is relative itself, it starts in the folder in which the server is started. Created if missing, with mode 0700. Only one server may use it at a time, whatever it keeps there: a second one is refused, with the pid of the first"},
     {"node", SETTING_COUNT, IN(tier.cache.node), 0, (1 << ENTRY_VERSION_NODE_BITS) - 1, .standard = 0,
      .change = SETTING_FIXED,
      .about =
@@ -270,8 +271,8 @@ static bool check_dirty_limits(const struct settings *settings, struct settings_
         *ret_complaint = (struct settings_complaint){.space = space->name, .settings = {"dirty_limit"}};
         return complain(
             ret_complaint,
-            "dirty_limit of namespace \"%s\" (%zu bytes) is more than three quarters of the memory it may use (%zu bytes): lower dirty_limit or give more memory",
-            space->name, space->dirty_limit, memory);
+            "dirty_limit of namespace \"%s\" (%s) is more than three quarters of the memory it may use (%s): lower dirty_limit or give more memory",
+            space->name, size_text(space->dirty_limit).text, size_text(memory).text);
     }
     return true;
 }
@@ -284,8 +285,8 @@ static bool check_request_memory(const struct settings *settings, struct setting
     *ret_complaint = (struct settings_complaint){.settings = {"request_memory", "item_max"}};
     return complain(
         ret_complaint,
-        "request_memory (%zu bytes) has no room for the largest item and its line (%zu bytes): raise request_memory or lower -I (item_max)",
-        settings->request_memory, least);
+        "request_memory (%s) has no room for the largest item and its line (%s): raise request_memory or lower -I (item_max)",
+        size_text(settings->request_memory).text, size_text(least).text);
 }
 
 static bool check_recovery(const struct settings *settings, struct settings_complaint *ret_complaint) {
@@ -363,8 +364,8 @@ static bool check_item_max(const struct settings *settings, struct settings_comp
     *ret_complaint = (struct settings_complaint){.settings = {"item_max", "memory"}};
     return complain(
         ret_complaint,
-        "the largest item (%zu bytes) may be at most half of the memory (%zu bytes): raise -m (memory) or lower -I (item_max)",
-        settings->item_max, memory);
+        "the largest item (%s) may be at most half of the memory (%s): raise -m (memory) or lower -I (item_max)",
+        size_text(settings->item_max).text, size_text(memory).text);
 }
 
 /* Of a file alone, config.c has checked it. */
@@ -375,8 +376,8 @@ static bool check_quotas(const struct settings *settings, struct settings_compla
     *ret_complaint = (struct settings_complaint){.settings = {"memory"}};
     return complain(
         ret_complaint,
-        "the namespaces' memory quotas add up to %zu bytes, more than the total of %zu: raise -m (memory) or lower the quotas",
-        quotas(settings), memory);
+        "the namespaces' memory quotas add up to %s, more than the total of %s: raise -m (memory) or lower the quotas",
+        size_text(quotas(settings)).text, size_text(memory).text);
 }
 
 bool settings_check(const struct settings *settings, struct settings_complaint *ret_complaint) {

@@ -6,6 +6,7 @@
  *         `--judged, and its handler may wait--> RUNNING (on a task's thread, while the connection rests) --> ANSWERED
  */
 #include "server/config/address.h"
+#include "server/http/framing.h"
 #include "server/http/internal.h"
 #include "server/log.h"
 #include <arpa/inet.h>
@@ -288,9 +289,16 @@ static enum MHD_Result refuse_body(struct exchange *exchange) {
     return send_reply(exchange);
 }
 
+static enum MHD_Result refuse_framing(struct exchange *exchange, const char *fault) {
+    http_add_header(&exchange->reply, MHD_HTTP_HEADER_CONNECTION, "close");
+    http_say(&exchange->reply, MHD_HTTP_BAD_REQUEST, "others may read this request in another way: %s",
+             fault);
+    return send_reply(exchange);
+}
+
 /* The headers are there. */
 static enum MHD_Result begin(struct admin_http *http, struct MHD_Connection *connection, const char *path,
-                             void **ret_exchange) {
+                             const char *version, void **ret_exchange) {
     struct exchange *exchange = calloc(1, sizeof *exchange);
     struct client *client = client_of(connection);
     if (!exchange || !client) {
@@ -304,6 +312,9 @@ static enum MHD_Result begin(struct admin_http *http, struct MHD_Connection *con
     exchange->request.connection = connection;
     name_peer(exchange);
     *ret_exchange = exchange;
+    const char *fault = framing_fault(connection, version);
+    if (fault)
+        return refuse_framing(exchange, fault);
     const char *length = http_header(&exchange->request, MHD_HTTP_HEADER_CONTENT_LENGTH);
     return length && strtoull(length, NULL, 10) > BODY_MAX ? refuse_body(exchange) : MHD_YES;
 }
@@ -312,9 +323,9 @@ enum MHD_Result exchange_on_request(void *context, struct MHD_Connection *connec
                                     const char *method, const char *version, const char *body,
                                     size_t *body_size, void **kept) {
     struct exchange *exchange = *kept;
-    (void)version, (void)body;
+    (void)body;
     if (!exchange)
-        return begin(context, connection, path, kept);
+        return begin(context, connection, path, version, kept);
     if (exchange->state == EXCHANGE_RUNNING) {
         exchange->client->busy = false;
         return send_reply(exchange);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/http/token.h"
+#include "cache/base/byte_order_mark.h"
 #include "cache/base/fit.h"
 #include "cache/base/given_file.h"
 #include "cache/base/secret.h"
@@ -45,11 +46,11 @@ static bool cannot_read(const char *path, int failure, char *ret_error, size_t e
 
 static bool read_token(int file, const char *path, struct token *ret_token, char *ret_error,
                        size_t error_size) {
-    char text[TOKEN_MOST + 3]; /* with the end of its line, and one that is too many */
+    char text[TOKEN_MOST + 6]; /* with a byte order mark, the end of its line, and one that is too many */
     ssize_t got = read(file, text, sizeof text);
     if (got < 0)
         return cannot_read(path, errno, ret_error, error_size);
-    size_t size = trimmed(text, (size_t)got);
+    size_t size = trimmed(text, byte_order_mark_remove(text, (size_t)got));
     const char *flaw = flaw_of(text, size);
     if (flaw) {
         fit_print(ret_error, error_size, "admin_token_file: %s %s", path, flaw);

@@ -31,6 +31,7 @@
 #include "server/log_line.h"
 #include "server/maintenance.h"
 #include "server/manager.h"
+#include "server/pid_file.h"
 #include "server/privileges.h"
 #include "server/process.h"
 #include "server/program/program.h"
@@ -235,6 +236,19 @@ static bool load_credentials(struct program *program, char *error, size_t error_
            (atomic_load(&program->server.auth) || atomic_load(&program->server.users));
 }
 
+/* Before anything is loaded. It is written, and held, when the server serves. */
+static bool judge_pid_file(struct program *program, char *error, size_t error_size) {
+    const char *path = program->options.pid_file;
+    char warning[ERROR_MAX];
+    if (!path)
+        return true;
+    if (!pid_file_judge(path, 0, error, error_size))
+        return false;
+    if (pid_file_warns(path, warning, sizeof warning))
+        server_log(&program->server, LOG_LEVEL_WARNING, "%s", warning);
+    return true;
+}
+
 /* What may need root comes first, then the privileges go. */
 static bool prepare_process(struct program *program, char *error, size_t error_size) {
     struct settings *settings = &program->settings;
@@ -247,6 +261,7 @@ static bool prepare_process(struct program *program, char *error, size_t error_s
     settings->max_connections = connections;
     return create_sockets(program, error, error_size) && load_certificate(program, error, error_size) &&
            privileges_become(program->options.user, error, error_size) &&
+           judge_pid_file(program, error, error_size) &&
            listener_bind_unix(server->listener, error, error_size);
 }
 
@@ -338,9 +353,7 @@ static void free_program(struct program *program) {
     stats_detail_free(server->detail);
     feeds_free(server->feeds);
     watch_free(server->watch);
-    if (program->options.pid_file && program->server.phase == SERVER_STOPPED &&
-        program->exit_status == EXIT_SUCCESS)
-        unlink(program->options.pid_file);
+    pid_file_remove(program->options.pid_file, program->pid_file);
     manager_free(program->manager);
     if (program->loop)
         ev_loop_destroy(program->loop);
@@ -349,7 +362,7 @@ static void free_program(struct program *program) {
 }
 
 int main(int argc, char **argv) {
-    struct program program = {.ready_fd = -1};
+    struct program program = {.ready_fd = -1, .pid_file = -1};
     standard_files_hold();
     process_widen_stacks();
     umask(S_IRWXG |

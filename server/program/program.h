@@ -41,6 +41,7 @@ struct program {
     unsigned connections_wanted;     /* before the limit of open files was looked at */
     atomic_uint_fast64_t recovered;  /* records of the journal, as the helper thread reads them */
     bool helper_runs;
+    int pid_file;    /* pid_file_write; -1: none yet */
     int ready_fd;    /* of the waiting parent, -1: in the foreground */
     int exit_status; /* of the start; see program_status */
     /* Written by the helper thread, read after its end. */

@@ -10,8 +10,10 @@
 #include "server/log.h"
 #include "server/maintenance.h"
 #include "server/manager.h"
+#include "server/pid_file.h"
 #include "server/process.h"
 #include "server/program/program.h"
+#include "server/public_file.h"
 #include "server/reload.h"
 #include "server/rotation.h"
 #include "server/worker/auth/prover.h"
@@ -129,7 +131,7 @@ static void write_port_file(struct program *program) {
     char temporary[4096];
     if (!path || snprintf(temporary, sizeof temporary, "%s.lck", path) >= (int)sizeof temporary)
         return;
-    FILE *file = process_open_public(temporary);
+    FILE *file = public_file_open(temporary);
     if (!file) {
         server_log(&program->server, LOG_LEVEL_WARNING, "MEMCACHED_PORT_FILENAME: cannot open %s: %s",
                    temporary, strerror(errno));
@@ -197,7 +199,8 @@ static void serve(struct program *program) {
     if (!sandbox_complete(&program->sandbox, error, sizeof error) ||
         !listener_start(server->listener, program->loop, server, worker_hand, processors_of_workers, error,
                         sizeof error) ||
-        (program->options.pid_file && !process_write_pid(program->options.pid_file, error, sizeof error))) {
+        (program->options.pid_file &&
+         !pid_file_write(program->options.pid_file, &program->pid_file, error, sizeof error))) {
         fail_start(program, error);
         return;
     }

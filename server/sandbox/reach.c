@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What libraries read of the system in the midst of it: how many processors there are and how much of them is
@@ -191,12 +192,34 @@ void reach_free(struct reach *reach) {
     *reach = (struct reach){0};
 }
 
+static bool are_one_folder(const char *a, const char *b) {
+    struct stat one, other;
+    return strcmp(a, b) == 0 || (stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_ino == other.st_ino &&
+                                 one.st_dev == other.st_dev);
+}
+
+static bool includes(enum landlock_use use, enum landlock_use other) {
+    return use == other || use == LANDLOCK_CHANGE || (use == LANDLOCK_PUBLISH && other == LANDLOCK_REMOVE);
+}
+
+/* By another place, which may have the same folder by another path, and lets more be done in it. */
+static bool is_told(const struct reach *reach, size_t number) {
+    const struct place *place = &reach->list[number];
+    for (size_t i = 0; i < reach->count; i++) {
+        const struct place *other = &reach->list[i];
+        if (i != number && !other->is_systems && includes(other->use, place->use) &&
+            (other->use != place->use || i < number) && are_one_folder(other->path, place->path))
+            return true;
+    }
+    return false;
+}
+
 static void describe_use(const struct reach *reach, enum landlock_use use, const char *what,
                          struct buffer *text) {
     bool any = false;
     for (size_t i = 0; i < reach->count; i++) {
         const struct place *place = &reach->list[i];
-        if (place->use != use || place->is_systems)
+        if (place->use != use || place->is_systems || is_told(reach, i))
             continue;
         buffer_print(text, "%s%s%s", any ? ", " : text->size ? "; " : "", any ? "" : what, place->path);
         any = true;

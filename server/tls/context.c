@@ -4,6 +4,7 @@
 #include "cache/base/fit.h"
 #include "server/tls/files.h"
 #include "server/tls/memory.h"
+#include <limits.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
@@ -98,17 +99,49 @@ static bool use_certificates(SSL_CTX *ssl, const struct tls_file *file) {
 
 /* Nobody is there to be asked for a passphrase. */
 static int refuse_passphrase(char *text, int size, int writes, void *context) {
-    (void)text, (void)size, (void)writes, (void)context;
+    (void)text, (void)size, (void)writes;
+    *(bool *)context = true;
     return -1;
 }
 
-static bool use_key(SSL_CTX *ssl, const struct tls_file *file) {
+static EVP_PKEY *read_key(const struct tls_file *file, bool *ret_is_locked) {
     BIO *bio = BIO_new_mem_buf(file->data, (int)file->size);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, NULL) : NULL;
+    *ret_is_locked = false;
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, ret_is_locked) : NULL;
+    BIO_free(bio);
+    return key;
+}
+
+/* A key that was read, and does not belong to the certificate. */
+static void describe_stranger(const struct sources *sources, char *ret_text, size_t size) {
+    if (sources->key.data)
+        fit_print(
+            ret_text, size,
+            "it is not the private key of the first certificate in %s (tls_certificate), so the two do not belong together: give the two that do",
+            sources->certificate.path);
+    else
+        fit_print(
+            ret_text, size,
+            "the private key in it is not that of its first certificate: put the one that is there, or give tls_key");
+}
+
+static bool use_key(SSL_CTX *ssl, const struct sources *sources, char *ret_error, size_t error_size) {
+    const struct tls_file *file = sources->key.data ? &sources->key : &sources->certificate;
+    char stranger[REASON_MAX + PATH_MAX];
+    bool is_locked;
+    EVP_PKEY *key = read_key(file, &is_locked);
+    bool is_read = key != NULL;
     bool good = key && SSL_CTX_use_PrivateKey(ssl, key) == 1 && SSL_CTX_check_private_key(ssl) == 1;
     EVP_PKEY_free(key);
-    BIO_free(bio);
-    return good;
+    if (good)
+        return true;
+    describe_stranger(sources, stranger, sizeof stranger);
+    return complain(
+        ret_error, error_size, sources->key.data ? "tls_key" : "tls_certificate", file->path,
+        is_read ? stranger
+        : is_locked
+            ? "the private key has a passphrase, which nobody is there to be asked for: give one without (`openssl pkey` takes it off)"
+            : "it has to have the private key of the first certificate in tls_certificate, in PEM and without a passphrase");
 }
 
 static bool use_ca(SSL_CTX *ssl, const struct tls_file *file) {
@@ -184,7 +217,6 @@ static bool set_protocol(SSL_CTX *ssl, const struct settings *settings, char *re
 
 static bool use_all(SSL_CTX *ssl, const struct settings *settings, const struct sources *sources,
                     char *ret_error, size_t error_size) {
-    const struct tls_file *key = sources->key.data ? &sources->key : &sources->certificate;
     ERR_clear_error();
     set_options(ssl, settings);
     if (!set_protocol(ssl, settings, ret_error, error_size))
@@ -192,10 +224,8 @@ static bool use_all(SSL_CTX *ssl, const struct settings *settings, const struct 
     if (!use_certificates(ssl, &sources->certificate))
         return complain(ret_error, error_size, "tls_certificate", sources->certificate.path,
                         "it has to have the server's certificate and those behind it, in PEM");
-    if (!use_key(ssl, key))
-        return complain(
-            ret_error, error_size, sources->key.data ? "tls_key" : "tls_certificate", key->path,
-            "it has to have the private key of the first certificate in tls_certificate, in PEM and without a passphrase");
+    if (!use_key(ssl, sources, ret_error, error_size))
+        return false;
     return !sources->ca.data || use_ca(ssl, &sources->ca) ||
            complain(ret_error, error_size, "tls_ca", sources->ca.path,
                     "it has to have the certificates of those who make clients' certificates, in PEM");

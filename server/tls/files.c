@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/tls/files.h"
+#include "cache/base/byte_order_mark.h"
 #include "cache/base/fit.h"
 #include "cache/base/given_file.h"
 #include <fcntl.h>
@@ -32,7 +33,10 @@ static bool read_open(int file, struct tls_file *ret_file) {
     }
     ret_file->mode = status.st_mode;
     ret_file->data = malloc(FILE_MOST);
-    return ret_file->data && read_all(file, ret_file);
+    if (!ret_file->data || !read_all(file, ret_file))
+        return false;
+    ret_file->size = byte_order_mark_remove(ret_file->data, ret_file->size);
+    return true;
 }
 
 bool tls_file_read(const char *setting, const char *path, struct tls_file *ret_file, char *ret_error,

@@ -28,6 +28,8 @@
 #include "server/worker/internal.h"
 #include "server/worker/tls.h"
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- States ---- */
@@ -112,7 +114,7 @@ static void leave_list(struct connection *connection) {
     pthread_mutex_unlock(&worker->list_lock);
 }
 
-struct connection *connection_open(struct worker *worker, int fd, enum address_tls tls) {
+struct connection *connection_open(struct worker *worker, const struct accepted *accepted) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection)
         return NULL;
@@ -127,14 +129,15 @@ struct connection *connection_open(struct worker *worker, int fd, enum address_t
     parser_init(&connection->parser, auth ? AUTH_ITEM_MAX : worker->server->settings->item_max);
     connection->parser.short_lines = auth;
     connection->ticket = worker->ticket;
-    connection->fd = fd;
-    if (!enter_io(connection, tls)) {
+    connection->fd = accepted->fd;
+    connection->peer = accepted->peer;
+    if (!enter_io(connection, accepted->tls)) {
         free(connection);
         return NULL;
     }
     enter_list(connection);
     worker->strangers += auth;
-    observe_connection(worker->server, fd, NULL);
+    observe_connection(worker->server, connection->fd, &connection->peer, NULL);
     return connection;
 }
 
@@ -155,7 +158,7 @@ void connection_close(struct connection *connection) {
     flush_before_end(connection);
     if (connection->feed)
         feeds_abandon(worker->server->feeds, connection->feed);
-    observe_connection(worker->server, connection->fd, reasons[connection->closed_by]);
+    observe_connection(worker->server, connection->fd, &connection->peer, reasons[connection->closed_by]);
     leave_list(connection);
     connection_set_awaits_check(connection, false);
     worker->strangers -= !connection->authenticated;
@@ -176,6 +179,18 @@ void connection_end(struct connection *connection, enum close_reason reason) {
         connection_set_state(connection, CONNECTION_BROKEN);
     else
         connection_close(connection);
+}
+
+void connection_tell_end(const struct connection *connection, enum log_kind kind, enum log_level level,
+                         const char *format, ...) {
+    char address[PEER_TEXT], why[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(why, sizeof why, format, arguments);
+    va_end(arguments);
+    peer_name(&connection->peer, address);
+    server_log_about(connection->worker->server, kind, level, LOG_FIELDS(log_text("address", address)),
+                     "connection of %s closed: %s", address, why);
 }
 
 /* ---- Signs of life ---- */

@@ -6,7 +6,8 @@
 #ifndef FOREBAY_SERVER_WORKER_CONNECTION_H
 #define FOREBAY_SERVER_WORKER_CONNECTION_H
 
-#include "server/config/address.h"
+#include "server/accepted.h"
+#include "server/log.h"
 #include "server/protocol/parser.h"
 #include "server/worker/auth/auth.h"
 #include "server/worker/auth/users.h"
@@ -122,11 +123,12 @@ struct connection {
     _Atomic uint32_t last_active; /* monotonic seconds: see connection_note_active */
     struct parser parser;
     struct io_link link; /* what the ring has of it */
+    struct peer peer;    /* stays as it is; last, as nothing of a request asks for it */
 };
 
 /* Takes over the socket, enters it in the worker's list and has it watched. NULL when there is no memory or no
  * place to watch it: the socket is then still the caller's. */
-struct connection *connection_open(struct worker *worker, int fd, enum address_tls tls);
+struct connection *connection_open(struct worker *worker, const struct accepted *accepted);
 
 /* Frees the connection; it must be neither parked nor in worker->ready or worker->behind. */
 void connection_close(struct connection *connection);
@@ -134,6 +136,10 @@ void connection_close(struct connection *connection);
 /* The same for any that is not parked: if need be at the end of the turn that comes to it, and nothing of it is served
  * before. */
 void connection_end(struct connection *connection, enum close_reason reason);
+
+/* Tells the log that it is closed and why, with its client's address. */
+void connection_tell_end(const struct connection *connection, enum log_kind kind, enum log_level level,
+                         const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Puts it into worker->ready, to be served in the next turn. */
 void connection_set_ready(struct connection *connection);

@@ -2,7 +2,6 @@
 /* See connection_read.h. */
 #include "server/worker/connection_read.h"
 #include "server/config/settings.h"
-#include "server/log.h"
 #include "server/worker/internal.h"
 #include "server/worker/tls.h"
 #include <assert.h>
@@ -153,9 +152,8 @@ bool connection_keep(struct connection *connection, const char *from) {
     if (left == 0)
         return true;
     if (!own_buffer_reserve(connection, left, true)) {
-        server_log_limited(connection->worker->server, LOG_KIND_REQUEST_MEMORY, LOG_LEVEL_WARNING,
-                           "connection %d closed: no memory for %zu bytes of a request", connection->fd,
-                           left);
+        connection_tell_end(connection, LOG_KIND_REQUEST_MEMORY, LOG_LEVEL_WARNING,
+                            "no memory for %zu bytes of a request", left);
         connection_set_state(connection, CONNECTION_BROKEN);
         return false;
     }

@@ -55,12 +55,6 @@ struct slot {
     _Alignas(64) struct request request;
 };
 
-/* An accepted socket. */
-struct handed {
-    int fd;
-    enum address_tls tls;
-};
-
 /* Written by the worker alone, read by any thread. */
 typedef atomic_uint_fast64_t worker_counter;
 
@@ -126,7 +120,7 @@ struct worker {
 
     /* What other threads want. */
     pthread_mutex_t hand_lock;
-    struct handed *handed; /* under hand_lock, as the two that follow */
+    struct accepted *handed; /* under hand_lock, as the two that follow */
     size_t handed_count, handed_capacity;
     atomic_bool stop_asked;
     struct proof *proven;     /* under hand_lock: those that are done */

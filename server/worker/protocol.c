@@ -1,42 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/protocol.h"
 #include "server/config/settings.h"
-#include "server/log.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
 
 enum { TLS_RECORD = 0x16, TLS_MAJOR = 3 }; /* how a client of TLS begins, and no other */
 
+static void tell_end(const struct connection *connection, const char *why, const char *remedy) {
+    connection_tell_end(connection, LOG_KIND_PROTOCOL, LOG_LEVEL_WARNING, "%s; %s", why, remedy);
+}
+
 /* It would wait for ever for an answer that it understands. */
-static bool refuses_tls(struct worker *worker, struct connection *connection) {
+static bool refuses_tls(struct connection *connection) {
     const uint8_t *at = (const uint8_t *)connection->region + connection->region_at;
     size_t there = connection->region_size - connection->region_at;
     if (connection->tls || there < 2 || at[0] != TLS_RECORD || at[1] != TLS_MAJOR)
         return false;
-    server_log_limited(
-        worker->server, LOG_KIND_PROTOCOL, LOG_LEVEL_WARNING,
-        "connection %d closed: it speaks TLS, and this address does not; switch TLS off in the client, or give it an address with tls: (listen, -l)",
-        connection->fd);
+    tell_end(connection, "it speaks TLS, and this address does not",
+             "switch TLS off in the client, or give it an address with tls: (listen, -l)");
     connection_set_state(connection, CONNECTION_CLOSING);
     return true;
 }
 
 void protocol_choose(struct worker *worker, struct connection *connection) {
-    if (refuses_tls(worker, connection))
+    if (refuses_tls(connection))
         return;
     enum protocols protocols = worker->server->settings->protocols;
     bool is_binary = (uint8_t)connection->region[connection->region_at] == BINARY_REQUEST;
     connection->protocol = is_binary || protocols == PROTOCOLS_BINARY ? PROTOCOL_BINARY : PROTOCOL_TEXT;
     if (is_binary && protocols == PROTOCOLS_ASCII)
-        server_log_limited(
-            worker->server, LOG_KIND_PROTOCOL, LOG_LEVEL_WARNING,
-            "connection %d closed: it speaks memcached's binary protocol, which -B ascii refuses; set the client to the text (ASCII) protocol, or leave -B out",
-            connection->fd);
+        tell_end(connection, "it speaks memcached's binary protocol, which -B ascii refuses",
+                 "set the client to the text (ASCII) protocol, or leave -B out");
     if (!is_binary && protocols == PROTOCOLS_BINARY)
-        server_log_limited(
-            worker->server, LOG_KIND_PROTOCOL, LOG_LEVEL_WARNING,
-            "connection %d closed: it speaks memcached's text protocol, which -B binary or -S refuses; set the client to the binary protocol, or leave them out",
-            connection->fd);
+        tell_end(connection, "it speaks memcached's text protocol, which -B binary or -S refuses",
+                 "set the client to the binary protocol, or leave them out");
 }
 
 /* A client is told of it as soon as it has said which answer it waits for. */

@@ -160,12 +160,8 @@ static const char *remedy_of(const struct tls_link *link) {
 }
 
 static void log_failure(const struct connection *connection, const char *reason, const char *remedy) {
-    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
-    socklen_t size = sizeof peer;
-    char address[128];
-    if (getpeername(connection->fd, (struct sockaddr *)&peer, &size) != 0)
-        size = 0;
-    address_name(&peer, size, address, sizeof address);
+    char address[PEER_TEXT];
+    peer_name(&connection->peer, address);
     server_log_about(connection->worker->server, LOG_KIND_HANDSHAKE, LOG_LEVEL_WARNING,
                      LOG_FIELDS(log_text("address", address)), "client %s: the TLS handshake failed: %s%s",
                      address, reason, remedy);
@@ -179,8 +175,7 @@ static void note_failed_handshake(const struct connection *connection, const cha
 
 /* After the handshake. Clients cause that by leaving, too. */
 static void tell_end(const struct connection *connection, const char *reason) {
-    server_log_limited(connection->worker->server, LOG_KIND_ENCRYPTION, LOG_LEVEL_DEBUG,
-                       "connection %d closed: its TLS has ended: %s", connection->fd, reason);
+    connection_tell_end(connection, LOG_KIND_ENCRYPTION, LOG_LEVEL_DEBUG, "its TLS has ended: %s", reason);
 }
 
 /* As OpenSSL says it, or the kernel. */

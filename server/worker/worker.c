@@ -29,13 +29,13 @@ enum { STOP_SECONDS = 5, STOP_SEND_SECONDS = 1, STOP_FRESH_SECONDS = 1 };
 
 static void take_handed(struct worker *worker) {
     pthread_mutex_lock(&worker->hand_lock);
-    struct handed *handed = worker->handed;
+    struct accepted *handed = worker->handed;
     size_t count = worker->handed_count;
     worker->handed = NULL;
     worker->handed_count = worker->handed_capacity = 0;
     pthread_mutex_unlock(&worker->hand_lock);
     for (size_t i = 0; i < count; i++) {
-        if (connection_open(worker, handed[i].fd, handed[i].tls))
+        if (connection_open(worker, &handed[i]))
             continue;
         close(handed[i].fd);
         atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
@@ -293,28 +293,28 @@ bool worker_run(struct worker *worker) {
     return worker->runs;
 }
 
-static bool hand_over(struct worker *worker, int fd, enum address_tls tls) {
+static bool hand_over(struct worker *worker, const struct accepted *accepted) {
     if (worker->handed_count == worker->handed_capacity) {
         size_t capacity = worker->handed_capacity ? worker->handed_capacity * 2 : 16;
-        struct handed *handed = realloc(worker->handed, capacity * sizeof *handed);
+        struct accepted *handed = realloc(worker->handed, capacity * sizeof *handed);
         if (!handed)
             return false;
         worker->handed = handed;
         worker->handed_capacity = capacity;
     }
-    worker->handed[worker->handed_count++] = (struct handed){fd, tls};
+    worker->handed[worker->handed_count++] = *accepted;
     return true;
 }
 
-void worker_hand(struct worker *worker, int fd, enum address_tls tls) {
+void worker_hand(struct worker *worker, const struct accepted *accepted) {
     pthread_mutex_lock(&worker->hand_lock);
-    bool taken = hand_over(worker, fd, tls);
+    bool taken = hand_over(worker, accepted);
     pthread_mutex_unlock(&worker->hand_lock);
     if (taken) {
         worker_wake(worker);
         return;
     }
-    close(fd);
+    close(accepted->fd);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
 }
 

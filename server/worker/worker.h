@@ -9,10 +9,10 @@
 #ifndef FOREBAY_SERVER_WORKER_WORKER_H
 #define FOREBAY_SERVER_WORKER_WORKER_H
 
-#include "server/config/address.h"
 #include <stdbool.h>
 
-struct io_type; /* server/worker/io/io.h */
+struct accepted; /* server/accepted.h */
+struct io_type;  /* server/worker/io/io.h */
 struct server;
 struct worker;
 
@@ -24,9 +24,9 @@ struct worker *worker_create(struct server *server, const struct io_type *io_typ
 /* Starts the thread. False: there is none to be had. */
 bool worker_run(struct worker *worker);
 
-/* Hands over an accepted, non-blocking socket. Any thread. The worker closes it in the end, and counts it
- * down from server->connections. tls: whether the connection is encrypted, and how; server->tls is there then. */
-void worker_hand(struct worker *worker, int fd, enum address_tls tls);
+/* Hands over an accepted connection. Any thread. The worker closes it in the end, and counts it down from
+ * server->connections. Where it is to be encrypted, server->tls is there. */
+void worker_hand(struct worker *worker, const struct accepted *accepted);
 
 /* For tier_options.wake: a ticket of this worker is back, or more of the journal is on the disk. Any
  * thread. */

@@ -78,13 +78,25 @@ static const char *state_name(const struct worker *worker, const struct connecti
 
 typedef int name_of_socket(int fd, struct sockaddr *address, socklen_t *size); /* getpeername, getsockname */
 
-static void stat_address(struct stat_sink *sink, int fd, const char *name, name_of_socket *ask) {
+static void name_socket(int fd, name_of_socket *ask, char *ret_text, size_t size) {
     struct sockaddr_storage address = {0};
-    socklen_t size = sizeof address;
-    char line[48], text[128] = "?";
-    if (ask(fd, (struct sockaddr *)&address, &size) == 0)
-        address_name(&address, size, text, sizeof text);
-    snprintf(line, sizeof line, "%d:%s", fd, name);
+    socklen_t address_size = sizeof address;
+    if (ask(fd, (struct sockaddr *)&address, &address_size) != 0)
+        address_size = 0;
+    address_name(&address, address_size, ret_text, size);
+}
+
+/* The path of a Unix socket is not kept, and not forgotten. */
+static void stat_addresses(struct stat_sink *sink, const struct connection *connection) {
+    char line[48], text[128];
+    if (connection->peer.family == AF_UNIX)
+        name_socket(connection->fd, getpeername, text, sizeof text);
+    else
+        peer_name(&connection->peer, text);
+    snprintf(line, sizeof line, "%d:addr", connection->fd);
+    sink->line(sink, line, text);
+    name_socket(connection->fd, getsockname, text, sizeof text);
+    snprintf(line, sizeof line, "%d:listen_addr", connection->fd);
     sink->line(sink, line, text);
 }
 
@@ -94,8 +106,7 @@ void worker_stat_connections(struct worker *worker, struct stat_sink *sink) {
     for (const struct connection *connection = worker->connections; connection;
          connection = connection->next) {
         char name[48], value[32];
-        stat_address(sink, connection->fd, "addr", getpeername);
-        stat_address(sink, connection->fd, "listen_addr", getsockname);
+        stat_addresses(sink, connection);
         snprintf(name, sizeof name, "%d:state", connection->fd);
         sink->line(sink, name, state_name(worker, connection));
         uint32_t last = atomic_load_explicit(&connection->last_active, memory_order_relaxed);

@@ -8,10 +8,11 @@ import re
 import signal
 import socket
 import sqlite3
+import subprocess
 import time
 
 import pytest
-from forebay import Closed, Config, Server, eventually, namespace
+from forebay import Closed, Config, Server, binary, eventually, namespace
 
 
 class Restricted:
@@ -251,6 +252,25 @@ def test_a_check_looks_at_the_file(tmp_path):
     assert "can be read by all users" in server.check() and server.check().endswith("ok\n")
     path.write_text("user:\n")
     assert f"line 1 of the authentication file {path}" in server.refuses("--check")
+
+
+def test_a_byte_order_mark_is_no_part_of_what_is_read(serve, tmp_path):
+    """Some editors put it in front: of a configuration, of the first user, of a token."""
+    mark, files = "\ufeff", {"auth": "user:right\n", "token": "correct-horse-battery\n"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(mark + text, encoding="utf-8")
+        (tmp_path / name).chmod(0o600)
+    server = Server(tmp_path, options=["-Y", str(tmp_path / "auth")])
+    config = f'{mark}listen = {{"127.0.0.1:{server.port}"}}\nadmin = "127.0.0.1:0"\nadmin_token_file = "{tmp_path}/token"\n'
+    server = serve(config, port=server.port, options=["-Y", str(tmp_path / "auth")])
+    client = server.client()
+    client.send(credential(b"right"))
+    assert client.line() == b"STORED"
+    assert server.ask("/sync", "POST", headers={"Authorization": "Bearer correct-horse-battery"}).status == 200
+    path = tmp_path / "wide.conf"
+    path.write_text('memory = "64mb"\n', encoding="utf-16")
+    done = subprocess.run([binary(), "--config", path, "--check"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0 and f"{path}: it is in UTF-16: save it as UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize("mode", (0o600, 0o640, 0o400))

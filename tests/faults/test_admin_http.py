@@ -131,6 +131,54 @@ def test_another_name_on_loopback_is_not_answered_to(serve):
         assert server.ask("/livez", headers={"Host": host}).status == 421, host
 
 
+HEADS = [
+    (b"Content-Length: 0\r\nContent-Length: 0", "more than one Content-Length"),
+    (b"content-length: 5\r\nX: y\r\nCONTENT-LENGTH: 0", "more than one Content-Length"),
+    (b"Transfer-Encoding: chunked\r\nContent-Length: 5", "beside Content-Length"),
+    (b"Content-Length: 5\r\nTransfer-Encoding: chunked", "beside Content-Length"),
+    (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "chunked, and nothing else"),
+    (b"Transfer-Encoding: xchunked", "chunked, and nothing else"), (b"Transfer-Encoding: gzip, chunked", "chunked, and nothing else"),
+    (b"Content-Length : 5", "the name of a header"), (b"Content-Length\t: 5", "the name of a header"),
+    (b"Transfer-Encoding : chunked", "the name of a header"),
+    (b"X: y\r\n Content-Length: 5", "the name of a header"), (b"Host : localhost", "the name of a header"),
+    (b"Content-Length(: 5", "the name of a header"), (b"Content-Length\xc3: 5", "the name of a header"),
+    (b"X: y\rContent-Length: 5", "a control character"), (b"X: \x01", "a control character"),
+    (b"Host: localhost", "more than one Host"), (b"HOST: attacker.example", "more than one Host")]
+SECOND = b"GET /startupz HTTP/1.1\r\nHost: localhost\r\n\r\n"  # what a proxy took for a body, or for another request
+
+
+def all_that_is_answered(server, sent):
+    """Until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.admin_port), 60) as one:
+        one.sendall(sent)
+        answers = b""
+        with contextlib.suppress(ConnectionResetError):
+            while more := one.recv(4096):
+                answers += more
+    return answers.decode()
+
+
+def test_a_request_that_others_may_read_in_another_way_is_refused(serve):
+    server = serve(admin=True)
+    for method in ("GET", "POST", "HEAD", "BREW"):
+        for head, said in HEADS:
+            begin = f"{method} /livez HTTP/1.1\r\nHost: localhost\r\n".encode()
+            answers = all_that_is_answered(server, begin + head + b"\r\n\r\n0\r\n\r\n" + SECOND)
+            assert answers.startswith("HTTP/1.1 400 ") and answers.count("HTTP/1.1") == 1, (method, head, answers)
+            assert "\r\nConnection: close\r\n" in answers and (method == "HEAD" or said in answers), (method, head, answers)
+    answers = all_that_is_answered(server, b"GET /livez HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SECOND)
+    assert answers.startswith("HTTP/1.1 400 ") and answers.count("HTTP/1.1") == 1 and "before 1.1" in answers
+
+
+def test_requests_whose_end_is_plain_share_a_connection(serve):
+    server = serve(admin=True)
+    begin = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+    asked = [b"\r\n", b"Content-Length: 0\r\n\r\n", b"Transfer-Encoding: Chunked\r\n\r\n0\r\n\r\n", b"X-Odd!#$%&'*+.^_`|~: \t\xc3\xa4 y\r\n\r\n",
+             b"X:\r\nX: again\r\nConnection: close\r\n\r\n"]
+    answers = all_that_is_answered(server, b"".join(begin + rest for rest in asked))
+    assert answers.count("HTTP/1.1 200 ") == len(asked) and answers.count("HTTP/1.1") == len(asked)
+
+
 def test_answers_are_not_taken_for_anything_else(serve):
     headers = serve(admin=True).ask("/livez").headers
     assert headers["X-Content-Type-Options"] == "nosniff" and headers["Cache-Control"] == "no-store"

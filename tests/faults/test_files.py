@@ -3,6 +3,8 @@
 prepared leads nowhere. What is told of files that are open to all, and which data folder is refused."""
 
 import contextlib
+import fcntl
+import functools
 import os
 import pathlib
 import pwd
@@ -169,6 +171,49 @@ def test_the_pid_file_can_be_read_but_not_written_by_others(tmp_path, mask):
         assert process.wait(60) == 0
     assert seen == [0o644]
     assert not (tmp_path / "pid").exists()
+
+
+def test_the_pid_file_of_a_server_that_runs_is_refused(tmp_path):
+    """Before anything is loaded; and its own is what a server removes."""
+    path = tmp_path / "pid"
+    with Server(tmp_path, options=["-P", str(path)]) as server:
+        status, said, _ = run_once(tmp_path, "-P", str(path))
+        assert status == 1 and f"cannot write the pid file {path} (pid {server.pid}): it is that of a server that runs" in said, said
+        assert path.read_text() == f"{server.pid}\n"
+        path.unlink()
+        path.write_text("1\n")  # another's, by now
+        server.stop()
+    assert path.read_text() == "1\n"
+
+
+def test_a_check_knows_whose_the_pid_file_is(tmp_path):
+    """Its own server's is no fault, that of another is one."""
+    paths = [tmp_path / "one.pid", tmp_path / "other.pid"]
+    with Server(tmp_path / "one", config=CONFIG, options=["-P", str(paths[0])]) as one, \
+            Server(tmp_path / "other", config=CONFIG, options=["-P", str(paths[1])]) as other:
+        check = functools.partial(subprocess.run, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, check=False)
+        assert check(one.command() + ["--check"]).returncode == 0
+        said = check(one.command() + ["--check", "-P", str(paths[1])])
+        assert said.returncode == 1 and f"(pid {other.pid}): it is that of a server that runs" in said.stderr, said.stderr
+
+
+def test_a_lock_of_who_may_only_read_a_pid_file_is_in_nobodys_way(tmp_path):
+    path = tmp_path / "pid"
+    path.write_text("12345678\n")
+    with open(path, "rb") as read:
+        fcntl.lockf(read, fcntl.LOCK_SH)
+        status, said, found = run_once(tmp_path, "-P", str(path))
+    assert status == 0 and found, said
+
+
+def test_who_runs_by_the_pid_in_a_file_is_told(tmp_path):
+    """As memcached does: it may be the file of another program."""
+    path = tmp_path / "pid"
+    path.write_text(f"{os.getpid()}\n")
+    status, said, found = run_once(tmp_path, "-P", str(path))
+    assert status == 0 and found and f"names process {os.getpid()} (" in said and "which runs, and is replaced" in said, said
+    path.write_text("12345678\n")
+    assert "which runs" not in run_once(tmp_path, "-P", str(path))[1]
 
 
 def test_a_pid_file_that_was_left_is_taken_over(tmp_path):

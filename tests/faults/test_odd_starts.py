@@ -102,6 +102,20 @@ def test_with_small_stacks(tmp_path):
     use(Odd(tmp_path, "ulimit -s 128").start())
 
 
+def test_a_limit_of_files_is_named_with_its_remedy(tmp_path):
+    """A shell counts it in blocks of 512 bytes. The database fits, a file of the journal does not."""
+    server = Odd(tmp_path, "ulimit -f 512").start()
+    assert "File too large (this process may write no file of more than 256kb: raise ulimit -f, LimitFSIZE= in systemd)" in server.log()
+    assert server.client().command(b"set sess:1 0 0 1\r\nv").startswith(b"SERVER_ERROR")
+    server.stop()
+
+
+@pytest.mark.parametrize("options", [["-s", "/tmp/" + "n" * 200], ["-P", "/tmp/" + "n" * 300], ["-Y", "/tmp/" + "n" * 300]])
+def test_a_name_that_is_too_long_is_told_with_what_may_be(tmp_path, options):
+    said = Server(tmp_path, options=options).refuses()
+    assert "File name too long" in said and ("107 bytes" if options[0] == "-s" else "a name may have 255 bytes, and a path 4095") in said, said
+
+
 def test_more_memory_than_the_machine_has_is_told(tmp_path):
     """And taken, as nobody knows what is in the entries."""
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20

@@ -134,11 +134,12 @@ def test_what_is_open_is_told(tmp_path):
         folder.mkdir()
     backend = section("backend", "local", uri=f"sqlite:{database}/store.db")
     server = Server(tmp_path / "data", Config(SESSIONS, backends=[backend]), ["--sandbox", "strict"])
-    server.options += ["-l", f"127.0.0.1:{server.port},unix:{socket_file}"]
+    server.options += ["-l", f"127.0.0.1:{server.port},unix:{socket_file}", "-P", f"{tmp_path}/data/./pid"]
     with server:
         said = re.search(r"notice: sandbox: (.*)", server.log()).group(1)
         assert socket_file.exists()
     assert f"files are changed in {tmp_path}/data, {database}; removed in {socket_file.parent}; " in said
+    assert len(re.findall(f"{tmp_path}/data\\b", said)) == 1, "it is named once, although the pid file and the configuration are in it, too"
     assert not socket_file.exists(), "it is removed at the end"
 
 

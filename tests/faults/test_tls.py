@@ -13,7 +13,7 @@ import struct
 import subprocess
 
 import pytest
-from certificates import Certificates, TlsClient, TlsServer, first_message, whole_first_message
+from certificates import Certificates, TlsClient, TlsServer, first_message, openssl, whole_first_message
 from clock import Clock, needs_clock
 from forebay import (GIVES_BACK, PATIENCE, THERE, Background, Client, Closed, Config, Redis, Server, eventually, free_port, namespace,
                      section, share)
@@ -345,11 +345,25 @@ def test_who_speaks_plainly_to_an_encrypted_address_is_told_in_the_log(serve_tls
 def test_who_speaks_tls_to_a_plain_address_is_refused_at_once(shared, certificates):
     with pytest.raises(REFUSED):
         TlsClient(shared.port, certificates.context())
-    eventually(lambda: "it speaks TLS, and this address does not" in shared.log())
+    eventually(lambda: re.search(r"connection of tcp:127\.0\.0\.1:\d+ closed: it speaks TLS, and this address does not", shared.log()))
     assert shared.client().set("k", b"1") == b"STORED"
 
 
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+
+
+def test_who_resets_a_handshake_is_told_by_its_address(serve_tls):
+    """The kernel does not know it any more. Where the reset is there before a byte was read, nothing has begun."""
+    server = serve_tls()
+
+    def told():
+        with Client(server.config.tls_port) as client:
+            client.send(HELLO)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            server.client().close()
+        return re.findall(r"client (.+): the TLS handshake failed: ", server.log())
+    for address in eventually(told):
+        assert re.fullmatch(r"tcp:127\.0\.0\.1:\d+", address), address
 
 
 def test_a_handshake_that_does_not_go_on_is_ended(serve_tls):
@@ -530,7 +544,7 @@ def test_why_a_connection_has_ended_is_told_at_level_debug(serve_tls):
     with server.tls() as client:
         assert client.set("k", b"1") == b"STORED"
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends by a reset
-    ended = r"debug: connection \d+ closed: its TLS has ended: (.*)"
+    ended = r"debug: connection of tcp:127.0.0.1:\d+ closed: its TLS has ended: (.*)"
     reasons = eventually(lambda: (found := re.findall(ended, server.log()))[1:] and found)
     assert reasons == ["decryption failed or bad record mac", "Connection reset by peer"]
     assert tls_stats(server)["ssl_proto_errors"] == 1
@@ -647,7 +661,8 @@ def test_a_bad_certificate_is_refused_and_the_old_one_stays(serve_tls, files):
     with server.tls() as client:
         first = serial(client)
     good = {kind: (files / ("server" + kind)).read_bytes() for kind in (".pem", ".key")}
-    for kind, text, named, remedy in ((".key", (files / "renewed.key").read_bytes(), "tls_key", "private key of the first certificate"),
+    for kind, text, named, remedy in ((".key", (files / "renewed.key").read_bytes(), "tls_key",
+                                       f"not the private key of the first certificate in {files / 'server.pem'} (tls_certificate)"),
                                       (".pem", b"nothing", "tls_certificate", "in PEM"),
                                       (".pem", good[".pem"][:200], "tls_certificate", "in PEM"),
                                       (".key", None, "tls_key", "correct the path")):
@@ -808,6 +823,9 @@ def test_a_check_looks_at_the_certificate(tmp_path, files):
     assert ": ok" in server.check()
     (files / "server.key").write_text("nothing")
     assert "tls_key: " in server.refuses("--check")
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-aes256", "-pass", "pass:secret", "-out", "server.key",
+            folder=files)
+    assert f"tls_key: {files / 'server.key'}: " in (said := server.refuses("--check")) and "the private key has a passphrase" in said
 
 
 def test_a_certificate_that_is_over_and_a_key_for_all_are_told(serve_tls, certificates, files):

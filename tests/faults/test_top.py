@@ -233,7 +233,7 @@ def test_a_unix_socket_is_an_address_too(tmp_path):
 
 def test_a_name_and_a_port_alone_are_addresses_too(serve):
     port = serve().port
-    for address in (str(port), f"localhost:{port}"):
+    for address in (str(port), f"localhost:{port}", f"notls:127.0.0.1:{port}"):
         assert json.loads(top("--once", "--json", "-i100ms", address).stdout)["process"]["version"]
 
 
@@ -600,7 +600,8 @@ def test_what_a_server_says_before_it_closes_is_told(serve):
 def test_a_server_that_refuses_its_protocol_is_told_apart(serve):
     server = serve(options=["-B", "binary"])
     assert top("--once", place(server)).stderr == (f"forebay-top: {place(server)}: has closed the connection without an answer: "
-                                                   "its log says whether -B or -S refuses the text protocol\n")
+                                                   "it takes TLS alone at this address (ask at one without tls:), or refuses the "
+                                                   "text protocol (-B, -S); its log says which\n")
 
 
 # ---- The command line ----
@@ -642,6 +643,8 @@ def test_help_and_version():
     (["localhost:0"], '"localhost:0" is not an address (a port is a number from 1 to 65535)'),
     ([":11211"], '":11211" is not an address (the host is missing)'),
     (["[::1"], '"[::1" is not an address (the \']\' is missing, or something but a port follows it)'),
+    (["tls:127.0.0.1:11212"], "tls:127.0.0.1:11212: forebay-top does not speak TLS: give an address of the server without tls:"),
+    (["mtls:11212"], "forebay-top does not speak TLS"), (["btls:unix:/x"], "forebay-top does not speak TLS"),
     (["a", "b"], 'one address is enough, and "b" is a second one'),
     (["--frobnicate"], "forebay-top --help lists the options"),
 ])

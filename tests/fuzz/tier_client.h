@@ -11,8 +11,10 @@
 #include "server/protocol/parser.h"
 #include "tests/fuzz/replies.h"
 #include "tests/support/reply_room.h"
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { TIER_CLIENT_ITEM_MAX = 1200, TIER_CLIENT_ANSWER = 4 << 10 };
 
@@ -40,10 +42,14 @@ static inline void tier_client_wake(void *context, unsigned worker) {
     pthread_mutex_unlock(&client->mutex);
 }
 
+/* A minute is as good as for ever. */
 static inline void tier_client_wait(struct tier_client *client) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 60;
     pthread_mutex_lock(&client->mutex);
     while (!client->wake)
-        pthread_cond_wait(&client->woken, &client->mutex);
+        FUZZ_CHECK(pthread_cond_timedwait(&client->woken, &client->mutex, &until) != ETIMEDOUT);
     client->wake = false;
     pthread_mutex_unlock(&client->mutex);
 }

@@ -4,6 +4,7 @@
 import filecmp
 import gzip
 import os
+import re
 import shutil
 import subprocess
 
@@ -74,6 +75,13 @@ def test_the_package_names_nobody_who_cannot_be_reached(package, tmp_path):
     changelog = gzip.decompress((tmp_path / "usr/share/doc/forebay/changelog.gz").read_bytes()).decode()
     assert "<no-mail@forebay.invalid>" in changelog
     assert ".example" not in run("dpkg-deb", "-f", package, "Maintainer").stdout + changelog
+
+
+def test_the_images_of_its_pages_are_in_the_package(package, tmp_path):
+    subprocess.run(["dpkg-deb", "-x", package, tmp_path], check=True)
+    named = [(page, image) for page in (tmp_path / "usr/share/doc/forebay").rglob("*.md")
+             for image in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8"))]
+    assert len(named) > 5 and [(page.name, image) for page, image in named if not (page.parent / image).exists()] == []
 
 
 def test_the_program_of_the_package_is_that_of_the_build(package, tmp_path):

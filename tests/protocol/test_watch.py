@@ -7,6 +7,7 @@ Each test is played against Forebay and, where the behaviour is common, against 
 import contextlib
 import re
 import socket
+import struct
 import time
 
 import forebay
@@ -14,6 +15,7 @@ import pytest
 from forebay import Memcached
 from packets import BinaryClient, packet
 
+RESETS = struct.pack("ii", 1, 0)  # SO_LINGER: at once
 HEAD = rb"ts=\d+\.\d+ gid=\d+ "
 
 
@@ -173,6 +175,17 @@ def test_connections_are_told_when_they_begin_and_end(server):
             end = rb"rip=%s rport=%d transport=tcp" % (re.escape(address.encode()), port)
             number, = watcher.event(rb"type=conn_new " + end + rb" cfd=(\d+)")
             watcher.event(rb"type=conn_close " + end + rb" reason=%s cfd=%s" % (reason, number))
+
+
+def test_who_has_ended_by_a_reset_is_told_by_its_address(server):
+    """The kernel does not know it any more."""
+    with watch_connections(server) as watcher:
+        with Listener(server.port) as client:
+            port = client.socket.getsockname()[1]
+            assert client.command(b"version").startswith(b"VERSION")
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+        watcher.event(rb"type=conn_new .*")
+        watcher.event(rb"type=conn_close rip=127.0.0.1 rport=%d transport=tcp reason=\w+ cfd=\d+" % port)
 
 
 def test_idle_connections_are_told_and_watchers_are_never_idle(start):

@@ -5,6 +5,7 @@
  * orders.
  */
 #include "tests/support/faulty.h"
+#include "tests/support/check.h"
 #include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -402,12 +403,16 @@ void faulty_hold(struct faulty *faulty, enum faulty_call call, bool hold) {
     pthread_mutex_unlock(&faulty->lock);
 }
 
+static bool is_held(struct faulty *faulty, enum faulty_call call) {
+    pthread_mutex_lock(&faulty->lock);
+    bool held = faulty->orders[call].hold && faulty->orders[call].held;
+    pthread_mutex_unlock(&faulty->lock);
+    return held;
+}
+
 void faulty_wait_held(struct faulty *faulty, enum faulty_call call) {
     assert(call < FAULTY_ANY);
-    pthread_mutex_lock(&faulty->lock);
-    while (!(faulty->orders[call].hold && faulty->orders[call].held))
-        pthread_cond_wait(&faulty->changed, &faulty->lock);
-    pthread_mutex_unlock(&faulty->lock);
+    eventually(is_held(faulty, call));
 }
 
 static void replace(struct faulty *faulty, char **text, const char *with) {

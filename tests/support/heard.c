@@ -43,10 +43,13 @@ enum backend_status hear_once(struct backend_connection *watcher, struct heard *
 struct heard hear_all(struct backend_connection *watcher) {
     struct heard heard = heard_nothing();
     struct backend_error error;
-    uint64_t now_us = monotonic_us();
-    while (heard.proven_us < now_us)
+    uint64_t now_us = monotonic_us(), until_us = now_us + (uint64_t)EVENTUALLY_SECONDS * US_PER_SECOND;
+    while (heard.proven_us < now_us) {
         if (hear_once(watcher, &heard, &error) != BACKEND_OK)
             fail_msg("%s", error.message);
+        if (monotonic_us() > until_us)
+            fail_msg("the store never proved that nothing else has changed");
+    }
     return heard;
 }
 

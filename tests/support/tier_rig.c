@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+enum { FINISH_SECONDS = 3 * EVENTUALLY_SECONDS }; /* a call may wait for a backend, and for another then */
 enum { PATIENCE_MS = EVENTUALLY_SECONDS * 1000 }; /* a test that wants a time limit to be met sets one */
 
 static void wake(void *context, unsigned worker) {
@@ -376,18 +377,29 @@ bool rig_is_done(struct rig_call *call) {
     return call->done;
 }
 
+/* Until it is woken, a second at most. False: it was not woken. */
+static bool doze(struct rig_worker *waiting) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    pthread_mutex_lock(&waiting->mutex);
+    while (!waiting->wake)
+        if (pthread_cond_timedwait(&waiting->woken, &waiting->mutex, &until) != 0)
+            break;
+    bool woken = waiting->wake;
+    waiting->wake = false;
+    pthread_mutex_unlock(&waiting->mutex);
+    return woken;
+}
+
+/* Seconds are counted, as time may pass at once. */
 const char *rig_finish(struct rig_call *call) {
     struct rig_worker *waiting = &call->rig->workers[call->worker];
+    unsigned silent = 0;
     while (!rig_is_done(call)) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += 1;
-        pthread_mutex_lock(&waiting->mutex);
-        while (!waiting->wake)
-            if (pthread_cond_timedwait(&waiting->woken, &waiting->mutex, &until) != 0)
-                break;
-        waiting->wake = false;
-        pthread_mutex_unlock(&waiting->mutex);
+        silent = doze(waiting) ? 0 : silent + 1;
+        if (silent > FINISH_SECONDS)
+            fail_msg("a call is never answered");
     }
     return call->reply;
 }
@@ -466,8 +478,7 @@ const char *rig_pipeline(struct tier_rig *rig, const char *commands) {
     calls[0].ticket = tier_ticket_create(tier_get_worker(rig->tier, 0), calls);
     assert(calls[0].ticket);
     for (size_t at = 0; (at = pipeline_turn(rig, calls, at, count)) < count;)
-        while (!tier_next_ready(tier_get_worker(rig->tier, 0)))
-            usleep(200);
+        eventually(tier_next_ready(tier_get_worker(rig->tier, 0)));
     for (size_t i = 0; i < count; i++)
         used += (size_t)snprintf(rig->reply + used, sizeof rig->reply - used, "%s%s", i ? "," : "",
                                  calls[i].reply);

@@ -84,11 +84,30 @@ static bool read_port(const char *text, struct place *place) {
     return true;
 }
 
+static bool begins_with(const char *text, const char *word) {
+    return strncmp(text, word, strlen(word)) == 0;
+}
+
+/* Written as in the server's own settings. */
+static const char *skip_plain(const char *text) {
+    static const char plain[] = "notls:";
+    return begins_with(text, plain) ? text + strlen(plain) : text;
+}
+
+static bool is_encrypted(const char *text) {
+    return begins_with(text, "tls:") || begins_with(text, "btls:") || begins_with(text, "mtls:");
+}
+
 /* A number alone is a port: as a host it would be an address that nobody means. */
 static bool read_place(const char *text, struct place *place) {
     *place = (struct place){.text = text, .host = "127.0.0.1", .port = "11211"};
-    if (strncmp(text, "unix:", 5) == 0)
-        return read_path(text + 5, place);
+    if (is_encrypted(text))
+        return wrong(
+            "%s: forebay-top does not speak TLS: give an address of the server without tls:, or the end of a tunnel to it",
+            text);
+    text = skip_plain(text);
+    if (begins_with(text, "unix:"))
+        return read_path(text + strlen("unix:"), place);
     if (strchr(text, '/'))
         return read_path(text, place);
     if (*text && text[strspn(text, "0123456789")] == '\0')

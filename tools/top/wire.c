@@ -173,15 +173,16 @@ static bool make_room(struct wire *wire) {
 
 /* A server that refuses a connection says why before it closes, and may not wait for a request. */
 static void lose(struct wire *wire) {
-    char why[200], said[100] = "";
+    char why[250], said[100] = "";
     size_t length = wire->size < sizeof said ? wire->size : sizeof said - 1;
     for (size_t i = 0; i < length && wire->answer[i] != '\r' && wire->answer[i] != '\n'; i++)
         said[i] = wire->answer[i] >= ' ' && wire->answer[i] <= '~' ? wire->answer[i] : '?';
     if (strncmp(said, "ERROR", 5) == 0 || strstr(said, "_ERROR") != NULL)
         snprintf(why, sizeof why, "has closed the connection: \"%s\"", said);
     else
-        snprintf(why, sizeof why, "has closed the connection without an answer: its log says %s",
-                 "whether -B or -S refuses the text protocol");
+        snprintf(
+            why, sizeof why, "has closed the connection without an answer: %s",
+            "it takes TLS alone at this address (ask at one without tls:), or refuses the text protocol (-B, -S); its log says which");
     wire_fail(wire, why);
 }
 

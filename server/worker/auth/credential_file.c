@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/auth/credential_file.h"
+#include "cache/base/byte_order_mark.h"
 #include "cache/base/fit.h"
 #include "cache/base/given_file.h"
 #include "cache/base/own_file.h"
@@ -36,7 +37,7 @@ char *credential_file_read(const char *what, const char *path, size_t *ret_size,
     if (file)
         fclose(file);
     if (good) {
-        *ret_size = size;
+        *ret_size = byte_order_mark_remove(text, size);
         *ret_mode = status.st_mode;
         return text;
     }

@@ -5,7 +5,7 @@
  * penalty is one budget, however many failures there were.
  */
 #include "server/worker/auth/gate.h"
-#include <netinet/in.h>
+#include "server/accepted.h"
 #include <string.h>
 #include <sys/random.h>
 
@@ -16,21 +16,21 @@ void gate_init(struct gate *gate) {
 }
 
 /* The bytes of an address that tell one machine from another. */
-static size_t machine_of(const struct sockaddr_storage *peer, unsigned char ret_bytes[8]) {
-    if (peer->ss_family == AF_INET) {
-        memcpy(ret_bytes, &((const struct sockaddr_in *)peer)->sin_addr, 4);
+static size_t machine_of(const struct peer *peer, unsigned char ret_bytes[8]) {
+    if (peer->family == AF_INET) {
+        memcpy(ret_bytes, &peer->v4.sin_addr, 4);
         return 4;
     }
-    if (peer->ss_family != AF_INET6)
+    if (peer->family != AF_INET6)
         return 0;
-    const struct in6_addr *address = &((const struct sockaddr_in6 *)peer)->sin6_addr;
+    const struct in6_addr *address = &peer->v6.sin6_addr;
     bool is_mapped = IN6_IS_ADDR_V4MAPPED(address);
     memcpy(ret_bytes, address->s6_addr + (is_mapped ? 12 : 0), is_mapped ? 4 : 8);
     return is_mapped ? 4 : 8;
 }
 
 /* FNV-1a from a seed, its bits mixed once more. */
-static size_t place_of(const struct gate *gate, const struct sockaddr_storage *peer) {
+static size_t place_of(const struct gate *gate, const struct peer *peer) {
     unsigned char bytes[8];
     size_t size = machine_of(peer, bytes);
     uint64_t hash = gate->seed ^ 0xcbf29ce484222325ull;
@@ -40,12 +40,12 @@ static size_t place_of(const struct gate *gate, const struct sockaddr_storage *p
     return (size_t)(hash >> 32) % GATE_PLACES;
 }
 
-bool gate_trusts(const struct gate *gate, const struct sockaddr_storage *peer, uint64_t now_us) {
+bool gate_trusts(const struct gate *gate, const struct peer *peer, uint64_t now_us) {
     uint64_t calm_us = gate->calm_us[place_of(gate, peer)];
     return calm_us <= now_us || calm_us - now_us <= GATE_FORGIVEN_US * (GATE_FAILURES - 1);
 }
 
-void gate_note_failure(struct gate *gate, const struct sockaddr_storage *peer, uint64_t now_us) {
+void gate_note_failure(struct gate *gate, const struct peer *peer, uint64_t now_us) {
     uint64_t *calm_us = &gate->calm_us[place_of(gate, peer)];
     uint64_t from_us = *calm_us > now_us ? *calm_us : now_us,
              most_us = now_us + GATE_FORGIVEN_US * GATE_FAILURES;

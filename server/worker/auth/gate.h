@@ -12,7 +12,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 enum {
     GATE_FAILURES = 10, /* of an address, before it is trusted no longer */
@@ -21,6 +20,8 @@ enum {
 
 /* How long until one failure is forgiven. */
 #define GATE_FORGIVEN_US 6000000ull
+
+struct peer; /* server/accepted.h */
 
 struct gate {
     uint64_t seed;
@@ -31,9 +32,9 @@ void gate_init(struct gate *gate);
 
 /* Whether an address may be answered at once. Clients of a Unix socket are one address, and so is an IPv6 network of
  * 64 bits, which is what one machine has. */
-bool gate_trusts(const struct gate *gate, const struct sockaddr_storage *peer, uint64_t now_us);
+bool gate_trusts(const struct gate *gate, const struct peer *peer, uint64_t now_us);
 
 /* It has failed. */
-void gate_note_failure(struct gate *gate, const struct sockaddr_storage *peer, uint64_t now_us);
+void gate_note_failure(struct gate *gate, const struct peer *peer, uint64_t now_us);
 
 #endif

@@ -33,18 +33,12 @@ enum {
     AUTH_WAIT = 1,     /* seconds, at least, that a credential waits which is not checked at once */
 };
 
-static void find_peer(const struct connection *connection, struct peer *ret_peer) {
-    *ret_peer = (struct peer){{.ss_family = AF_UNSPEC}, sizeof ret_peer->address};
-    if (getpeername(connection->fd, (struct sockaddr *)&ret_peer->address, &ret_peer->size) != 0)
-        ret_peer->size = 0;
-}
-
 static void note_failure(struct worker *worker, const struct peer *peer) {
-    char address[128];
+    char address[PEER_TEXT];
     const char *path = worker->server->settings->auth_file;
     count(&worker->auth_errors);
-    gate_note_failure(&worker->gate, &peer->address, monotonic_us());
-    address_name(&peer->address, peer->size, address, sizeof address);
+    gate_note_failure(&worker->gate, peer, monotonic_us());
+    peer_name(peer, address);
     server_log_about(worker->server, LOG_KIND_CREDENTIAL, LOG_LEVEL_WARNING,
                      LOG_FIELDS(log_text("address", address)),
                      "client %s failed to authenticate: no user of %s has the password that it gave", address,
@@ -57,23 +51,16 @@ static void count_refusal(struct connection *connection) {
 }
 
 static void refuse(struct worker *worker, struct connection *connection) {
-    struct peer peer;
-    find_peer(connection, &peer);
-    note_failure(worker, &peer);
+    note_failure(worker, &connection->peer);
     count_refusal(connection);
 }
 
-static bool is_trusted(const struct worker *worker, const struct connection *connection,
-                       const struct peer *peer) {
-    return connection->auth_failures == 0 && gate_trusts(&worker->gate, &peer->address, monotonic_us());
+static bool is_trusted(const struct worker *worker, const struct connection *connection) {
+    return connection->auth_failures == 0 && gate_trusts(&worker->gate, &connection->peer, monotonic_us());
 }
 
 static bool has_to_wait(const struct worker *worker, const struct connection *connection) {
-    struct peer peer;
-    if (connection->has_waited)
-        return false;
-    find_peer(connection, &peer);
-    return !is_trusted(worker, connection, &peer);
+    return !connection->has_waited && !is_trusted(worker, connection);
 }
 
 static void let_wait(struct worker *worker, size_t i) {
@@ -134,8 +121,8 @@ static struct proof *submit(struct worker *worker, struct connection *connection
     proof->done = note_proven;
     proof->owner = worker;
     proof->about = connection;
-    find_peer(connection, &proof->peer);
-    proof->is_trusted = is_trusted(worker, connection, &proof->peer);
+    proof->peer = connection->peer;
+    proof->is_trusted = is_trusted(worker, connection);
     proof->identity = (struct identity){users, fits ? users_find(users, user) : NULL, NULL};
     if (prover_submit(worker->server->prover, proof))
         return proof;

@@ -14,8 +14,8 @@
 #ifndef FOREBAY_SERVER_WORKER_AUTH_PROVER_H
 #define FOREBAY_SERVER_WORKER_AUTH_PROVER_H
 
+#include "server/accepted.h"
 #include "server/worker/auth/users.h"
-#include <sys/socket.h>
 
 enum {
     PROOF_PASSWORD_MAX = 511, /* bytes; libcrypt takes no more */
@@ -23,12 +23,6 @@ enum {
 };
 
 struct prover;
-
-/* Where a client comes from. size 0: that could not be found out. */
-struct peer {
-    struct sockaddr_storage address;
-    socklen_t size;
-};
 
 struct proof {
     struct proof *next;

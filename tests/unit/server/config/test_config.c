@@ -289,7 +289,7 @@ static const struct bad {
     {"\" \" = 3\n", 1, "needs a name", ""},
     {"memory = {1, 2}\n", 1, "'{'", ""},
     {"/* open\n", 1, "comment is never closed", "*/"},
-    {"namespace \"n\" { } }\n", 1, "unexpected closing brace", ""},
+    {"namespace \"n\" { } }\n", 1, "the '}' closes nothing", "remove it"},
     /* values */
     {"threads = 0\n", 1, "threads = \"0\"", "from 1 to 256"},
     {"data = \"/tmp\"\nauth_file = \"a\nb\\${X}${FOREBAY_TEST_UNSET}\"\n", 3, "${FOREBAY_TEST_UNSET}",

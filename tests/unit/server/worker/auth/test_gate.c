@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Who is trusted after failures to authenticate. */
+#include "server/accepted.h"
 #include "server/worker/auth/gate.h"
 #include "tests/support/check.h"
 #include <arpa/inet.h>
-#include <netinet/in.h>
 
 static const uint64_t START_US = 1000000000;
 
@@ -14,25 +14,23 @@ static struct gate new_gate(void) {
 }
 
 /* A client of this address; NULL: of a Unix socket. */
-static struct sockaddr_storage peer_of(const char *text) {
-    struct sockaddr_storage peer = {.ss_family = AF_UNIX};
-    struct sockaddr_in *four = (struct sockaddr_in *)&peer;
-    struct sockaddr_in6 *six = (struct sockaddr_in6 *)&peer;
-    if (text && inet_pton(AF_INET, text, &four->sin_addr) == 1)
-        peer.ss_family = AF_INET;
-    else if (text && inet_pton(AF_INET6, text, &six->sin6_addr) == 1)
-        peer.ss_family = AF_INET6;
+static struct peer peer_of(const char *text) {
+    struct peer peer = {.family = AF_UNIX};
+    if (text && inet_pton(AF_INET, text, &peer.v4.sin_addr) == 1)
+        peer.family = AF_INET;
+    else if (text && inet_pton(AF_INET6, text, &peer.v6.sin6_addr) == 1)
+        peer.family = AF_INET6;
     return peer;
 }
 
 static void fail_times(struct gate *gate, const char *from, unsigned times, uint64_t now_us) {
-    struct sockaddr_storage peer = peer_of(from);
+    struct peer peer = peer_of(from);
     for (unsigned i = 0; i < times; i++)
         gate_note_failure(gate, &peer, now_us);
 }
 
 static bool trusts(const struct gate *gate, const char *from, uint64_t now_us) {
-    struct sockaddr_storage peer = peer_of(from);
+    struct peer peer = peer_of(from);
     return gate_trusts(gate, &peer, now_us);
 }
 
