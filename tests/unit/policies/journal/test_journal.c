@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The journal in good weather: what goes in comes out, from every mode, kind, series and file. */
+#include "policies/journal/format.h"
 #include "tests/support/check.h"
 #include "tests/support/journal_rig.h"
 #include "tests/support/passing_time.h"
@@ -627,7 +628,7 @@ static char *dump(struct journal_rig *rig, int expected) {
     char *text = journal_rig_allocate(rig, SIZE);
     FILE *out = fmemopen(text, SIZE, "w");
     assert_non_null(out);
-    int result = journal_dump(rig->folder, out);
+    int result = journal_dump(rig->folder, out, out);
     assert_int_equal(fclose(out), 0);
     assert_int_equal(result, expected);
     return text;
@@ -663,8 +664,16 @@ TEST(a_dump_is_readable) {
     assert_non_null(strstr(text, "  4096 crc bad: 48 bytes are no record\n"));
     data[4096 + 20] ^= 1;
     journal_rig_write_file(rig, "journal-0-0000000001.fj", data, size - 1);
+    text = dump(rig, 1); /* it was synced at the end */
+    assert_non_null(strstr(text, "  4144 missing: 40 bytes of records that were synced\n"));
+    assert_non_null(strstr(text, "  4144 end, 1 records\n"));
+    memset(data + 4096 - FORMAT_NOTE_SIZE, 0, FORMAT_NOTE_SIZE);
+    journal_rig_write_file(rig, "journal-0-0000000001.fj", data, size - 1);
     text = dump(rig, 0);
     assert_non_null(strstr(text, "  4144 torn tail: "));
+    journal_rig_write_file(rig, "journal-0-0000000001.fj", data, 100);
+    text = dump(rig, 1);
+    assert_non_null(strstr(text, "journal-0-0000000001.fj damaged: shorter than its header, 100 bytes\n"));
 }
 
 int main(void) {
