@@ -634,6 +634,18 @@ static char *dump(struct journal_rig *rig, int expected) {
     return text;
 }
 
+/* Up to where the nth file is synced, as its header says. */
+static uint64_t noted(struct journal_rig *rig, size_t n) {
+    struct format_header header;
+    char name[64];
+    size_t size;
+    assert_true(journal_rig_file_name(rig, n, name));
+    assert_int_equal(format_decode_header(journal_rig_read_file(rig, name, &size), size, &header),
+                     FORMAT_GOOD);
+    free((void *)(uintptr_t)header.spaces);
+    return header.synced;
+}
+
 TEST(a_dump_is_readable) {
     struct journal_rig *rig = *state;
     struct entry put = {.key = SLICE("a\"\x07z"),
@@ -676,6 +688,25 @@ TEST(a_dump_is_readable) {
     assert_non_null(strstr(text, "journal-0-0000000001.fj damaged: shorter than its header, 100 bytes\n"));
 }
 
+/* Whoever cuts off what was acknowledged must be found out, however it was synced: also where nothing is left for a tick to
+ * sync. */
+TEST(what_is_synced_is_noted) {
+    struct journal_rig *rig = *state;
+    rig->options.fsync_interval_ms = 2;
+    for (unsigned mode = JOURNAL_INTERVAL; mode <= JOURNAL_ALWAYS; mode++) {
+        journal_rig_open(rig);
+        for (uint64_t version = 1; version <= 3; version++) {
+            assert_true(journal_rig_put(rig, 0, (enum journal_mode)mode, version, "key", "value"));
+            uint64_t position = journal_rig_write(rig, 0);
+            if (mode == JOURNAL_ALWAYS)
+                journal_rig_wait_durable(rig, 0, position);
+        }
+        eventually(noted(rig, 0) == 4096 + 3 * 40);
+        journal_rig_close(rig);
+        journal_rig_remove_files(rig);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(every_field_comes_back),
@@ -701,6 +732,7 @@ int main(void) {
         CASE(a_replayer_may_see_all_records_again),
         CASE(what_is_given_up_is_not_shown_again_either),
         CASE(a_dump_is_readable),
+        CASE(what_is_synced_is_noted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
