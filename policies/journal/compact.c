@@ -183,13 +183,13 @@ static bool write_header(struct compaction *self) {
                                    .fresh = true,
                                    .spaces = journal->spaces,
                                    .space_count = file->space_count,
-                                   .size = file->header_size};
+                                   .size = file->header_size,
+                                   .synced = self->output.offset};
     memcpy(header.boot, file->boot, sizeof header.boot);
     char *bytes = malloc(header.size);
     if (!bytes)
         return false;
     format_encode_header(bytes, &header);
-    format_encode_note(bytes + header.size - FORMAT_NOTE_SIZE, &file->key, self->output.offset);
     bool good = journal_disk_write(journal->disk, file->handle, bytes, header.size, 0) == 0 &&
                 journal->disk->sync(journal->disk, file->handle) == 0;
     free(bytes);

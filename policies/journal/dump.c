@@ -75,6 +75,11 @@ static int dump_records(FILE *out, const char *data, size_t size, const struct f
             result = 1;
             fprintf(out, "  %zu crc bad: %zu bytes are no record\n", scan.at, scan.extent);
             continue;
+        case SCAN_MISSING:
+            result = 1;
+            fprintf(out, "  %zu missing: %" PRIu64 " bytes of records that were synced\n", scan.at,
+                    scan.missing);
+            continue;
         case SCAN_TORN:
             fprintf(out, "  %zu torn tail: %zu bytes\n", scan.at, scan.extent);
             break;
@@ -86,13 +91,11 @@ static int dump_records(FILE *out, const char *data, size_t size, const struct f
     }
 }
 
-static void print_header(FILE *out, const char *data, const struct format_header *header) {
-    struct format_key key = format_key(header->epoch);
+static void print_header(FILE *out, const struct format_header *header) {
     fprintf(out, " format %d writer %u sequence %" PRIu64 " epoch %016" PRIx64 " created ", FORMAT_VERSION,
             header->series, header->sequence, header->epoch);
     print_time(out, header->created_us);
-    fprintf(out, " size %" PRIu64 " synced-to %" PRIu64 " namespaces", header->file_size,
-            format_decode_note(data, header->size, &key));
+    fprintf(out, " size %" PRIu64 " synced-to %" PRIu64 " namespaces", header->file_size, header->synced);
     for (size_t i = 0; i < header->space_count; i++) {
         putc(' ', out);
         print_text(out, header->spaces[i]);
@@ -105,13 +108,13 @@ static int dump_bytes(FILE *out, const char *data, size_t size) {
     int result = 0;
     switch (format_decode_header(data, size, &header)) {
     case FORMAT_GOOD:
-        print_header(out, data, &header);
+        print_header(out, &header);
         result = dump_records(out, data, size, &header);
         free((void *)(uintptr_t)header.spaces);
         return result;
-    case FORMAT_UNWRITTEN:
-        fprintf(out, " never written\n");
-        return 0;
+    case FORMAT_SHORT:
+        fprintf(out, " damaged: shorter than its header, %zu bytes\n", size);
+        return 1;
     case FORMAT_FOREIGN:
         fprintf(out, " a format that this version does not read\n");
         return 1;
@@ -135,6 +138,10 @@ static int dump_file(const char *folder, const char *name, FILE *out) {
         fprintf(out, " cannot be read: %s\n", own_file_reason(errno).text);
     else
         result = dump_bytes(out, data, (size_t)n);
+    if (n >= 0 && result != 0 && !journal_disk_system.is_at(&journal_disk_system, file, path)) {
+        fprintf(out, "  it was renamed or removed while it was read: nothing of it was needed\n");
+        result = 0;
+    }
     free(data);
     if (file >= 0)
         close(file);
@@ -175,12 +182,12 @@ static int dump_low_waters(const char *folder, FILE *out) {
     return 0;
 }
 
-int journal_dump(const char *folder, FILE *out) {
+int journal_dump(const char *folder, FILE *out, FILE *complaints) {
     struct journal_name *names = NULL;
     size_t count = 0;
     if (strlen(folder) > JOURNAL_PATH_MAX - JOURNAL_NAME_MAX - 2 ||
         !journal_list_folder(folder, &names, &count)) {
-        fprintf(out, "%s: cannot be listed: %s\n", folder, strerror(errno));
+        fprintf(complaints, "forebay: %s cannot be listed: %s\n", folder, strerror(errno));
         return 1;
     }
     int result = dump_low_waters(folder, out);

@@ -136,6 +136,22 @@ void format_encode_header(char *to, const struct format_header *header) {
     }
     put32(to + AT_FIXED_CRC, fixed_crc(to));
     put32(to + AT_HEADER_CRC, header_crc(to, header->size));
+    struct format_key key = format_key(header->epoch);
+    if (header->synced > 0)
+        format_encode_note(to + header->size - FORMAT_NOTE_SIZE, &key, header->synced);
+}
+
+void format_encode_note(char to[FORMAT_NOTE_SIZE], const struct format_key *key, uint64_t synced) {
+    memset(to, 0, FORMAT_NOTE_SIZE);
+    put64(to + 8, synced);
+    put32(to, crc32c(key->seed, to + 8, FORMAT_NOTE_SIZE - 8));
+}
+
+/* 0: there is none. */
+static uint64_t decode_note(const char *header, size_t header_size, uint64_t epoch) {
+    const char *note = header + header_size - FORMAT_NOTE_SIZE;
+    uint32_t crc = crc32c(format_key(epoch).seed, note + 8, FORMAT_NOTE_SIZE - 8);
+    return get32(note) == crc ? get64(note + 8) : 0;
 }
 
 /* How many namespaces a header of this size has room for: each takes the two bytes of its length. */
@@ -156,14 +172,14 @@ static bool decode_spaces(const char *data, size_t header_size, size_t count, st
 }
 
 enum format_status format_decode_header(const char *data, size_t size, struct format_header *ret_header) {
-    if (size < FORMAT_HEADER_UNIT || all_zero(data, size))
-        return FORMAT_UNWRITTEN;
+    if (size < FORMAT_HEADER_UNIT)
+        return FORMAT_SHORT;
     size_t header_size = get32(data + AT_HEADER_SIZE);
     if (memcmp(data, magic, sizeof magic) != 0 || get32(data + AT_FIXED_CRC) != fixed_crc(data) ||
         header_size == 0 || header_size % FORMAT_HEADER_UNIT != 0)
         return FORMAT_BAD;
     if (header_size > size)
-        return FORMAT_UNWRITTEN;
+        return FORMAT_SHORT;
     if (get32(data + AT_HEADER_CRC) != header_crc(data, header_size))
         return FORMAT_BAD;
     if (get32(data + AT_FORMAT) != FORMAT_VERSION)
@@ -186,20 +202,10 @@ enum format_status format_decode_header(const char *data, size_t size, struct fo
         .spaces = spaces,
         .space_count = count,
         .size = header_size,
+        .synced = decode_note(data, header_size, get64(data + AT_EPOCH)),
     };
     memcpy(ret_header->boot, data + AT_BOOT, JOURNAL_BOOT_SIZE);
     return FORMAT_GOOD;
-}
-
-void format_encode_note(char to[FORMAT_NOTE_SIZE], const struct format_key *key, uint64_t synced) {
-    memset(to, 0, FORMAT_NOTE_SIZE);
-    put64(to + 8, synced);
-    put32(to, crc32c(key->seed, to + 8, FORMAT_NOTE_SIZE - 8));
-}
-
-uint64_t format_decode_note(const char *header, size_t header_size, const struct format_key *key) {
-    const char *note = header + header_size - FORMAT_NOTE_SIZE;
-    return get32(note) == crc32c(key->seed, note + 8, FORMAT_NOTE_SIZE - 8) ? get64(note + 8) : 0;
 }
 
 /* ---- Records ---- */
@@ -302,6 +308,7 @@ void scan_begin(struct scan *scan, const char *data, size_t size, const struct f
                           .offset = header->size,
                           .key = format_key(header->epoch),
                           .space_count = header->space_count,
+                          .synced = header->synced,
                           .fresh = header->fresh};
 }
 
@@ -349,6 +356,10 @@ enum scan_status scan_next(struct scan *scan) {
         return SCAN_HOLE;
     }
     scan->ended = true;
+    scan->extent = 0;
+    scan->missing = format_missing(scan->at, scan->synced);
+    if (scan->missing > 0)
+        return SCAN_MISSING;
     size_t rest = scan->size - scan->offset;
     return scan->offset < scan->size && format_is_torn(scan->data + scan->offset, rest, &scan->key,
                                                        scan->space_count, scan->fresh, &scan->extent)
@@ -363,6 +374,5 @@ bool format_is_same_boot(const uint8_t one[JOURNAL_BOOT_SIZE], const uint8_t oth
 
 bool scan_hole_is_damage(const struct scan *scan, const struct format_header *header,
                          const uint8_t boot[JOURNAL_BOOT_SIZE]) {
-    return format_is_same_boot(header->boot, boot) ||
-           scan->at < format_decode_note(scan->data, header->size, &scan->key);
+    return format_is_same_boot(header->boot, boot) || scan->at < header->synced;
 }

@@ -33,6 +33,8 @@ struct format_header {
     const struct slice *spaces;
     size_t space_count;
     size_t size; /* of the header itself; the first record is there */
+    /* The note at its end, 0: there is none. Everything below that offset has been on disk. */
+    uint64_t synced;
 };
 
 /* What binds a record to its file. */
@@ -48,18 +50,16 @@ void format_encode_header(char *to, const struct format_header *header);
 
 enum format_status {
     FORMAT_GOOD,
-    FORMAT_UNWRITTEN, /* shorter than its header, or nothing but zeros */
-    FORMAT_FOREIGN,   /* a version of the format that this program does not read */
-    FORMAT_BAD,       /* fails its check */
+    FORMAT_SHORT,   /* shorter than its header */
+    FORMAT_FOREIGN, /* a version of the format that this program does not read */
+    FORMAT_BAD,     /* fails its check */
 };
 
 /* GOOD: *ret_header is filled in, its spaces an array for the caller to free, their bytes inside data. */
 enum format_status format_decode_header(const char *data, size_t size, struct format_header *ret_header);
 
-/* The note at the end of a header: everything below synced has been on disk. Decoding gives 0 where there is
- * none. */
+/* The note alone, to be written over that of a header. */
 void format_encode_note(char to[FORMAT_NOTE_SIZE], const struct format_key *key, uint64_t synced);
-uint64_t format_decode_note(const char *header, size_t header_size, const struct format_key *key);
 
 struct format_record {
     unsigned kind; /* enum journal_kind or FORMAT_KIND_END */
@@ -96,8 +96,9 @@ bool format_decode_record_at(const char *record, size_t room, uint64_t offset, c
 
 enum scan_status {
     SCAN_RECORD,
-    SCAN_HOLE, /* bytes that are no record, with records behind them: those come next */
-    SCAN_TORN, /* a record was begun and nothing whole follows: the end */
+    SCAN_HOLE,    /* bytes that are no record, with records behind them: those come next */
+    SCAN_MISSING, /* no record, though up to some place behind it all had been synced: SCAN_END comes next */
+    SCAN_TORN,    /* a record was begun and nothing whole follows: the end */
     SCAN_END,
 };
 
@@ -107,11 +108,13 @@ struct scan {
     size_t offset; /* where the next step looks */
     struct format_key key;
     size_t space_count;
+    uint64_t synced; /* as the header says */
     bool fresh;
     bool ended;
     struct format_record record; /* of SCAN_RECORD */
-    size_t at;                   /* where the record, the hole or the torn record begins */
-    size_t extent;               /* and its length in bytes */
+    size_t at;                   /* where the record, the hole, the torn record or what is missing begins */
+    size_t extent;               /* and its length in bytes, all of them in data; but not of SCAN_MISSING */
+    uint64_t missing; /* of SCAN_MISSING: its length in bytes. The file may have fewer, or none of them */
 };
 
 /* Where no whole record follows, and `rest` bytes do, of which those that a record's header takes are at hand: was a record
@@ -127,8 +130,14 @@ enum scan_status scan_next(struct scan *scan);
  * be it both: what can have been lost with the power may have been. */
 bool format_is_same_boot(const uint8_t one[JOURNAL_BOOT_SIZE], const uint8_t other[JOURNAL_BOOT_SIZE]);
 
+/* Of the end at offset `at`: how many bytes behind it had been synced once, and are no records any more. */
+static inline uint64_t format_missing(uint64_t at, uint64_t synced) {
+    return at < synced ? synced - at : 0;
+}
+
 /* Behind SCAN_HOLE: what was there has decayed. False: the disk can have lost just this with the power, because the
- * system may have been started anew since (boot: its id now) and the place had not been synced. */
+ * system may have been started anew since (boot: its id now) and the place had not been synced. (What is SCAN_MISSING had
+ * been, so that is always damage.) */
 bool scan_hole_is_damage(const struct scan *scan, const struct format_header *header,
                          const uint8_t boot[JOURNAL_BOOT_SIZE]);
 

@@ -15,6 +15,7 @@
  *     kept.c              which records of such files are needed
  *     replay.c            reading at the start: replay_fate.c whose records count, replay_damage.c what is no record,
  *                         replay_low_water.c from where on they count
+ *     damage.c            how damage is told;   survey.c  whoever only wants to know what there is
  *     low_water_file.c    the file that holds the low-water versions
  *     names.c             the names in the folder
  *     format.c            the bytes;   disk.c  the system calls;   dump.c  for people to read

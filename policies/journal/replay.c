@@ -4,9 +4,11 @@
  * damage, and why the two can be told apart; in short:
  *
  *     no record, and no whole one behind it     the end of the file, or a torn tail, which is cut
+ *     the same, where all had been synced up    damage: records are missing
+ *         to some place behind it
  *     no record, and whole ones behind it       damage, with one exception (*)
- *     a header that fails its check             damage: a file gets its name when its header is on disk
- *     shorter than its header, or all zeros     a file that nothing was written to
+ *     a header that fails its check, or is      damage: a file gets its name when its header is on disk
+ *         not there whole
  *
  * (*) The system was rebooted since, and the place had not been synced: the disk has kept later pages but
  * not this one. That is as good as torn, and the records behind it are taken.
@@ -117,9 +119,15 @@ static enum journal_status take_hole(struct recovering *self, struct journal_fil
     const struct walk *walk = &self->walk;
     file->is_unreadable = true; /* in one piece */
     if (walk_hole_is_damage(walk, self->journal->boot))
-        return replay_damaged(self, "no record that passes its check", walk->at, walk->extent);
+        return replay_damaged(self, DAMAGE_NO_RECORD, walk->at, walk->extent);
     replay_torn(self, walk->at, walk->extent);
     return JOURNAL_OK;
+}
+
+/* The end, but not that of what was written. */
+static enum journal_status take_missing(struct recovering *self, struct journal_file *file) {
+    file->is_unreadable = true; /* stays as it is */
+    return replay_damaged(self, DAMAGE_MISSING, self->walk.at, self->walk.missing);
 }
 
 static void take_end(struct recovering *self, struct journal_file *file) {
@@ -147,6 +155,10 @@ static enum journal_status take_records(struct recovering *self, struct journal_
         case WALK_HOLE:
             status = show_collected(self);
             status = status == JOURNAL_OK ? take_hole(self, file) : status;
+            break;
+        case WALK_MISSING:
+            status = show_collected(self);
+            status = status == JOURNAL_OK ? take_missing(self, file) : status;
             break;
         case WALK_TORN:
             take_torn(self, file);
@@ -190,16 +202,16 @@ static enum journal_status take_file(struct recovering *self, int handle) {
     switch (header) {
     case FORMAT_GOOD:
         return add_file(self);
-    case FORMAT_UNWRITTEN:
-        return replay_remove_unwritten(self);
     case FORMAT_FOREIGN:
         return replay_fail(self, JOURNAL_FAILED,
                            "journal: %s/%s has a format that this version does not read",
                            self->journal->folder, replay_file_name(self));
+    case FORMAT_SHORT:
+        return replay_set_aside(self, DAMAGE_SHORT_HEADER);
     case FORMAT_BAD:
         break;
     }
-    return replay_set_aside(self);
+    return replay_set_aside(self, DAMAGE_BAD_HEADER);
 }
 
 static enum journal_status open_file(struct recovering *self, int *ret_handle) {
@@ -270,6 +282,7 @@ static enum journal_status show_records(struct recovering *self) {
             status = show_collected(self);
             break;
         case WALK_HOLE:
+        case WALK_MISSING:
             break;
         case WALK_TORN:
         case WALK_END:

@@ -6,6 +6,7 @@
 #ifndef FOREBAY_POLICIES_JOURNAL_REPLAY_H
 #define FOREBAY_POLICIES_JOURNAL_REPLAY_H
 
+#include "policies/journal/damage.h"
 #include "policies/journal/internal.h"
 #include "policies/journal/walk.h"
 
@@ -77,8 +78,9 @@ void replay_free_fates(struct recovering *self);
 
 /* ---- replay_damage.c ---- */
 
-/* A gap with records behind it, or a bad header. JOURNAL_OK: go on behind it. */
-enum journal_status replay_damaged(struct recovering *self, const char *what, size_t offset, size_t extent);
+/* A place of the file at hand, as those of struct damage. JOURNAL_OK: go on behind it. */
+enum journal_status replay_damaged(struct recovering *self, const char *what, uint64_t offset,
+                                   uint64_t bytes);
 
 /* A write that was not completed. */
 void replay_torn(struct recovering *self, size_t offset, size_t extent);
@@ -87,9 +89,8 @@ void replay_torn(struct recovering *self, size_t offset, size_t extent);
  * order, so that a crash in between leaves the records twice rather than not at all. */
 void replay_replace_damaged(struct recovering *self, struct journal_file *file);
 
-/* The file at hand has a header that fails its check; or nothing was written to it. */
-enum journal_status replay_set_aside(struct recovering *self);
-enum journal_status replay_remove_unwritten(struct recovering *self);
+/* The file at hand has no header that could be trusted. */
+enum journal_status replay_set_aside(struct recovering *self, const char *what);
 
 /* ---- replay_low_water.c ---- */
 

@@ -5,20 +5,23 @@
 #include "policies/journal/replay.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum journal_status replay_damaged(struct recovering *self, const char *what, size_t offset, size_t extent) {
-    if (!self->skip_damaged)
-        return replay_fail(self, JOURNAL_DAMAGED,
-                           "journal: %s/%s is damaged: %s at offset %zu (%zu bytes). "
-                           "What it held is lost; to start without it, use --recover=skip-damaged",
-                           self->journal->folder, replay_file_name(self), what, offset, extent);
+enum journal_status replay_damaged(struct recovering *self, const char *what, uint64_t offset,
+                                   uint64_t bytes) {
+    struct damage damage = {what, offset, bytes};
+    if (!self->skip_damaged) {
+        damage_refuses(self->journal->folder, replay_file_name(self), &damage, self->error->message,
+                       sizeof self->error->message);
+        return JOURNAL_DAMAGED;
+    }
     self->recovery->skipped_damaged++;
     journal_log_limited(self->journal, JOURNAL_LINE_DAMAGE, LOG_LEVEL_WARNING,
-                        "journal: %s/%s is damaged: %s at offset %zu, %zu bytes skipped",
-                        self->journal->folder, replay_file_name(self), what, offset, extent);
+                        "journal: %s/%s is damaged: %s at offset %" PRIu64 ", %" PRIu64 " bytes skipped",
+                        self->journal->folder, replay_file_name(self), what, offset, bytes);
     return JOURNAL_OK;
 }
 
@@ -54,7 +57,8 @@ static char *whole_records(struct recovering *self, uint64_t sequence, size_t *r
     struct entry none = {.key = slice_of(NULL, 0)};
     struct scan scan;
     const char *data = walk_all(walk);
-    char *image = data ? malloc(walk->size + FORMAT_END_SIZE) : NULL;
+    size_t most = walk->size > header.size ? walk->size : header.size; /* it may have become shorter */
+    char *image = data ? malloc(most + FORMAT_END_SIZE) : NULL;
     if (!image)
         return NULL;
     header.sequence = sequence;
@@ -72,7 +76,7 @@ static char *whole_records(struct recovering *self, uint64_t sequence, size_t *r
     }
     size += format_encode_record(image + size, FORMAT_KIND_END, 0, &none);
     format_place_records(image + header.size, size - header.size, &key, header.size);
-    header.file_size = size;
+    header.file_size = header.synced = size; /* it gets its name when all of it is synced */
     format_encode_header(image, &header);
     *ret_size = size;
     return image;
@@ -118,17 +122,8 @@ void replay_replace_damaged(struct recovering *self, struct journal_file *file) 
     free(image);
 }
 
-enum journal_status replay_remove_unwritten(struct recovering *self) {
-    char path[JOURNAL_PATH_MAX];
-    if (self->walk.size > 0)
-        replay_torn(self, 0, self->walk.size);
-    journal_path(self->journal->folder, replay_file_name(self), path);
-    self->journal->disk->remove(self->journal->disk, path);
-    return JOURNAL_OK;
-}
-
-enum journal_status replay_set_aside(struct recovering *self) {
-    enum journal_status status = replay_damaged(self, "its header fails its check", 0, self->walk.size);
+enum journal_status replay_set_aside(struct recovering *self, const char *what) {
+    enum journal_status status = replay_damaged(self, what, 0, self->walk.size);
     if (status != JOURNAL_OK)
         return status;
     return move_aside(self) ? JOURNAL_OK : replay_fail_file(self, "rename");

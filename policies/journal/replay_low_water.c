@@ -14,12 +14,10 @@ enum journal_status replay_read_low_waters(struct recovering *self) {
         return replay_fail(self, JOURNAL_FAILED, "journal: cannot read %s/low-water: %s", journal->folder,
                            own_file_reason(errno).text);
     if (status == LOW_WATER_DAMAGED) {
-        if (!self->skip_damaged)
-            return replay_fail(self, JOURNAL_DAMAGED,
-                               "journal: %s/low-water is damaged: both copies fail their check, at offset 0. "
-                               "To apply all records again, also those that were flushed before, "
-                               "use --recover=skip-damaged",
-                               journal->folder);
+        if (!self->skip_damaged) {
+            damage_of_low_water_refuses(journal->folder, self->error->message, sizeof self->error->message);
+            return JOURNAL_DAMAGED;
+        }
         self->recovery->skipped_damaged++;
         journal_log(journal, LOG_LEVEL_WARNING,
                     "journal: %s/low-water is damaged: all records are applied again", journal->folder);

@@ -8,6 +8,8 @@
 
 #include "policies/journal/journal.h"
 
+enum { SURVEY_PROBLEM_MAX = sizeof((struct journal_error *)0)->message };
+
 /* The records of one namespace that are above its low-water version. */
 struct survey_space {
     char *name;
@@ -20,7 +22,9 @@ struct survey {
     size_t space_count;
     size_t files;   /* of journals, whatever is in them */
     size_t damaged; /* of these, and low-water: recovery cannot read all of it. journal_dump tells more */
+    size_t failing; /* of those that are damaged: recovery skips nothing of them, and fails */
     bool low_water_damaged;
+    char problem[SURVEY_PROBLEM_MAX]; /* what refuses a start, of the first that are damaged, in its words */
 };
 
 /* False: no memory, or the folder is there and cannot be listed; errno. A folder that is not there holds nothing.

@@ -150,12 +150,12 @@ static void sync_succeeded(struct journal *journal, struct journal_file *file) {
     report_durable(journal, file);
 }
 
-static bool sync_file(struct journal *journal, struct journal_file *file) {
+static void sync_file(struct journal *journal, struct journal_file *file) {
     uint64_t end = atomic_load_explicit(&file->written, memory_order_acquire);
     uint64_t start = monotonic_us();
     if (!journal_file_has_its_name(journal, file)) {
         name_lost(journal, file);
-        return false;
+        return;
     }
     progress_note(&journal->syncing, PROGRESS_CALLS);
     bool good = (!file->unsynced || write_again(journal, file, end)) &&
@@ -165,22 +165,35 @@ static bool sync_file(struct journal *journal, struct journal_file *file) {
     errno = failure;
     if (!good) {
         sync_failed(journal, file);
-        return false;
+        return;
     }
     file->synced = end;
     sync_succeeded(journal, file);
-    return true;
 }
 
 /* Notes in the header how far the file is synced; the note reaches the disk with the next sync. After a power
- * loss bad bytes below that are damage, and bad bytes behind it are what had not been synced yet. */
+ * loss bad bytes below that are damage, and bad bytes behind it are what had not been synced yet; and whatever happened, what
+ * is missing below it is. */
 static void note_synced(struct journal *journal, struct journal_file *file) {
     char note[FORMAT_NOTE_SIZE];
-    if (file->noted == file->synced)
-        return;
     file->noted = file->synced;
     format_encode_note(note, &file->key, file->synced);
     journal_disk_write(journal->disk, file->handle, note, sizeof note, file->header_size - FORMAT_NOTE_SIZE);
+}
+
+/* Whatever has been synced since the last note: most passes leave it to the next tick. */
+static struct journal_file *next_to_note(struct journal *journal) {
+    pthread_mutex_lock(&journal->lock);
+    struct journal_file *file = journal->files.first;
+    while (file && (file->handle < 0 || file->unsynced || file->noted == file->synced))
+        file = file->next;
+    pthread_mutex_unlock(&journal->lock);
+    return file;
+}
+
+static void note_all(struct journal *journal) {
+    for (struct journal_file *file; (file = next_to_note(journal));)
+        note_synced(journal, file);
 }
 
 /* One whose name was not looked at in this pass; those that are distrusted are looked at by sync_file. */
@@ -208,8 +221,9 @@ void journal_sync_pass(struct journal *journal, bool interval, bool everything) 
     if (interval || everything)
         look_at_names(journal);
     for (struct journal_file *file; (file = next_file(journal, what));)
-        if (sync_file(journal, file) && (interval || everything))
-            note_synced(journal, file);
+        sync_file(journal, file);
+    if (interval || everything)
+        note_all(journal);
 }
 
 /* ---- Recycling ---- */

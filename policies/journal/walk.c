@@ -33,7 +33,7 @@ static bool keep_header(struct walk *walk, const char *bytes) {
     return format_decode_header(head, size, &walk->header) == FORMAT_GOOD;
 }
 
-/* Where a window is too small for it, or shows no header, all of the file says what there is. */
+/* Where a window is too small for it, all of the file says what there is. */
 static bool read_header(struct walk *walk, enum format_status *ret_header) {
     struct window *window = &walk->window;
     if (window_more(window) == WINDOW_FAILED)
@@ -41,6 +41,8 @@ static bool read_header(struct walk *walk, enum format_status *ret_header) {
     *ret_header = format_decode_header(window_at(window), window_left(window), &walk->header);
     if (*ret_header == FORMAT_GOOD)
         return keep_header(walk, window_at(window));
+    if (*ret_header != FORMAT_SHORT)
+        return true;
     if (!load(walk, 0))
         return false;
     *ret_header = format_decode_header(walk->data, walk->size, &walk->header);
@@ -138,6 +140,15 @@ static bool find_tag(struct walk *walk) {
     return at + 8 <= left;
 }
 
+/* Of what is at walk->at, where no whole record follows. Then the walk is over. */
+static enum walk_status end(struct walk *walk, bool torn) {
+    walk->missing = format_missing(walk->at, walk->header.synced);
+    walk->stage = WALK_AT_END;
+    if (walk->missing > 0)
+        walk->extent = 0;
+    return walk->missing > 0 ? WALK_MISSING : torn ? WALK_TORN : WALK_END;
+}
+
 /* Where no whole record can follow: the end. WALK_HOLE: one may. */
 static enum walk_status search_rest(struct walk *walk) {
     struct window *window = &walk->window;
@@ -157,7 +168,7 @@ static enum walk_status search_rest(struct walk *walk) {
             return WALK_HOLE;
         status = window_more(window);
     }
-    return status == WINDOW_FAILED ? WALK_FAILED : torn ? WALK_TORN : WALK_END;
+    return status == WINDOW_FAILED ? WALK_FAILED : end(walk, torn);
 }
 
 static bool begin_in_data(struct walk *walk, uint64_t from) {
@@ -175,11 +186,14 @@ static enum walk_status next_in_data(struct walk *walk) {
     walk->record = walk->scan.record;
     walk->at = walk->scan.at;
     walk->extent = walk->scan.extent;
+    walk->missing = walk->scan.missing;
     switch (status) {
     case SCAN_RECORD:
         return WALK_RECORD;
     case SCAN_HOLE:
         return WALK_HOLE;
+    case SCAN_MISSING:
+        return WALK_MISSING;
     case SCAN_TORN:
         return WALK_TORN;
     case SCAN_END:
@@ -190,6 +204,8 @@ static enum walk_status next_in_data(struct walk *walk) {
 
 enum walk_status walk_next(struct walk *walk) {
     enum walk_status status = WALK_HOLE;
+    if (walk->stage == WALK_AT_END)
+        return WALK_END;
     if (walk->stage == WALK_IN_RECORDS) {
         if ((status = next_in_window(walk)) != WALK_HOLE)
             return status;

@@ -28,16 +28,18 @@ struct walk {
     bool paused;
     char *data; /* of the file's length, if it was needed; kept from file to file */
     size_t capacity;
-    enum { WALK_IN_RECORDS, WALK_IN_REST, WALK_IN_DATA } stage;
+    enum { WALK_IN_RECORDS, WALK_IN_REST, WALK_IN_DATA, WALK_AT_END } stage;
     struct scan scan;            /* of data */
     struct format_record record; /* of WALK_RECORD */
-    size_t at;                   /* where the record, the hole, the torn record or the end is */
-    size_t extent;               /* and its length in bytes */
+    size_t at;     /* where the record, the hole, the torn record, what is missing or the end is */
+    size_t extent; /* and its length in bytes, as those of a scan */
+    uint64_t missing;
 };
 
 enum walk_status {
     WALK_RECORD,
     WALK_HOLE, /* as those of scan_next */
+    WALK_MISSING,
     WALK_TORN,
     WALK_END,
     WALK_PAUSE,  /* the next step takes the bytes of all records away that were found so far */

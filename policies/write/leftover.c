@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { NAME_SHOWN = 64, SENTENCE = 400, PATH_SHOWN = 4096 };
+enum { NAME_SHOWN = 64, SENTENCE = 400, PATH_SHOWN = 4096, PROBLEM_SHOWN = SURVEY_PROBLEM_MAX };
 
 /* Of one namespace. */
 struct leftover {
@@ -32,9 +32,12 @@ struct leftover {
 struct leftovers {
     struct leftover *list;
     size_t count;
-    size_t damaged;               /* files of journals, and low-water */
-    bool only_low_water;          /* there is no file of a journal, and low-water is damaged */
-    size_t spoilt;                /* quarantines that would be opened */
+    size_t damaged;      /* files of journals, and low-water */
+    size_t failing;      /* of these: no option of recovery helps */
+    bool only_low_water; /* there is no file of a journal, and low-water is damaged */
+    size_t spoilt;       /* quarantines that would be opened */
+    /* What a start would say of the first of each. */
+    char damage[PROBLEM_SHOWN], spoilt_damage[PROBLEM_SHOWN];
     char unread[NAME_SHOWN + 32]; /* the quarantine's file that could not be */
 };
 
@@ -74,6 +77,8 @@ static bool find_in_journals(struct leftovers *all, const char *folder) {
     if (!good)
         return false;
     all->damaged = survey.damaged;
+    all->failing = survey.failing;
+    memcpy(all->damage, survey.problem, sizeof all->damage);
     all->only_low_water = survey.low_water_damaged && survey.files == 0;
     for (size_t i = 0; good && i < survey.space_count; i++) {
         const struct survey_space *space = &survey.spaces[i];
@@ -104,7 +109,8 @@ static bool find_in_quarantine(struct leftovers *all, const char *folder, const 
         snprintf(all->unread, sizeof all->unread, "/%s", file);
         return false;
     }
-    all->spoilt += summary.damage.places > 0;
+    if (summary.damage.places > 0 && all->spoilt++ == 0)
+        quarantine_damage_refuses(path, &summary.damage, all->spoilt_damage, sizeof all->spoilt_damage);
     struct leftover found = {.quarantined = summary.entries, .oldest_us = summary.oldest * UINT64_C(1000000)};
     return summary.entries == 0 || add(all, name, &found);
 }
@@ -278,23 +284,37 @@ static bool has_journal(const struct tier_options *options) {
     return false;
 }
 
+/* damaged: of the journal's files, those that a start has need of. */
+static void tell_damage(const struct tier_options *options, const struct leftovers *all, size_t damaged,
+                        FILE *complaints) {
+    if (*all->spoilt_damage) /* a start comes to the quarantines first */
+        fprintf(complaints, "forebay: %s\n", all->spoilt_damage);
+    if (damaged)
+        fprintf(complaints, "forebay: %s\n", all->damage);
+    if (damaged + all->spoilt > 1)
+        fprintf(complaints, "forebay: %zu files of the journal and %zu quarantines in %s are damaged\n",
+                damaged, all->spoilt, options->data);
+    if (damaged)
+        fprintf(complaints, "forebay: --journal-dump=%s shows what is in the journal\n", options->data);
+}
+
 /* Beside a server that runs, a file that is just being written to may look damaged without being so. */
 static bool check_damage(const struct tier_options *options, const struct leftovers *all, FILE *notes,
                          FILE *complaints) {
     bool unread = all->only_low_water && !has_journal(options); /* a start has no need of it */
-    bool damaged = (all->damaged && !unread) || all->spoilt;
-    bool refused = damaged && !options->recovery.skip_damaged && !folder_lock_is_held(options->data);
-    if (refused)
-        fprintf(
-            complaints,
-            "forebay: %zu files of the journal and %zu quarantines in %s are damaged. To start without what they held, use --recover=skip-damaged; forebay --journal-dump %s shows what is in the journal\n",
-            all->damaged, all->spoilt, options->data, options->data);
-    else if (damaged)
-        fprintf(
-            notes,
-            "%zu files of the journal and %zu quarantines in %s seem damaged: see forebay --journal-dump %s\n",
-            all->damaged, all->spoilt, options->data, options->data);
-    return !refused;
+    size_t damaged = unread ? 0 : all->damaged;
+    bool skipped = options->recovery.skip_damaged && (unread || all->failing == 0);
+    if (damaged + all->spoilt == 0)
+        return true;
+    if (!skipped && !folder_lock_is_held(options->data)) {
+        tell_damage(options, all, damaged, complaints);
+        return false;
+    }
+    fprintf(
+        notes,
+        "%zu files of the journal and %zu quarantines in %s seem damaged: see forebay --journal-dump=%s\n",
+        damaged, all->spoilt, options->data, options->data);
+    return true;
 }
 
 /* A link or a pipe: no server that runs there has made it. */

@@ -42,6 +42,10 @@ struct quarantine_summary {
 bool quarantine_look(const struct journal_disk *disk, const char *path,
                      struct quarantine_summary *ret_summary);
 
+/* What refuses a start, and how to start all the same. */
+void quarantine_damage_refuses(const char *path, const struct quarantine_damage *damage, char *ret_text,
+                               size_t size);
+
 /* Entries held, and the memory that they take, bytes. 0 for NULL. */
 size_t quarantine_count(const struct quarantine *quarantine);
 size_t quarantine_bytes(const struct quarantine *quarantine);

@@ -190,12 +190,14 @@ struct window {
     char bytes[WINDOW];
 };
 
+/* Too large for a stack of which nobody knows how much is left. */
 struct reading {
     struct quarantine_log *log; /* its end moves on */
     struct quarantine_log_reader *reader;
     uint64_t size; /* of the file */
     int failure;   /* errno of what kept it from being read, 0: nothing */
     struct window window;
+    char searched[SEARCHED];
 };
 
 /* Returns how much there is; a failure is noted, and is nothing. */
@@ -282,7 +284,7 @@ static bool is_cut(struct reading *reading, uint64_t at) {
 /* The next place from *at on where the magic of a record is; false: there is none. */
 static bool find_magic(struct reading *reading, uint64_t *at) {
     static const uint32_t magic = MAGIC;
-    char bytes[SEARCHED];
+    char *bytes = reading->searched;
     while (*at + sizeof magic <= reading->size) {
         size_t length = reading->size - *at < SEARCHED ? (size_t)(reading->size - *at) : SEARCHED;
         if (!read_all(reading, bytes, length, *at))
@@ -324,20 +326,32 @@ static bool is_begun(struct reading *reading, uint64_t at) {
     return read_all(reading, bytes, length, at) && memcmp(bytes, zeros, length) != 0;
 }
 
+/* Returns errno of what kept it from being read, 0: nothing. */
+static int replay_all(struct reading *reading, struct quarantine_damage *damage) {
+    struct quarantine_log *log = reading->log;
+    while (log->end < reading->size && reading->failure == 0 &&
+           (replay_record(reading, &log->end) || replay_behind(reading, damage)))
+        continue;
+    damage->cut_short = reading->failure == 0 && is_begun(reading, log->end);
+    damage->end = log->end;
+    log->spoilt = reading->size;
+    return reading->failure;
+}
+
 bool quarantine_log_replay(struct quarantine_log *log, struct quarantine_log_reader *reader,
                            struct quarantine_damage *ret_damage) {
     struct stat status;
-    struct reading reading = {.log = log, .reader = reader};
     *ret_damage = (struct quarantine_damage){0};
     if (fstat(log->handle, &status) != 0)
         return false;
-    reading.size = (uint64_t)status.st_size;
-    while (log->end < reading.size && reading.failure == 0 &&
-           (replay_record(&reading, &log->end) || replay_behind(&reading, ret_damage)))
-        continue;
-    ret_damage->cut_short = reading.failure == 0 && is_begun(&reading, log->end);
-    ret_damage->end = log->end;
-    log->spoilt = reading.size;
-    errno = reading.failure;
-    return reading.failure == 0;
+    struct reading *reading = calloc(1, sizeof *reading);
+    if (!reading)
+        return false;
+    reading->log = log;
+    reading->reader = reader;
+    reading->size = (uint64_t)status.st_size;
+    int failure = replay_all(reading, ret_damage);
+    free(reading);
+    errno = failure;
+    return failure == 0;
 }

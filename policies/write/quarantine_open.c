@@ -93,17 +93,22 @@ static bool set_aside(const struct quarantine *quarantine, const char *name, cha
     return status == 0;
 }
 
+void quarantine_damage_refuses(const char *path, const struct quarantine_damage *damage, char *ret_text,
+                               size_t size) {
+    fit_print(
+        ret_text, size,
+        "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64 " (%" PRIu64
+        " bytes in %zu places). What they held is lost; to start without it, use --recover=skip-damaged.",
+        path, damage->offset, damage->bytes, damage->places);
+}
+
 static bool may_go_on(const struct quarantine *quarantine, const char *name, bool skip_damaged,
                       const struct quarantine_damage *damage, char *error, size_t error_size) {
     if (damage->places == 0)
         return true;
     if (skip_damaged)
         return set_aside(quarantine, name, error, error_size);
-    fit_print(
-        error, error_size,
-        "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64 " (%" PRIu64
-        " bytes in %zu places). What they held is lost; to start without it, use --recover=skip-damaged.",
-        quarantine->path, damage->offset, damage->bytes, damage->places);
+    quarantine_damage_refuses(quarantine->path, damage, error, error_size);
     return false;
 }
 

@@ -319,7 +319,7 @@ static int act(struct program *program, int argc, char **argv) {
         options_print_license(stdout);
         return EXIT_SUCCESS;
     case OPTIONS_JOURNAL_DUMP:
-        return journal_dump(program->options.journal_folder, stdout);
+        return journal_dump(program->options.journal_folder, stdout, stderr);
     case OPTIONS_HASH:
         return program_hash_password(program->options.hash_cost);
     case OPTIONS_PRINT_CONFIG:

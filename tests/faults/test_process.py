@@ -86,8 +86,8 @@ def test_a_start_that_fails_has_a_status_and_a_reason(options, status, word):
     if word == "no-such-user" and os.geteuid() != 0:
         pytest.skip("-u means something for root alone")
     found, out, said = run("-l", "127.0.0.1", "-p", "-1", *options)
-    said += out
-    assert (found, word in said) == (status, True), said
+    assert (found, word in said, out) == (status, True, ""), said
+    assert said.startswith("forebay: ") or " error: " in said.splitlines()[0], said
 
 
 def test_the_background_start_returns_when_clients_can_connect(background):

@@ -4,8 +4,9 @@
  * damaged, with a wrong CRC as a disk leaves it, or with a right one as nobody but an enemy does.
  *
  * What must hold: no step beyond the bytes; no record that does not lie in the file whole; of a file that nobody damaged, every
- * record; what recovery shows once, having cut and set aside, it shows again; and whoever only looks (survey, dump) finds
- * records where recovery does.
+ * record; of one that was cut off, those before that, and how much is missing of what had been synced; what recovery shows
+ * once, having cut and set aside, it shows again; and whoever only looks (survey, dump) finds records, and damage, where
+ * recovery does.
  */
 #ifndef FOREBAY_TESTS_FUZZ_JOURNAL_H
 #define FOREBAY_TESTS_FUZZ_JOURNAL_H
@@ -20,9 +21,12 @@ enum { JOURNAL_RECORDS_MAX = 24, JOURNAL_IMAGE_MAX = 48 << 10, JOURNAL_VALUE_MAX
 /* A file in the making, and where its records begin. */
 struct journal_image {
     char bytes[JOURNAL_IMAGE_MAX];
-    size_t size, header_size, records, starts[JOURNAL_RECORDS_MAX];
+    size_t size, header_size, records, starts[JOURNAL_RECORDS_MAX + 1]; /* the last one: where they end */
+    size_t written;  /* the same, with what says that it is the end */
+    uint64_t synced; /* says the header */
     struct format_key key;
-    bool is_whole; /* nothing was damaged */
+    bool is_whole;    /* nothing was damaged */
+    bool is_only_cut; /* or nothing is wrong but that the end is not there */
 };
 
 /* Two are configured where recovery is asked, the last one is not. */
@@ -63,12 +67,13 @@ static inline void journal_put_record(struct journal_image *image, struct choice
     char *at = image->bytes + image->size;
     size_t size = format_encode_record(at, kind, choose(choices, spaces ? (unsigned)spaces : 1), &entry);
     format_place_records(at, size, &image->key, image->size);
-    image->starts[image->records++] = image->size;
     image->size += size;
+    image->starts[++image->records] = image->size;
 }
 
 static inline void journal_put_end(struct journal_image *image, struct choices *choices) {
     struct entry none = {.key = slice_of(NULL, 0)};
+    image->written = image->size;
     if (!choose(choices, 2)) { /* killed: room that was not used */
         size_t room = choose(choices, 4) * 512u;
         memset(image->bytes + image->size, 0, room);
@@ -79,6 +84,17 @@ static inline void journal_put_end(struct journal_image *image, struct choices *
     size_t size = format_encode_record(at, FORMAT_KIND_END, 0, &none);
     format_place_records(at, size, &image->key, image->size);
     image->size += size;
+    image->written = image->size;
+}
+
+/* Of all that was written, or up to the end of some record. */
+static inline void journal_put_note(struct journal_image *image, struct choices *choices) {
+    image->synced = 0;
+    if (!choose(choices, 2))
+        return;
+    image->synced = choose(choices, 4) == 3 ? image->starts[choose(choices, (unsigned)image->records + 1)]
+                                            : image->written;
+    format_encode_note(image->bytes + image->header_size - FORMAT_NOTE_SIZE, &image->key, image->synced);
 }
 
 static inline void journal_put_crc(char *to, uint32_t crc) {
@@ -103,7 +119,7 @@ static inline void journal_forge_record(struct journal_image *image, struct choi
     if (image->records == 0)
         return;
     size_t number = choose(choices, (unsigned)image->records), start = image->starts[number];
-    size_t end = number + 1 < image->records ? image->starts[number + 1] : image->size;
+    size_t end = image->starts[number + 1];
     end = end < image->size ? end : image->size;
     if (end < start + FORMAT_RECORD_HEADER)
         return;
@@ -119,8 +135,10 @@ static inline void journal_damage(struct journal_image *image, struct choices *c
     size_t place = choose_place(choices, image->size), other = choose_place(choices, image->size);
     size_t most = image->size - (place > other ? place : other), length = choose_place(choices, 512);
     length = length < most ? length : most;
+    unsigned how = choose(choices, 6);
     image->is_whole = false;
-    switch (choose(choices, 6)) {
+    image->is_only_cut &= how == 1;
+    switch (how) {
     case 0:
         image->bytes[place] = (char)choose(choices, 256);
         break;
@@ -144,15 +162,25 @@ static inline void journal_damage(struct journal_image *image, struct choices *c
 static inline void journal_make(struct journal_image *image, struct choices *choices) {
     unsigned damages = choose(choices, 4);
     image->records = 0;
-    image->is_whole = true;
+    image->is_whole = image->is_only_cut = true;
     journal_put_header(image, choices);
+    image->starts[0] = image->size;
     while (choices_left(choices) && image->records < JOURNAL_RECORDS_MAX && choose(choices, 8))
         journal_put_record(image, choices);
     journal_put_end(image, choices);
-    if (choose(choices, 2))
-        format_encode_note(image->bytes + image->header_size - FORMAT_NOTE_SIZE, &image->key, image->size);
+    journal_put_note(image, choices);
     while (damages-- > 0 && image->size > image->header_size)
         journal_damage(image, choices);
+}
+
+/* All records that are there, and nothing else. */
+static inline void journal_check_cut(const struct journal_image *image, const struct journal_found *found) {
+    size_t whole = 0;
+    while (whole < image->records && image->starts[whole + 1] <= image->size)
+        whole++;
+    uint64_t end = image->size < image->written ? image->starts[whole] : image->written;
+    FUZZ_CHECK(found->records == whole && found->holes == 0);
+    FUZZ_CHECK(found->missing == (end < image->synced ? image->synced - end : 0));
 }
 
 /* The bytes alone, as an exact copy, so that a step beyond them is seen. */
@@ -164,11 +192,12 @@ static inline void journal_check_bytes(const struct journal_image *image) {
     enum format_status status = format_decode_header(copy, image->size, &header);
     FUZZ_CHECK(!image->is_whole || status == FORMAT_GOOD);
     if (status == FORMAT_GOOD) {
-        size_t holes, records = journal_walk(copy, image->size, &header, &holes);
+        struct journal_found found = journal_walk(copy, image->size, &header);
+        FUZZ_CHECK(!image->is_only_cut || header.synced == image->synced);
         for (size_t i = 0; i < header.space_count; i++)
             FUZZ_CHECK(journal_lies_in(header.spaces[i], copy, header.size));
-        bool all_count = image->is_whole && header.space_count > 0; /* else no record has a namespace */
-        FUZZ_CHECK(!all_count || (records == image->records && holes == 0));
+        if (image->is_only_cut && header.space_count > 0) /* else no record has a namespace */
+            journal_check_cut(image, &found);
         free((void *)(uintptr_t)header.spaces);
     }
     free(copy);
@@ -222,7 +251,7 @@ static inline enum journal_status journal_recover_folder(const char *folder, boo
 static inline void journal_look_at_folder(const char *folder, struct survey *ret_survey) {
     FILE *nowhere = fopen("/dev/null", "we");
     FUZZ_CHECK(nowhere && survey_folder(folder, ret_survey));
-    journal_dump(folder, nowhere);
+    journal_dump(folder, nowhere, nowhere);
     fclose(nowhere);
 }
 

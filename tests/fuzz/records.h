@@ -3,8 +3,8 @@
  * Records of a journal alone, without headers and folders: made of any entries, and read back; with a byte changed; or
  * any bytes to which somebody gave the CRCs that would be right. Cheap, so that there may be very many of them.
  *
- * What must hold: what was written is what is read; no byte of a record is changed unnoticed; and no record that is
- * found lies anywhere but in the bytes, whole.
+ * What must hold: what was written is what is read; no byte of a record is changed unnoticed; no record that is found lies
+ * anywhere but in the bytes, whole; and where the end is cut off, what had been synced of it is missing.
  */
 #ifndef FOREBAY_TESTS_FUZZ_RECORDS_H
 #define FOREBAY_TESTS_FUZZ_RECORDS_H
@@ -37,30 +37,46 @@ FUZZ_HARNESS bool journal_lies_in(struct slice part, const char *bytes, size_t s
     return part.size == 0 || (part.data >= bytes && part.data + part.size <= bytes + size);
 }
 
-/* The records that a walk finds; *ret_holes: places between them that hold none. */
-FUZZ_HARNESS size_t journal_walk(const char *bytes, size_t size, const struct format_header *header,
-                                 size_t *ret_holes) {
+/* What a walk finds. */
+struct journal_found {
+    size_t records, holes; /* places between records that hold none */
+    uint64_t missing;      /* bytes at the end */
+};
+
+/* It lies in the bytes whole. */
+FUZZ_HARNESS void journal_check_record(const struct scan *scan, const struct format_header *header) {
+    const struct format_record *record = &scan->record;
+    const char *bytes = scan->data + scan->at;
+    FUZZ_CHECK(record->space < header->space_count && record->kind >= JOURNAL_PUT &&
+               record->kind <= JOURNAL_TOUCH_WHOLE);
+    FUZZ_CHECK(record->entry.key.size > 0 && record->entry.key.size <= ENTRY_KEY_MAX);
+    FUZZ_CHECK(journal_lies_in(record->entry.key, bytes, scan->extent) &&
+               journal_lies_in(record->entry.value, bytes, scan->extent));
+}
+
+/* No record is taken for the last one before all that had been synced has been found, unless the file says that it ends. */
+FUZZ_HARNESS struct journal_found journal_walk(const char *bytes, size_t size,
+                                               const struct format_header *header) {
     struct scan scan;
-    size_t records = 0, end = header->size;
-    *ret_holes = 0;
+    struct journal_found found = {0};
+    size_t end = header->size;
+    enum scan_status status;
     scan_begin(&scan, bytes, size, header);
-    for (enum scan_status found; (found = scan_next(&scan)) == SCAN_RECORD || found == SCAN_HOLE;) {
-        const struct format_record *record = &scan.record;
+    while ((status = scan_next(&scan)) == SCAN_RECORD || status == SCAN_HOLE) {
         FUZZ_CHECK(scan.at == end && scan.extent > 0 && scan.extent <= size - scan.at);
         end = scan.at + scan.extent;
-        if (found == SCAN_HOLE) {
-            ++*ret_holes;
-            continue;
-        }
-        records++;
-        FUZZ_CHECK(record->space < header->space_count && record->kind >= JOURNAL_PUT &&
-                   record->kind <= JOURNAL_TOUCH_WHOLE);
-        FUZZ_CHECK(record->entry.key.size > 0 && record->entry.key.size <= ENTRY_KEY_MAX);
-        FUZZ_CHECK(journal_lies_in(record->entry.key, bytes + scan.at, scan.extent) &&
-                   journal_lies_in(record->entry.value, bytes + scan.at, scan.extent));
+        found.holes += status == SCAN_HOLE;
+        found.records += status == SCAN_RECORD;
+        if (status == SCAN_RECORD)
+            journal_check_record(&scan, header);
     }
+    bool says_so = status == SCAN_END && scan.offset > end;
+    FUZZ_CHECK(scan.at == end && (status == SCAN_MISSING) == (!says_so && end < header->synced));
+    FUZZ_CHECK(status != SCAN_TORN || (scan.extent > 0 && scan.extent <= size - end));
+    found.missing = status == SCAN_MISSING ? scan.missing : 0;
+    FUZZ_CHECK(status != SCAN_MISSING || scan.missing == header->synced - end);
     FUZZ_CHECK(scan_next(&scan) == SCAN_END);
-    return records;
+    return found;
 }
 
 /* ---- Made records ---- */
@@ -118,27 +134,43 @@ FUZZ_HARNESS bool records_decode(const struct records *records, size_t number,
  * anything. */
 FUZZ_HARNESS void records_check_changed(struct records *records, struct choices *choices) {
     size_t number = choose(choices, (unsigned)records->count), start = records->starts[number];
-    size_t place = choose_place(choices, records->starts[number + 1] - start), holes;
+    size_t place = choose_place(choices, records->starts[number + 1] - start);
     struct format_record read;
     records->bytes[start + place] ^= (char)(1 + choose(choices, 255));
     if (place >= 16)
         FUZZ_CHECK(!records_decode(records, number, &read));
-    journal_walk(records->bytes, records->size, &records->header, &holes);
+    journal_walk(records->bytes, records->size, &records->header);
+}
+
+/* As those of a file that had been synced up to the end of one of them, and has lost its own end since. */
+FUZZ_HARNESS void records_check_cut(struct records *records, struct choices *choices) {
+    size_t synced = records->starts[choose(choices, (unsigned)records->count + 1)], whole = 0;
+    size_t size = choose_place(choices, records->size + 1);
+    while (whole < records->count && records->starts[whole + 1] <= size)
+        whole++;
+    size_t end = records->starts[whole];
+    records->header.synced = synced;
+    ASAN_POISON_MEMORY_REGION(records->bytes + size, RECORDS_ROOM - size);
+    struct journal_found found = journal_walk(records->bytes, size, &records->header);
+    FUZZ_CHECK(found.records == whole && found.holes == 0 &&
+               found.missing == (end < synced ? synced - end : 0));
+    ASAN_UNPOISON_MEMORY_REGION(records->bytes, records->size);
 }
 
 FUZZ_HARNESS void records_check_made(struct records *records, struct choices *choices) {
     struct format_record read;
-    size_t holes;
     do
         records_put(records, choices);
     while (records->count < RECORDS_MOST && choices_left(choices) && choose(choices, 4));
     ASAN_POISON_MEMORY_REGION(records->bytes + records->size, RECORDS_ROOM - records->size);
-    FUZZ_CHECK(journal_walk(records->bytes, records->size, &records->header, &holes) == records->count &&
-               holes == 0);
+    records->header.synced = records->size;
+    struct journal_found found = journal_walk(records->bytes, records->size, &records->header);
+    FUZZ_CHECK(found.records == records->count && found.holes == 0 && found.missing == 0);
     for (size_t i = 0; i < records->count; i++) {
         FUZZ_CHECK(records_decode(records, i, &read));
         records_check_same(records, i, &read);
     }
+    records_check_cut(records, choices);
     if (choices_left(choices))
         records_check_changed(records, choices);
 }
@@ -157,13 +189,13 @@ FUZZ_HARNESS void records_forge(struct records *records) {
 }
 
 FUZZ_HARNESS void records_check_any(struct records *records, struct choices *choices, bool forged) {
-    size_t holes, left = (size_t)(choices->end - choices->at);
+    size_t left = (size_t)(choices->end - choices->at);
     records->size = left < RECORDS_ROOM ? left : RECORDS_ROOM;
     memcpy(records->bytes, choices->at, records->size);
     if (forged)
         records_forge(records);
     ASAN_POISON_MEMORY_REGION(records->bytes + records->size, RECORDS_ROOM - records->size);
-    journal_walk(records->bytes, records->size, &records->header, &holes);
+    journal_walk(records->bytes, records->size, &records->header);
 }
 
 /* One input. */
@@ -174,6 +206,8 @@ FUZZ_HARNESS void check_records(const uint8_t *data, size_t size) {
     records.size = records.count = 0;
     records.header = (struct format_header){
         .epoch = choose_bits(&choices, 1) << 32, .fresh = choose(&choices, 2), .space_count = RECORDS_SPACES};
+    if (how >= 2)
+        records.header.synced = choose(&choices, 2) ? choose_bits(&choices, 2) : 0;
     records.key = format_key(records.header.epoch);
     if (how < 2)
         records_check_made(&records, &choices);

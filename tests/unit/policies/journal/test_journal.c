@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The journal in good weather: what goes in comes out, from every mode, kind, series and file. */
+#include "policies/journal/format.h"
 #include "tests/support/check.h"
 #include "tests/support/journal_rig.h"
 #include "tests/support/passing_time.h"
@@ -627,10 +628,22 @@ static char *dump(struct journal_rig *rig, int expected) {
     char *text = journal_rig_allocate(rig, SIZE);
     FILE *out = fmemopen(text, SIZE, "w");
     assert_non_null(out);
-    int result = journal_dump(rig->folder, out);
+    int result = journal_dump(rig->folder, out, out);
     assert_int_equal(fclose(out), 0);
     assert_int_equal(result, expected);
     return text;
+}
+
+/* Up to where the nth file is synced, as its header says. */
+static uint64_t noted(struct journal_rig *rig, size_t n) {
+    struct format_header header;
+    char name[64];
+    size_t size;
+    assert_true(journal_rig_file_name(rig, n, name));
+    assert_int_equal(format_decode_header(journal_rig_read_file(rig, name, &size), size, &header),
+                     FORMAT_GOOD);
+    free((void *)(uintptr_t)header.spaces);
+    return header.synced;
 }
 
 TEST(a_dump_is_readable) {
@@ -663,8 +676,35 @@ TEST(a_dump_is_readable) {
     assert_non_null(strstr(text, "  4096 crc bad: 48 bytes are no record\n"));
     data[4096 + 20] ^= 1;
     journal_rig_write_file(rig, "journal-0-0000000001.fj", data, size - 1);
+    text = dump(rig, 1); /* it was synced at the end */
+    assert_non_null(strstr(text, "  4144 missing: 40 bytes of records that were synced\n"));
+    assert_non_null(strstr(text, "  4144 end, 1 records\n"));
+    memset(data + 4096 - FORMAT_NOTE_SIZE, 0, FORMAT_NOTE_SIZE);
+    journal_rig_write_file(rig, "journal-0-0000000001.fj", data, size - 1);
     text = dump(rig, 0);
     assert_non_null(strstr(text, "  4144 torn tail: "));
+    journal_rig_write_file(rig, "journal-0-0000000001.fj", data, 100);
+    text = dump(rig, 1);
+    assert_non_null(strstr(text, "journal-0-0000000001.fj damaged: shorter than its header, 100 bytes\n"));
+}
+
+/* Whoever cuts off what was acknowledged must be found out, however it was synced: also where nothing is left for a tick to
+ * sync. */
+TEST(what_is_synced_is_noted) {
+    struct journal_rig *rig = *state;
+    rig->options.fsync_interval_ms = 2;
+    for (unsigned mode = JOURNAL_INTERVAL; mode <= JOURNAL_ALWAYS; mode++) {
+        journal_rig_open(rig);
+        for (uint64_t version = 1; version <= 3; version++) {
+            assert_true(journal_rig_put(rig, 0, (enum journal_mode)mode, version, "key", "value"));
+            uint64_t position = journal_rig_write(rig, 0);
+            if (mode == JOURNAL_ALWAYS)
+                journal_rig_wait_durable(rig, 0, position);
+        }
+        eventually(noted(rig, 0) == 4096 + 3 * 40);
+        journal_rig_close(rig);
+        journal_rig_remove_files(rig);
+    }
 }
 
 int main(void) {
@@ -692,6 +732,7 @@ int main(void) {
         CASE(a_replayer_may_see_all_records_again),
         CASE(what_is_given_up_is_not_shown_again_either),
         CASE(a_dump_is_readable),
+        CASE(what_is_synced_is_noted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,12 +155,15 @@ static enum walk_status step(struct file *file) {
 }
 
 static enum walk_status as_walk(enum scan_status status) {
-    static const enum walk_status same[] = {
-        [SCAN_RECORD] = WALK_RECORD, [SCAN_HOLE] = WALK_HOLE, [SCAN_TORN] = WALK_TORN, [SCAN_END] = WALK_END};
+    static const enum walk_status same[] = {[SCAN_RECORD] = WALK_RECORD,
+                                            [SCAN_HOLE] = WALK_HOLE,
+                                            [SCAN_MISSING] = WALK_MISSING,
+                                            [SCAN_TORN] = WALK_TORN,
+                                            [SCAN_END] = WALK_END};
     return same[status];
 }
 
-/* Returns how many records and holes there were. */
+/* Returns how many records and holes there were; an end that is missing counts as one. */
 static size_t compare(struct file *file) {
     static const uint8_t boot[JOURNAL_BOOT_SIZE] = {1};
     struct scan scan;
@@ -175,11 +178,13 @@ static size_t compare(struct file *file) {
         assert_int_equal(file->walk.at, scan.at);
         if (expected != WALK_END)
             assert_int_equal(file->walk.extent, scan.extent);
+        if (expected == WALK_MISSING)
+            assert_int_equal(file->walk.missing, scan.missing);
         if (expected == WALK_HOLE)
             assert_int_equal(walk_hole_is_damage(&file->walk, boot),
                              scan_hole_is_damage(&scan, &file->header, boot));
         count++;
-    } while (expected == WALK_RECORD || expected == WALK_HOLE);
+    } while (expected == WALK_RECORD || expected == WALK_HOLE || expected == WALK_MISSING);
     look_again(file);
     const char *all = walk_all(&file->walk);
     assert_non_null(all);
@@ -203,8 +208,8 @@ TEST(files_that_end_without_saying_so) {
     assert_int_equal(compare(file), RECORDS);
     room_for(file, 10000); /* zeros, as of a file that was filled before */
     assert_int_equal(compare(file), RECORDS);
-    assert_int_equal(file->walk.stage, WALK_IN_REST); /* it was looked at, and not kept */
-    room_for(file, LONGEST);                          /* with tags, but of another place: no records */
+    assert_int_equal(file->walk.stage, WALK_AT_END); /* it was looked at, and not kept */
+    room_for(file, LONGEST);                         /* with tags, but of another place: no records */
     memcpy(file->bytes + file->size - LONGEST, file->bytes + file->offsets[0], LONGEST);
     assert_int_equal(compare(file), RECORDS);
     assert_int_equal(file->walk.stage, WALK_IN_DATA);
@@ -223,6 +228,25 @@ TEST(damaged_and_torn_places_are_found_wherever_they_are) {
         file->size = at;
         assert_int_equal(compare(file), i);
         file->size = size;
+    }
+}
+
+/* Cut between two records, or within one; what lies behind that may look like a record, for which the rest is kept. */
+TEST(a_missing_end_is_found_wherever_it_is) {
+    struct file *file = *state;
+    fill(file);
+    size_t synced = file->header.synced = file->size;
+    format_encode_header(file->bytes, &file->header);
+    for (size_t i = RECORDS - 1; i > 307; i -= 307) {
+        size_t half = (file->offsets[i + 1] - file->offsets[i]) / 16 * 8;
+        file->size = file->offsets[i] + (i % 2 ? half : 0);
+        assert_int_equal(compare(file), i + 1);
+        assert_int_equal(file->walk.missing, synced - file->offsets[i]);
+        assert_int_equal(file->walk.stage, WALK_AT_END);
+        memcpy(room_for(file, 64), file->bytes + file->offsets[0], 64);
+        assert_int_equal(compare(file), i + 1);
+        assert_int_equal(file->walk.missing, synced - file->offsets[i]);
+        assert_int_equal(file->walk.stage, WALK_IN_DATA);
     }
 }
 
@@ -251,16 +275,19 @@ TEST(what_is_no_journal_is_told_by_its_header) {
     struct file *file = *state;
     enum format_status header;
     assert_true(walk_begin(&file->walk, &journal_disk_system, file->handle, &header));
-    assert_int_equal(header, FORMAT_UNWRITTEN);
+    assert_int_equal(header, FORMAT_SHORT);
     room_for(file, LONGEST);
-    store(file);
-    assert_true(walk_begin(&file->walk, &journal_disk_system, file->handle, &header));
-    assert_int_equal(header, FORMAT_UNWRITTEN);
-    file->bytes[LONGEST - 1] = 1; /* all of it is looked at */
     store(file);
     assert_true(walk_begin(&file->walk, &journal_disk_system, file->handle, &header));
     assert_int_equal(header, FORMAT_BAD);
     assert_int_equal(file->walk.size, LONGEST);
+    file->size = 0;
+    begin(file, 3000);
+    file->size -= 1; /* all of it is looked at */
+    store(file);
+    assert_true(walk_begin(&file->walk, &journal_disk_system, file->handle, &header));
+    assert_int_equal(header, FORMAT_SHORT);
+    assert_int_equal(file->walk.size, file->size);
 }
 
 /* A file after another: nothing of the former shows. */
@@ -302,6 +329,7 @@ int main(void) {
         CASE(a_file_that_says_where_it_ends),
         CASE(files_that_end_without_saying_so),
         CASE(damaged_and_torn_places_are_found_wherever_they_are),
+        CASE(a_missing_end_is_found_wherever_it_is),
         CASE(lengths_that_have_decayed_are_found),
         CASE(a_header_may_be_longer_than_a_window),
         CASE(what_is_no_journal_is_told_by_its_header),
