@@ -127,3 +127,23 @@ def test_more_memory_than_the_machine_has_is_told(tmp_path):
     server.start()
     assert "the memory for entries" not in server.log()[before:]
     server.stop()
+
+
+def test_so_it_is_of_other_memory_and_by_a_reload(tmp_path):
+    more = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20) + 1024
+    limits = {"unfinished requests": "request_memory", "what is in quarantine of namespace sessions": "quarantine_limit"}
+
+    def told(what, setting):
+        return f"the memory for {what} is {more} MB, " in server.log() and f"Lower {setting}" in server.log()
+
+    def with_limits(**top):
+        return Config(namespace("sessions", "sess:", "write-behind", quarantine_limit=f"{more}mb"), request_memory=f"{more}mb", **top)
+
+    server = Server(tmp_path, config=with_limits(memory=f"{more // 2}mb")).start()
+    assert all(told(what, setting) for what, setting in limits.items())
+    assert "the memory for entries" not in server.log()
+    server.config = with_limits(memory=f"{more}mb")
+    server.write_config()
+    server.signal(signal.SIGHUP)
+    eventually(lambda: told("entries", "-m (memory)"))
+    server.stop()
