@@ -425,14 +425,16 @@ static size_t count_refused(struct tier *tier, const struct tier_options *option
 
 static bool drain(struct tier *tier, const struct tier_options *options, char *error, size_t error_size) {
     const char *name = NULL;
-    size_t journaled, left = tier_drain(tier, &journaled), refused = count_refused(tier, options, &name);
-    if (left == 0 && refused == 0)
+    struct tier_left left;
+    tier_drain(tier, &left);
+    size_t refused = count_refused(tier, options, &name);
+    if (left.entries == 0 && refused == 0)
         return true;
-    if (left)
+    if (left.entries)
         fit_print(
             error, error_size,
             "%zu changes could not be written to their backends within drain_timeout; they stay in %s. See to the backends and start again",
-            left, options->data);
+            left.entries, options->data);
     else
         fit_print(
             error, error_size,
