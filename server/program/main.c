@@ -364,7 +364,7 @@ static void free_program(struct program *program) {
 int main(int argc, char **argv) {
     struct program program = {.ready_fd = -1, .pid_file = -1};
     standard_files_hold();
-    process_widen_stacks();
+    process_divide_addresses();
     umask(S_IRWXG |
           S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */
     program.server.log_form.is_journal = log_is_journal(STDERR_FILENO, getenv("JOURNAL_STREAM"));

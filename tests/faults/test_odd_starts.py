@@ -93,6 +93,13 @@ def test_with_few_addresses_all_shards_have_as_many(tmp_path):
 
 
 @PLAIN
+@pytest.mark.parametrize("kilobytes", [1050000, 1200000, 1250000])
+def test_where_fewer_are_enough_more_are(tmp_path, kilobytes):
+    """As 1,000,000 are: arenas of the C library took them from the threads."""
+    use(Odd(tmp_path, f"ulimit -v {kilobytes}", options=["-m", "256"]).start())
+
+
+@PLAIN
 def test_with_too_few_it_says_what_to_do(tmp_path):
     assert "raise ulimit -v" in refused(Odd(tmp_path, "ulimit -v 200000"))
 
