@@ -352,18 +352,19 @@ static bool lock_folder(const struct tier_options *options, int *ret_lock, char 
     return false;
 }
 
-static bool make_cache(struct tier *tier, char *error, size_t error_size) {
-    if (cache_create(&tier->options.cache, &tier->cache) == CACHE_OK)
+bool tier_create_cache(const struct cache_options *options, struct cache **ret_cache, char *ret_error,
+                       size_t error_size) {
+    if (cache_create(options, ret_cache) == CACHE_OK)
         return true;
-    fit_print(error, error_size,
+    fit_print(ret_error, error_size,
               "Out of memory for a cache of %zu MB, or of addresses, of which it takes a multiple: lower -m "
               "(memory), or raise ulimit -v.",
-              tier->options.cache.memory_limit >> 20);
+              options->memory_limit >> 20);
     return false;
 }
 
 static bool make_tier(struct tier *tier, char *error, size_t error_size) {
-    bool made = make_cache(tier, error, error_size);
+    bool made = tier_create_cache(&tier->options.cache, &tier->cache, error, error_size);
     made = made && (allot_backends(tier) || out_of_memory(error, error_size));
     made = made && make_spaces(tier, error, error_size);
     made = made && (make_workers(tier) || out_of_memory(error, error_size));

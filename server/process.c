@@ -207,7 +207,7 @@ bool process_would_take_folder(const char *path, char *ret_error, size_t error_s
     struct stat status;
     if (lstat(path, &status) == 0)
         return check_existing(path, ret_error, error_size);
-    return parent_is_writable(path) || cannot_make(path, ret_error, error_size);
+    return (errno == ENOENT && parent_is_writable(path)) || cannot_make(path, ret_error, error_size);
 }
 
 /* The parent of the background process: waits for a byte, or for its end. */

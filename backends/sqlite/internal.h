@@ -159,6 +159,10 @@ enum backend_status sqlite_fail_reading(const struct sqlite_connection *connecti
 enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,
                                   struct backend_error *ret_error);
 
+/* BACKEND_REFUSED: the path is longer than SQLite takes, or than the names of the files beside it allow. */
+enum backend_status sqlite_check_length(const struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
+
 /* BACKEND_REFUSED: in the place of the database, its log or the index of that is something else than a file. Whoever opens a
  * pipe waits for somebody at its other end. */
 enum backend_status sqlite_check_kind(const struct sqlite_connection *connection,

@@ -301,7 +301,7 @@ static enum journal_status prepare(struct journal *journal, const struct journal
         fit_print(error->message, sizeof error->message, "journal: out of memory");
         return JOURNAL_FAILED;
     }
-    if (strlen(journal->folder) > JOURNAL_PATH_MAX - 2 * JOURNAL_NAME_MAX - 2) {
+    if (!journal_folder_fits(journal->folder)) {
         fit_print(error->message, sizeof error->message, "journal: the name of the folder is too long");
         return JOURNAL_FAILED;
     }
