@@ -7,7 +7,7 @@
  *     STARTING  a helper thread makes the tier (opens backends, recovers journals), so that signals are heard
  *     LOADING   the workers run; preloads that are to be waited for
  *     SERVING   the listener accepts
- *     STOPPING  a helper thread stops the workers and drains; a second SIGTERM ends the drain
+ *     STOPPING  a helper thread stops the workers, drains, and ends the threads of the tier; a second SIGTERM ends the drain
  *     STOPPED   the loop has ended; everything is taken down
  *
  * Each of these is a file of this folder: starting.c, stopping.c, loop.c (what the main thread hears), told.c (what the

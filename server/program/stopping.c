@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* STOPPING: the workers end, each with its last replies, and what is dirty is drained. */
+/* STOPPING: the workers end, each with its last replies, what is dirty is drained, and the tier ends its threads. */
 #include "server/buffer.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
