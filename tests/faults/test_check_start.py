@@ -59,7 +59,7 @@ def test_what_a_start_makes_of_a_backend_that_is_away(serve, tmp_path):
     first = serve(first.config, port=first.port)
     assert first.client().set("sess:1", b"v") == b"STORED"
     first.kill()
-    server = at(tmp_path, namespace("sessions", "sess:", "write-through"), backends=gone)
+    server = at(tmp_path, namespace("sessions", "sess:", "write-through"), backends=gone, drain_timeout="100ms")
     assert "--recover=flush has changes for it, and a start fails without it" in refused(server, "--recover=flush")
     assert server.refuses("--recover=flush")
     server = at(tmp_path, SPACE, backends=gone)
