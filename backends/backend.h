@@ -108,6 +108,8 @@ struct backend_options {
     /* Of a reader: backend_connection.applied of the writer's connection, as that goes on. A store that has less has lost something
      * that the writer may not have noticed yet, or is not where the writer is: BACKEND_REPLACED. NULL: no matter. */
     const atomic_uint_fast64_t *acknowledged;
+    /* Of a probe: the process of the server that runs with this configuration, and may be known to the store; 0: none does. */
+    long beside;
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
 

@@ -28,6 +28,8 @@ enum space_need {
 
 struct policy; /* policies/policy.h */
 
+enum { PRELOAD_PATIENCE_MS = 10000 }; /* how long a preload without an answer is waited for (preload_wait) */
+
 /* As configured. Strings live as long as the tier. A reload may change what is atomic here (setting.change), one by one;
  * everything else is constant. */
 struct space_options {

@@ -352,18 +352,19 @@ static bool lock_folder(const struct tier_options *options, int *ret_lock, char 
     return false;
 }
 
-static bool make_cache(struct tier *tier, char *error, size_t error_size) {
-    if (cache_create(&tier->options.cache, &tier->cache) == CACHE_OK)
+bool tier_create_cache(const struct cache_options *options, struct cache **ret_cache, char *ret_error,
+                       size_t error_size) {
+    if (cache_create(options, ret_cache) == CACHE_OK)
         return true;
-    fit_print(error, error_size,
+    fit_print(ret_error, error_size,
               "Out of memory for a cache of %zu MB, or of addresses, of which it takes a multiple: lower -m "
               "(memory), or raise ulimit -v.",
-              tier->options.cache.memory_limit >> 20);
+              options->memory_limit >> 20);
     return false;
 }
 
 static bool make_tier(struct tier *tier, char *error, size_t error_size) {
-    bool made = make_cache(tier, error, error_size);
+    bool made = tier_create_cache(&tier->options.cache, &tier->cache, error, error_size);
     made = made && (allot_backends(tier) || out_of_memory(error, error_size));
     made = made && make_spaces(tier, error, error_size);
     made = made && (make_workers(tier) || out_of_memory(error, error_size));
@@ -413,58 +414,34 @@ bool tier_create(const struct tier_options *options, struct tier **ret_tier, cha
     return create_locked(options, lock, ret_tier, ret_error, error_size);
 }
 
-/* ---- Draining ---- */
-
-static bool is_drained(struct tier *tier) {
-    for (size_t i = 0; i < tier->backend_count; i++)
-        if (!writer_is_drained(tier->backends[i].writer))
-            return false;
-    return true;
-}
-
-static size_t count_left(struct tier *tier, size_t *ret_journaled) {
-    size_t left = 0;
-    *ret_journaled = 0;
-    for (size_t i = 0; i < tier->space_count; i++) {
-        struct space *space = &tier->spaces[i];
-        if (!space->policy->holds_back)
-            continue;
-        size_t dirty = cache_dirty_entries(tier->cache, space->number);
-        left += dirty;
-        if (tier->journal && space->options.journal != JOURNAL_OFF)
-            *ret_journaled += dirty;
-    }
-    return left;
-}
-
-size_t tier_drain(struct tier *tier, size_t *ret_journaled) {
-    uint64_t until = monotonic_us() + (uint64_t)tier->options.drain_timeout * 1000;
-    atomic_store(&tier->draining, true);
-    for (size_t i = 0; i < tier->backend_count; i++)
-        writer_poke(tier->backends[i].writer);
-    while (!is_drained(tier) && !atomic_load(&tier->stop_draining) && monotonic_us() < until)
-        usleep(2000); /* once in the life of the process */
-    return count_left(tier, ret_journaled);
-}
-
-bool tier_hands_over(const struct tier *tier) {
-    return atomic_load(&tier->hands_over);
-}
-
-void tier_stop_draining(struct tier *tier) {
-    atomic_store(&tier->stop_draining, true);
-}
-
 /* ---- Taking down ---- */
 
-static void stop_threads(struct tier *tier) {
-    for (size_t i = 0; i < tier->backend_count; i++) {
+/* All are asked before one is waited for: each may be in a call of a backend that is away. */
+static void stop_loading(struct tier *tier, size_t backends) {
+    tier_stop_loading(tier);
+    for (size_t i = 0; i < backends; i++) {
         coherence_stop(tier->backends[i].coherence);
         if (tier->backends[i].loader)
             loader_stop(tier->backends[i].loader);
+    }
+}
+
+/* After those that ask them. */
+static void stop_writing(struct tier *tier, size_t backends) {
+    for (size_t i = 0; i < backends; i++)
+        if (tier->backends[i].writer)
+            writer_ask_to_end(tier->backends[i].writer);
+    for (size_t i = 0; i < backends; i++)
         if (tier->backends[i].writer)
             writer_stop(tier->backends[i].writer);
-    }
+}
+
+void tier_stop(struct tier *tier) {
+    size_t backends = tier->backends ? tier->backend_count : 0;
+    stop_loading(tier, backends);
+    stop_writing(tier, backends);
+    if (tier->journal)
+        journal_finish(tier->journal);
 }
 
 static void destroy_backend(struct tier_backend *backend) {
@@ -479,8 +456,7 @@ static void destroy_backend(struct tier_backend *backend) {
 void tier_destroy(struct tier *tier) {
     if (!tier)
         return;
-    if (tier->backends)
-        stop_threads(tier);
+    tier_stop(tier);
     if (tier->journal)
         journal_close(tier->journal);
     for (size_t i = 0; tier->backends && i < tier->backend_count; i++)

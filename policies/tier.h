@@ -106,17 +106,36 @@ void tier_stop_reloading(struct tier *tier);
  * be written. Once a second or so, from one thread, while the tier is at work. */
 void tier_tell_left_out(struct tier *tier);
 
+/* What a drain leaves behind. */
+struct tier_left {
+    size_t entries;     /* that are dirty, */
+    size_t journaled;   /* and how many of these the journal holds */
+    size_t touches;     /* of rows that memory does not hold; the journals of their namespaces hold them */
+    size_t quarantined; /* changes that backends refuse */
+    size_t lacking;     /* backends whose store has lost something, and has not all of it again */
+};
+
 /* Flushes what is dirty until drain_timeout is over (or tier_stop_draining was called from another thread or
- * a signal's watcher); workers must have stopped. Returns the entries left behind; *ret_journaled how many of
- * those the journal holds. */
-size_t tier_drain(struct tier *tier, size_t *ret_journaled);
+ * a signal's watcher); workers must have stopped. Nothing is loaded any more from then on. */
+void tier_drain(struct tier *tier, struct tier_left *ret_left);
 void tier_stop_draining(struct tier *tier);
+
+/* What the quarantine of the namespace with this number holds, and its file, *ret_path; NULL: it is in memory alone. Any
+ * thread; the path lives as long as the tier. */
+size_t tier_quarantined(struct tier *tier, size_t space, const char **ret_path);
+
+/* Preloads, readers and watchers begin nothing new, and end when the call is over that each is in. Any thread. */
+void tier_stop_loading(struct tier *tier);
+
+/* Ends all threads, for each of which the call is waited for that it is in, and writes the end of the journal. Workers must
+ * have stopped. What is told of the tier afterwards stays true. */
+void tier_stop(struct tier *tier);
 
 /* Whether keys are being handed over to other servers: changes of write-behind namespaces are answered once their
  * backend has them (operation_hand_over). Any thread. */
 bool tier_hands_over(const struct tier *tier);
 
-/* Stops all threads and frees all. */
+/* Stops all threads that run yet, and frees all. */
 void tier_destroy(struct tier *tier);
 
 struct cache *tier_cache(struct tier *tier);

@@ -115,6 +115,10 @@ struct tier {
     struct histogram_sum latency_base[CACHE_SPACES_MAX][USAGE_KINDS];
 };
 
+/* The cache of a tier. False: there is no memory for it; a sentence in ret_error. */
+bool tier_create_cache(const struct cache_options *options, struct cache **ret_cache, char *ret_error,
+                       size_t error_size);
+
 /* tier_now, as versions are to be drawn. */
 struct cache_time tier_now_for_versions(const struct tier *tier);
 

@@ -2,6 +2,7 @@
 #include "server/check.h"
 #include "cache/base/fit.h"
 #include "policies/journal/folder_lock.h"
+#include "policies/journal/journal.h"
 #include "policies/write/rehearsal.h"
 #include "server/config/address.h"
 #include "server/http/socket.h"
@@ -22,9 +23,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { ERROR_MAX = 1024, LINE_MAX_SHOWN = 16384 };
+enum {
+    ERROR_MAX = 1024,
+    LINE_MAX_SHOWN = 16384,
+    FILE_SIZE_LEAST = 32 << 10 /* bytes; of low-water, and of an empty database */
+};
 
 struct check {
     struct settings *settings;
@@ -76,16 +82,25 @@ static void on_exposed(void *context, const char *message) {
     say(NULL, LOG_LEVEL_WARNING, message);
 }
 
-static void check_users(struct check *check) {
-    char said[ERROR_MAX];
-    if (check->settings->user_count == 0)
-        return;
-    struct users *users = users_load(check->settings, said, sizeof said);
-    if (users)
+/* One after the other: whoever is wrong in one file may be so in others. */
+static void check_user_file(struct check *check, const struct user_options *user) {
+    char said[ERROR_MAX], error[ERROR_MAX];
+    struct settings one = *check->settings;
+    one.users = user;
+    one.user_count = 1;
+    struct users *users = users_load(&one, said, sizeof said);
+    if (users) {
         users_tell_exposed(users, on_exposed, NULL);
-    else
-        fail(check, said);
+    } else {
+        fit_print(error, sizeof error, "%s:%d: %s", one.config_file, user->password_line, said);
+        fail(check, error);
+    }
     users_free(users);
+}
+
+static void check_users(struct check *check) {
+    for (size_t i = 0; i < check->settings->user_count; i++)
+        check_user_file(check, &check->settings->users[i]);
 }
 
 static void check_certificate(struct check *check) {
@@ -109,6 +124,27 @@ static void check_limits(struct check *check) {
     if (!process_raise_descriptors(process_own_descriptors(settings), &connections, error, sizeof error))
         fail(check, error);
     settings->max_connections = connections;
+}
+
+/* What grows in the data folder, above all the journal, stops growing there. */
+static void check_file_size(struct check *check) {
+    char said[ERROR_MAX];
+    struct rlimit limit;
+    const struct settings *settings = check->settings;
+    size_t file_size =
+        settings->tier.journal_file_size ? settings->tier.journal_file_size : JOURNAL_FILE_SIZE_DEFAULT;
+    if (!settings->data || getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur >= file_size)
+        return;
+    bool any = limit.rlim_cur >= FILE_SIZE_LEAST;
+    fit_print(said, sizeof said,
+              "a file of this process may have %llu kB at most, %s: raise ulimit -f (LimitFSIZE= in systemd)",
+              (unsigned long long)limit.rlim_cur >> 10,
+              any ? "and the journal makes larger ones, or changes are refused (journal_file_size)"
+                  : "and a start cannot write its own then");
+    if (any)
+        say(NULL, LOG_LEVEL_WARNING, said);
+    else
+        fail(check, said);
 }
 
 /* As late as at a start: who has given up root may lock less. */
@@ -252,11 +288,11 @@ static void put_plain(FILE *out, const char *lines) {
     }
 }
 
-static bool rehearse_plainly(const struct tier_options *options, bool asks_backends) {
+static bool rehearse_plainly(const struct tier_options *options, bool asks_backends, long running) {
     char *said[2] = {NULL, NULL};
     size_t sizes[2];
     FILE *notes = open_memstream(&said[0], &sizes[0]), *complaints = open_memstream(&said[1], &sizes[1]);
-    bool good = notes && complaints && rehearse(options, asks_backends, notes, complaints);
+    bool good = notes && complaints && rehearse(options, asks_backends, running, notes, complaints);
     if (notes)
         fclose(notes);
     if (complaints)
@@ -275,7 +311,7 @@ static void check_tier(struct check *check) {
         fail(check, error); /* nothing in it can be looked at then */
         return;
     }
-    if (!rehearse_plainly(&settings->tier, !check->options->offline))
+    if (!rehearse_plainly(&settings->tier, !check->options->offline, check->running))
         check->failed = true;
 }
 
@@ -285,6 +321,7 @@ int check_start(struct settings *settings, struct config *config, struct options
     struct check check = {.settings = settings, .options = options};
     unsigned connections_wanted = settings->max_connections;
     signal(SIGPIPE, SIG_IGN); /* a backend may hang up */
+    signal(SIGXFSZ, SIG_IGN); /* what is printed may go into a file */
     say_lines(&options->notices);
     say_warnings(config_warnings(config));
     find_running(&check);
@@ -292,6 +329,7 @@ int check_start(struct settings *settings, struct config *config, struct options
     check_users(&check);
     check_certificate(&check);
     check_limits(&check);
+    check_file_size(&check);
     check_admin(&check);
     check_addresses(&check, false);
     check_user(&check);

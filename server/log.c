@@ -76,6 +76,26 @@ static bool is_admitted(struct server *server, enum log_kind kind) {
 
 /* ---- Lines ---- */
 
+/* False: the last line is written, or about to be. */
+static bool begin_line(struct log_end *end) {
+    atomic_fetch_add(&end->writing, 1);
+    if (!atomic_load(&end->over))
+        return true;
+    atomic_fetch_sub(&end->writing, 1);
+    return false;
+}
+
+static void end_line(struct log_end *end) {
+    atomic_fetch_sub(&end->writing, 1);
+}
+
+/* A line is given LOG_PATIENCE_MS, and hardly ever needs that. */
+static void await_lines(struct log_end *end) {
+    atomic_store(&end->over, true);
+    while (atomic_load(&end->writing) > 0)
+        usleep(100);
+}
+
 static void write_line(struct server *server, enum log_kind kind, enum log_level level,
                        const struct log_field *fields, const char *format, va_list arguments) {
     char message[LOG_MESSAGE_MAX];
@@ -85,7 +105,10 @@ static void write_line(struct server *server, enum log_kind kind, enum log_level
     size_t length = fit_vprint(message, log_limit_room(limit, sizeof message), format, arguments);
     if (limit)
         log_limit_tell_left_out(limit, message, length, sizeof message);
+    if (!begin_line(&server->log_end))
+        return;
     count_lost(server, put_message(server, level, fields, message));
+    end_line(&server->log_end);
 }
 
 void server_log(struct server *server, enum log_level level, const char *format, ...) {
@@ -109,6 +132,16 @@ void server_log_about(struct server *server, enum log_kind kind, enum log_level 
     va_start(arguments, format);
     write_line(server, kind, level, fields, format, arguments);
     va_end(arguments);
+}
+
+void server_log_last(struct server *server, enum log_level level, const char *format, ...) {
+    char message[LOG_MESSAGE_MAX];
+    va_list arguments;
+    await_lines(&server->log_end);
+    va_start(arguments, format);
+    fit_vprint(message, sizeof message, format, arguments);
+    va_end(arguments);
+    put_message(server, level, NULL, message);
 }
 
 /* What cannot be told now is told later. */

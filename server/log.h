@@ -42,6 +42,12 @@ struct log_limits {
     atomic_uint_fast64_t lost; /* lines that standard error did not take, and nobody was told of */
 };
 
+/* So that no line follows the last one. */
+struct log_end {
+    atomic_uint writing; /* threads that are about a line */
+    atomic_bool over;
+};
+
 /* One line with time and level, if the verbosity asks for it. Any thread; it does not wait for whoever reads the log. */
 void server_log(struct server *server, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -54,6 +60,10 @@ void server_log_limited(struct server *server, enum log_kind kind, enum log_leve
 void server_log_about(struct server *server, enum log_kind kind, enum log_level level,
                       const struct log_field *fields, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* The last line: what other threads have to say afterwards is nobody's business any more, and is dropped. */
+void server_log_last(struct server *server, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Tells how many lines of each kind were left out since the last one, where a line may be written, and how many were lost.
  * Once a second or so. */

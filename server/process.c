@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,15 +97,26 @@ bool process_raise_descriptors(struct process_descriptors own, unsigned *connect
     return false;
 }
 
-void process_widen_stacks(void) {
+/* Each has little on it: where addresses are few, none has more than it needs. */
+static void size_stacks(bool spares) {
     pthread_attr_t attributes;
     size_t size;
     if (pthread_getattr_default_np(&attributes) != 0)
         return;
-    if (pthread_attr_getstacksize(&attributes, &size) == 0 && size < STACK_LEAST &&
+    if (pthread_attr_getstacksize(&attributes, &size) == 0 && (size < STACK_LEAST || spares) &&
         pthread_attr_setstacksize(&attributes, STACK_LEAST) == 0)
         pthread_setattr_default_np(&attributes);
     pthread_attr_destroy(&attributes);
+}
+
+/* The C library takes 64 MiB of addresses for the first allocation of a thread, as long as there are so many: then the cache and
+ * the threads have what the order of the start leaves, so that more might be enough for less. */
+void process_divide_addresses(void) {
+    struct rlimit limit;
+    bool spares = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    if (spares)
+        mallopt(M_ARENA_MAX, 1);
+    size_stacks(spares);
 }
 
 bool process_raise_core_limit(char *ret_error, size_t error_size) {
@@ -195,7 +207,7 @@ bool process_would_take_folder(const char *path, char *ret_error, size_t error_s
     struct stat status;
     if (lstat(path, &status) == 0)
         return check_existing(path, ret_error, error_size);
-    return parent_is_writable(path) || cannot_make(path, ret_error, error_size);
+    return (errno == ENOENT && parent_is_writable(path)) || cannot_make(path, ret_error, error_size);
 }
 
 /* The parent of the background process: waits for a byte, or for its end. */

@@ -23,8 +23,9 @@ bool process_raise_descriptors(struct process_descriptors own, unsigned *connect
                                size_t error_size);
 
 /* Every thread from now on has a stack that is large enough, whatever ulimit -s says, of which the C library makes the size of all.
- * The first thread's is the kernel's. */
-void process_widen_stacks(void);
+ * The first thread's is the kernel's. Where addresses are few (ulimit -v), no stack is larger, and the C library has one arena.
+ * Before the first thread. */
+void process_divide_addresses(void);
 
 /* -r. */
 bool process_raise_core_limit(char *ret_error, size_t error_size);

@@ -7,6 +7,7 @@
 #include "cache/base/clock.h"
 #include "server/config/config.h"
 #include "server/reload_internal.h"
+#include "server/risks.h"
 #include "server/tls/context.h"
 #include "server/worker/auth/auth.h"
 #include "server/worker/auth/users.h"
@@ -14,6 +15,10 @@
 #include <string.h>
 
 /* ---- One ---- */
+
+static void on_risk(void *context, enum log_level level, const char *message) {
+    server_log_limited(context, LOG_KIND_RELOAD_WARNING, level, "%s", message);
+}
 
 static void log_warnings(struct reading *reading) {
     struct server *server = reading->reload->server;
@@ -32,6 +37,8 @@ static bool reload_all(struct reading *reading) {
     if (taken)
         reload_take(reading);
     log_warnings(reading);
+    if (taken)
+        risks_tell_memory(&reading->wanted, on_risk, reading->reload->server);
     if (taken || tier_space_count(tier) > places)
         reload_keep_strings(reading);
     return taken;

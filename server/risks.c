@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/risks.h"
 #include "cache/base/fit.h"
+#include "policies/policy.h"
 #include "server/machine_memory.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -37,18 +38,31 @@ static void tell_all_unreadable(const struct settings *settings, risks_say *say,
     tell_unreadable(settings->tls_ca, say, context);
 }
 
-/* What is more than the machine has is used all the same, until the kernel ends the process for it. */
-static void tell_memory(const struct settings *settings, risks_say *say, void *context) {
-    char message[400];
+/* What is more than the machine has is used all the same, until the kernel ends the process for it. remedy: with the setting. */
+static void tell_limit(const char *what, size_t limit, const char *remedy, risks_say *say, void *context) {
+    char message[600];
     uint64_t there = machine_memory("/proc/self/cgroup", "/sys/fs/cgroup");
-    if (there == 0 || settings->tier.cache.memory_limit <= there)
+    if (there == 0 || limit <= there)
         return;
     fit_print(
         message, sizeof message,
-        "the memory for entries is %zu MB, and the machine, or the control group of this process, has %" PRIu64
-        " MB in all: before it is full the kernel ends the process, or the machine does nothing but swap. Lower -m (memory)",
-        settings->tier.cache.memory_limit >> 20, there >> 20);
+        "the memory for %s is %zu MB, and the machine, or the control group of this process, has %" PRIu64
+        " MB in all: before it is full the kernel ends the process, or the machine does nothing but swap. Lower %s",
+        what, limit >> 20, there >> 20, remedy);
     say(context, LOG_LEVEL_WARNING, message);
+}
+
+void risks_tell_memory(const struct settings *settings, risks_say *say, void *context) {
+    char what[300];
+    tell_limit("entries", settings->tier.cache.memory_limit, "-m (memory)", say, context);
+    tell_limit("unfinished requests", settings->request_memory, "request_memory", say, context);
+    for (size_t i = 0; i < settings->tier.space_count; i++) {
+        const struct space_options *space = &settings->tier.spaces[i];
+        if (!space->policy->holds_back)
+            continue;
+        snprintf(what, sizeof what, "what is in quarantine of namespace %s", space->name);
+        tell_limit(what, space->quarantine_limit, "quarantine_limit", say, context);
+    }
 }
 
 void risks_tell(const struct settings *settings, unsigned connections_wanted, const char *user, bool adopted,
@@ -61,7 +75,7 @@ void risks_tell(const struct settings *settings, unsigned connections_wanted, co
             settings->max_connections, connections_wanted, settings->max_connections);
         say(context, LOG_LEVEL_WARNING, message);
     }
-    tell_memory(settings, say, context);
+    risks_tell_memory(settings, say, context);
     if (!adopted && is_open_to_all(settings))
         say(context, LOG_LEVEL_WARNING,
             "all interfaces are listened on, and no password is asked for: whoever reaches the port can read and change everything. Give -l 127.0.0.1 or the addresses that are meant, or -Y FILE");

@@ -14,4 +14,7 @@ typedef void risks_say(void *context, enum log_level level, const char *message)
 void risks_tell(const struct settings *settings, unsigned connections_wanted, const char *user, bool adopted,
                 risks_say *say, void *context);
 
+/* Of these, limits of memory above what the machine has, which a reload may set as well. */
+void risks_tell_memory(const struct settings *settings, risks_say *say, void *context);
+
 #endif

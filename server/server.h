@@ -82,6 +82,7 @@ struct server {
     atomic_uint_fast64_t reloads, reload_failures,
         reload_seconds;           /* the last: Unix time of the last good one, 0: none */
     struct log_limits log_limits; /* server/log.h; any thread */
+    struct log_end log_end;       /* the same */
 };
 
 #endif

@@ -256,6 +256,74 @@ enum redis_step redis_register(struct redis_connection *connection, enum backend
     return step == REDIS_DONE && again ? redis_register(connection, ret_status, ret_error) : step;
 }
 
+/* ---- Only looking ---- */
+
+struct rival_task {
+    long beside;
+    bool found;
+};
+
+/* The value of our number, as the script wrote it, when it is so late there. Whether it is that of another server that is about. */
+static bool is_rival(const struct redis_connection *connection, const char *holder, uint64_t now,
+                     long beside) {
+    char home[REDIS_SELF_SIZE], itself[REDIS_SELF_SIZE];
+    unsigned long long seen;
+    long pid = 0;
+    _Static_assert(REDIS_SELF_SIZE == 100, "the form below has another");
+    if (sscanf(holder, "%llu %99s %99s ", &seen, home, itself) != 3 || seen + LIFE < now || seen > now + LIFE)
+        return false;
+    if (strcmp(home, connection->home) == 0 || is_dead(connection, itself))
+        return false;
+    sscanf(itself, "%*[^/]/%*[^/]/%ld/", &pid);
+    return beside == 0 || pid != beside;
+}
+
+static redisReply *ask_node(struct redis_connection *connection, enum redis_step *step) {
+    struct slice node = redis_number(connection, connection->node);
+    const char *words[] = {"HGET", REDIS_NODES_KEY, node.data};
+    const size_t sizes[] = {4, sizeof REDIS_NODES_KEY - 1, node.size};
+    redisReply *reply = NULL;
+    *step = redis_append(connection, 3, words, sizes) ? redis_answer(connection, &reply) : REDIS_LOST;
+    return reply;
+}
+
+static redisReply *ask_time(struct redis_connection *connection, enum redis_step *step) {
+    const char *words[] = {"TIME"};
+    const size_t sizes[] = {4};
+    redisReply *reply = NULL;
+    *step = redis_append(connection, 1, words, sizes) ? redis_answer(connection, &reply) : REDIS_LOST;
+    return reply;
+}
+
+static enum redis_step rival_work(struct redis_connection *connection, void *context,
+                                  enum backend_status *ret_status, struct backend_error *ret_error) {
+    struct rival_task *task = context;
+    enum redis_step step;
+    redisReply *time = ask_time(connection, &step);
+    redisReply *holder = step == REDIS_DONE ? ask_node(connection, &step) : NULL;
+    bool told = step == REDIS_DONE && time->type == REDIS_REPLY_ARRAY && time->elements == 2 &&
+                holder->type == REDIS_REPLY_STRING; /* else forbidden, or nobody has the number */
+    task->found = told && is_rival(connection, holder->str, redis_number_in(time->element[0], UINT32_MAX),
+                                   task->beside);
+    if (task->found) {
+        complain_of_rival(connection, holder->str, ret_error->message, sizeof ret_error->message);
+        *ret_status = BACKEND_REFUSED;
+        step = REDIS_FAILED;
+    }
+    freeReplyObject(time);
+    freeReplyObject(holder);
+    return step;
+}
+
+enum backend_status redis_look_for_rival(struct redis_connection *connection, const char *data, long beside,
+                                         struct backend_error *ret_error) {
+    struct rival_task task = {.beside = beside};
+    if (!redis_know_itself(connection, data))
+        return BACKEND_OK; /* the start finds that out */
+    enum backend_status status = redis_do(connection, rival_work, &task, ret_error);
+    return task.found ? BACKEND_REFUSED : status;
+}
+
 void redis_unregister(struct redis_connection *connection) {
     struct slice node = redis_number(connection, connection->node);
     const char *words[] = {"HDEL", REDIS_NODES_KEY, node.data};

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -61,15 +62,57 @@ static int open_flags(const struct sqlite_connection *connection, const struct b
     return expected ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 }
 
-/* The bytes of a path, links followed, of which SQLite says "No such file or directory" because there are too many; 0: there are not.
- * It counts the name of a journal beside the database. */
-static size_t too_many_bytes(const char *path, size_t *ret_most) {
-    const sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
-    char *target = realpath(path, NULL);
-    size_t length = strlen(target ? target : path);
-    *ret_most = vfs ? (size_t)vfs->mxPathname - strlen("-journal") : SIZE_MAX;
+/* Without what SQLite leaves out: slashes in a row, and "." for a folder. */
+static size_t plain_length(const char *path) {
+    size_t length = 0;
+    for (const char *at = path; *at; at++) {
+        if (*at == '/' && at[1] == '/')
+            continue;
+        if (*at == '/' && at[1] == '.' && at[2] == '/')
+            at++;
+        else
+            length++;
+    }
+    return length;
+}
+
+/* The length of a path as SQLite has it: whole, and links followed. What is not there yet is in a folder that may be. */
+static size_t length_of(const char *path) {
+    const char *name = strrchr(path, '/');
+    char *target = realpath(path, NULL), *folder = strndup(path, name ? (size_t)(name + 1 - path) : 0),
+         *place = target ? NULL : realpath(folder && *folder ? folder : ".", NULL);
+    char working[4096] = "";
+    size_t length = plain_length(path);
+    if (target)
+        length = strlen(target);
+    else if (place)
+        length = strlen(place) + strlen(name ? name : "/") + (name ? 0 : strlen(path));
+    else if (*path != '/' && getcwd(working, sizeof working))
+        length += strlen(working) + 1;
     free(target);
-    return length > *ret_most ? length : 0;
+    free(place);
+    free(folder);
+    return length;
+}
+
+/* SQLite says of a path that is too long that there is no such file. It counts the name of a journal beside the database. */
+enum backend_status sqlite_check_length(const struct sqlite_connection *connection,
+                                        struct backend_error *ret_error) {
+    const sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    const char *slash = strrchr(connection->path, '/'), *name = slash ? slash + 1 : connection->path;
+    size_t length = length_of(connection->path),
+           most = vfs ? (size_t)vfs->mxPathname - strlen("-journal") : SIZE_MAX;
+    if (length > most)
+        return backend_fail(
+            ret_error, BACKEND_REFUSED,
+            "backend \"%s\", %s: this path has %zu bytes, and SQLite opens none of more than %zu, links followed: give it a shorter one",
+            connection->name, connection->path, length, most);
+    if (strlen(name) + strlen("-wal") > NAME_MAX)
+        return backend_fail(
+            ret_error, BACKEND_REFUSED,
+            "backend \"%s\", %s: its name is too long for those of the files beside it: give it a shorter one",
+            connection->name, connection->path);
+    return BACKEND_OK;
 }
 
 static enum backend_status open_file(struct sqlite_connection *connection, const struct sqlite_options *own,
@@ -77,7 +120,6 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
                                      struct backend_error *ret_error) {
     int flags = open_flags(connection, expected);
     int length, failure = 0;
-    size_t bytes, most;
     enum backend_status status = sqlite_check_kind(connection, ret_error);
     if (status != BACKEND_OK)
         return status;
@@ -87,11 +129,8 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
         if (!connection->db)
             return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory",
                                 connection->name);
-        if ((bytes = too_many_bytes(connection->path, &most)) > 0)
-            return backend_fail(
-                ret_error, BACKEND_REFUSED,
-                "backend \"%s\", %s: this path has %zu bytes, and SQLite opens none of more than %zu, links followed: give it a shorter one",
-                connection->name, connection->path, bytes, most);
+        if ((status = sqlite_check_length(connection, ret_error)) != BACKEND_OK)
+            return status;
         if (sqlite_folder_is_missing(connection->path, &length))
             return backend_fail(ret_error, BACKEND_REFUSED,
                                 "backend \"%s\", %s: the folder %.*s does not exist; make it",

@@ -49,7 +49,8 @@ struct sqlite_table {
     const struct backend_table *table;
     struct sqlite_table_options options;
     bool own_sql;
-    bool unready; /* its statements failed, or could not be made: they are made anew before the next call */
+    bool unready;   /* its statements failed, or could not be made: they are made anew before the next call */
+    bool was_ready; /* the table has been there as long as the connection is open */
     sqlite3_stmt *load; /* both kinds */
 
     /* A table of ours; all but pick, page and walk are the writer's. */
@@ -84,6 +85,7 @@ struct sqlite_connection {
     struct arena loaded; /* what the last load handed out */
 
     /* The writer's. */
+    sqlite3_int64 schema_version;    /* SQLite's own, with which all tables were seen to be there */
     sqlite3_int64 data_version_seen; /* SQLite's own: it changes when another connection has written */
     bool triggers_add_keys; /* to our tables, when this connection writes: each commit counts as foreign */
     struct arena refusals;  /* why rows of the last batch were refused */
@@ -157,6 +159,10 @@ enum backend_status sqlite_fail_reading(const struct sqlite_connection *connecti
 enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,
                                   struct backend_error *ret_error);
 
+/* BACKEND_REFUSED: the path is longer than SQLite takes, or than the names of the files beside it allow. */
+enum backend_status sqlite_check_length(const struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
+
 /* BACKEND_REFUSED: in the place of the database, its log or the index of that is something else than a file. Whoever opens a
  * pipe waits for somebody at its other end. */
 enum backend_status sqlite_check_kind(const struct sqlite_connection *connection,
@@ -226,6 +232,14 @@ enum backend_status sqlite_ready_table(struct sqlite_connection *connection, str
  * older copy through SQLite, which keeps the file. */
 enum backend_status sqlite_check_version(struct sqlite_connection *connection,
                                          struct backend_error *ret_error);
+
+/* ---- lost_table.c ---- */
+
+/* The writer's: BACKEND_REPLACED if the table, or one of all, was there and is not any more; else BACKEND_OK. */
+enum backend_status sqlite_look_for_table(struct sqlite_connection *connection,
+                                          const struct sqlite_table *table, struct backend_error *ret_error);
+enum backend_status sqlite_look_for_tables(struct sqlite_connection *connection,
+                                           struct backend_error *ret_error);
 
 /* ---- own_sql.c ---- */
 

@@ -66,7 +66,9 @@ enum backend_status sqlite_check_version(struct sqlite_connection *connection,
 enum backend_status sqlite_look(struct backend_connection *base, struct backend_error *ret_error) {
     struct sqlite_connection *connection = sqlite_connection_of(base);
     enum backend_status status = sqlite_files_check(connection, ret_error);
-    return status == BACKEND_OK ? sqlite_check_version(connection, ret_error) : status;
+    if (status == BACKEND_OK)
+        status = sqlite_check_version(connection, ret_error);
+    return status == BACKEND_OK ? sqlite_look_for_tables(connection, ret_error) : status;
 }
 
 static uint32_t limited_to_32_bits(sqlite3_int64 number) {

@@ -32,12 +32,45 @@ static enum backend_status refuse(const struct sqlite_connection *connection, co
                         connection->path, why);
 }
 
+/* Up to where a path of a folder is more than slashes and "." at its end. */
+static size_t trimmed(const char *path, size_t length) {
+    for (;;) {
+        while (length > 1 && path[length - 1] == '/')
+            length--;
+        if (length < 2 || path[length - 1] != '.' || path[length - 2] != '/')
+            return length;
+        length--;
+    }
+}
+
+/* Where a folder that is not there would be: its name, in a folder that is. NULL: that is not there either. */
+static char *place_of(const char *path, size_t length) {
+    char *whole = strndup(path, trimmed(path, length)), *slash = whole ? strrchr(whole, '/') : NULL,
+         *place = NULL, *within = NULL;
+    if (!whole)
+        return NULL;
+    const char *name = slash ? slash + 1 : whole;
+    if (slash)
+        *slash = '\0';
+    within = realpath(!slash ? "." : *whole ? whole : "/", NULL);
+    if (within && asprintf(&place, "%s/%s", within, name) < 0)
+        place = NULL;
+    free(within);
+    free(whole);
+    return place;
+}
+
 /* The start makes the data folder, and no other. */
-static bool will_be_made(const struct backend_options *options) {
-    const char *path = options->uri + strlen("sqlite:");
+static bool will_be_made(const struct backend_options *options, const char *path) {
+    const char *slash = strrchr(path, '/'), *data = options->data;
     struct stat status;
-    return *path != '/' && !strchr(path, '/') && options->data && stat(options->data, &status) != 0 &&
-           errno == ENOENT;
+    if (!slash || !data || stat(data, &status) == 0 || errno != ENOENT)
+        return false;
+    char *folder = place_of(path, (size_t)(slash - path)), *made = place_of(data, strlen(data));
+    bool same = folder && made && strcmp(folder, made) == 0;
+    free(folder);
+    free(made);
+    return same;
 }
 
 static enum backend_status probe_folder(const struct sqlite_connection *connection,
@@ -120,7 +153,9 @@ static enum backend_status probe_once(const struct backend_options *options, con
     if (!connection)
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
     enum backend_status status = sqlite_take_tables(connection, options, ret_error);
-    if (status == BACKEND_OK && !will_be_made(options))
+    if (status == BACKEND_OK)
+        status = sqlite_check_length(connection, ret_error);
+    if (status == BACKEND_OK && !will_be_made(options, connection->path))
         status = probe_folder(connection, ret_error);
     if (status == BACKEND_OK)
         status = probe_file(connection, ret_error);

@@ -365,7 +365,9 @@ static enum backend_status prepare_tables(struct sqlite_connection *connection,
     enum backend_status status = BACKEND_OK;
     for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++) {
         struct sqlite_table *table = &connection->tables[i];
-        status = excuse(connection, table, prepare_table(connection, table, ret_error));
+        status = prepare_table(connection, table, ret_error);
+        table->was_ready = status == BACKEND_OK;
+        status = excuse(connection, table, status);
     }
     return status;
 }
@@ -389,11 +391,15 @@ enum backend_status sqlite_ready_table(struct sqlite_connection *connection, str
     if (!table->unready)
         return BACKEND_OK;
     forget_statements(table);
-    if (!table->own_sql && connection->role == BACKEND_WRITER)
-        status = make_table(connection, table->table->name, ret_error);
+    if (!table->own_sql && connection->role == BACKEND_WRITER) {
+        status = sqlite_look_for_table(connection, table, ret_error);
+        if (status == BACKEND_OK)
+            status = make_table(connection, table->table->name, ret_error);
+    }
     if (status == BACKEND_OK)
         status = prepare_table(connection, table, ret_error);
     table->unready = status != BACKEND_OK;
+    table->was_ready |= status == BACKEND_OK;
     return status == BACKEND_REFUSED ? BACKEND_TABLE_FAILED : status;
 }
 

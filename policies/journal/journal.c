@@ -301,7 +301,7 @@ static enum journal_status prepare(struct journal *journal, const struct journal
         fit_print(error->message, sizeof error->message, "journal: out of memory");
         return JOURNAL_FAILED;
     }
-    if (strlen(journal->folder) > JOURNAL_PATH_MAX - 2 * JOURNAL_NAME_MAX - 2) {
+    if (!journal_folder_fits(journal->folder)) {
         fit_print(error->message, sizeof error->message, "journal: the name of the folder is too long");
         return JOURNAL_FAILED;
     }
@@ -358,19 +358,28 @@ static void finish_series(struct journal_series *series) {
     atomic_store_explicit(&series->file->sealed, true, memory_order_release);
 }
 
-void journal_close(struct journal *journal) {
+void journal_finish(struct journal *journal) {
+    if (journal->stopping)
+        return;
     stop_threads(journal, JOURNAL_THREADS);
     for (unsigned i = 0; i < journal->series_count; i++) {
-        finish_series(&journal->series[i]);
-        journal_file_drop(journal, journal->series[i].ready);
-        journal_file_drop(journal, journal->series[i].large);
+        struct journal_series *series = &journal->series[i];
+        finish_series(series);
+        journal_file_drop(journal, series->ready);
+        journal_file_drop(journal, series->large);
+        series->ready = series->large = NULL;
     }
     journal_sync_pass(journal, true, true);
     journal->low_water_noted_us = 0; /* due */
     journal_recycle_pass(journal);
     for (size_t i = 0; i < journal->blank_count; i++)
         journal_remove_blank(journal->disk, journal->folder, journal->blanks[i]);
+    journal->blank_count = 0;
     journal->disk->sync_folder(journal->disk, journal->folder);
+}
+
+void journal_close(struct journal *journal) {
+    journal_finish(journal);
     destroy(journal);
 }
 

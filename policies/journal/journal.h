@@ -139,8 +139,12 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
                                  struct journal_replayer *replayer, struct journal_recovery *ret_recovery,
                                  struct journal **ret_journal, struct journal_error *ret_error);
 
-/* Writes, syncs and closes; removes files wholly below the low-water version. Workers must have stopped; all
- * calls of `durable` are over when it returns, the last of them made from here. */
+/* Writes and syncs, ends the journal's threads, and removes files wholly below the low-water version. Workers and writers must
+ * have stopped; all calls of `durable` are over when it returns, the last of them made from here. Nothing is appended, passed or
+ * asked of it any more. A second time, there is nothing to do. */
+void journal_finish(struct journal *journal);
+
+/* journal_finish, and frees all. */
 void journal_close(struct journal *journal);
 
 /* The series of a worker, below journal_options.series_count. It is the journal's. */

@@ -12,6 +12,7 @@
 
 #include "policies/journal/disk.h"
 #include <stdbool.h>
+#include <string.h>
 
 enum { JOURNAL_NAME_MAX = 64, JOURNAL_PATH_MAX = 4096 };
 
@@ -22,6 +23,11 @@ struct journal_name {
 };
 
 /* "folder/name". It MUST fit: journal_open has looked at the folder. */
+/* Whether the names of the journal's files find room behind that of their folder. */
+static inline bool journal_folder_fits(const char *folder) {
+    return strlen(folder) <= JOURNAL_PATH_MAX - 2 * JOURNAL_NAME_MAX - 2;
+}
+
 void journal_path(const char *folder, const char *name, char ret_path[JOURNAL_PATH_MAX]);
 
 /* False: the name is not one of these. */

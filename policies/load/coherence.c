@@ -325,10 +325,15 @@ bool coherence_start(struct coherence *self) {
     return self->started;
 }
 
+void coherence_ask_to_end(struct coherence *self) {
+    if (self)
+        atomic_store(&self->stop, true);
+}
+
 void coherence_stop(struct coherence *self) {
     if (!self || !self->started)
         return;
-    atomic_store(&self->stop, true);
+    coherence_ask_to_end(self);
     pthread_join(self->thread, NULL);
     self->started = false;
 }

@@ -188,6 +188,7 @@ static void rouse(struct loader *loader) {
 static void join_reader(struct reader *reader) {
     if (reader->started)
         pthread_join(reader->thread, NULL);
+    reader->started = false;
 }
 
 static void fail_queue(struct loader *loader, struct queue *queue) {
@@ -201,12 +202,16 @@ static void fail_queue(struct loader *loader, struct queue *queue) {
     pthread_mutex_unlock(&loader->mutex);
 }
 
-/* The others may put flights off, and start the patient one, to the end. */
-void loader_stop(struct loader *loader) {
+void loader_ask_to_end(struct loader *loader) {
     pthread_mutex_lock(&loader->mutex);
     atomic_store(&loader->stop, true);
     rouse(loader);
     pthread_mutex_unlock(&loader->mutex);
+}
+
+/* The others may put flights off, and start the patient one, to the end. */
+void loader_stop(struct loader *loader) {
+    loader_ask_to_end(loader);
     for (unsigned i = 0; i < loader->reader_count; i++)
         join_reader(&loader->readers[i]);
     join_reader(&loader->patient);

@@ -22,7 +22,10 @@ struct loader *loader_create(struct tier_backend *backend);
 /* Starts the threads; false: not all could be started. */
 bool loader_start(struct loader *loader);
 
-/* Ends the threads. Tickets that still wait are returned as failed. */
+/* The threads begin nothing new, and end when the call is over that each is in. Any thread. */
+void loader_ask_to_end(struct loader *loader);
+
+/* Ends the threads. Tickets that still wait are returned as failed. A second time, there is nothing to do. */
 void loader_stop(struct loader *loader);
 void loader_destroy(struct loader *loader);
 

@@ -5,8 +5,6 @@
 
 #include "policies/tier_parts.h"
 
-enum { PRELOAD_PATIENCE_MS = 10000 }; /* how long a preload without an answer is waited for */
-
 /* Preloads all namespaces of the backend that want it, on the caller's thread, which the loader starts for
  * it. Those that are waited for come first; then, if it `waits`, tier->preloads is counted down. Looks at
  * `stop` between steps. */

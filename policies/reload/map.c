@@ -69,7 +69,7 @@ enum readiness { READY, NOT_READY, REFUSED };
 
 static bool is_busy(const struct space *space) {
     return atomic_load(&space->changing) > 0 ||
-           (space->options.policy->holds_back && writer_has_touches(space->backend->writer));
+           (space->options.policy->holds_back && writer_touches(space->backend->writer) > 0);
 }
 
 /* What memory and journal alone have of it would go with it. False: it is owed something, and the error says what. */

@@ -12,6 +12,7 @@
 #include "policies/journal/survey.h"
 #include "policies/policy.h"
 #include "policies/tier_parts.h"
+#include "policies/write/places.h"
 #include "policies/write/quarantine.h"
 #include <dirent.h>
 #include <errno.h>
@@ -274,6 +275,10 @@ static bool check_one(const struct tier_options *options, const struct leftover 
     }
     describe(one, text);
     fprintf(notes, "%s holds %s, not known to be in a backend: %s\n", options->data, text, intention(fate));
+    if ((fate == FATE_RESTORED || fate == FATE_FLUSHED) &&
+        places_describe_pending(options, space_of(options, one->name), one->changes + one->quarantined, text,
+                                sizeof text))
+        fprintf(complaints, "forebay: warning: %s\n", text);
     return true;
 }
 
@@ -359,6 +364,18 @@ bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *comp
     return good;
 }
 
+bool leftovers_need(const struct tier_options *options, size_t backend) {
+    struct leftovers all;
+    bool needed = false;
+    if (!options->recovery.flush || !options->data || !look(options, true, &all))
+        return false;
+    for (size_t i = 0; i < all.count && !needed; i++)
+        needed = decide(options, all.list[i].name) == FATE_FLUSHED &&
+                 space_of(options, all.list[i].name)->backend == (int)backend;
+    forget(&all);
+    return needed;
+}
+
 /* ---- Giving up ---- */
 
 static bool discard(const struct tier_options *options, const struct leftover *one, char *error,
@@ -425,14 +442,16 @@ static size_t count_refused(struct tier *tier, const struct tier_options *option
 
 static bool drain(struct tier *tier, const struct tier_options *options, char *error, size_t error_size) {
     const char *name = NULL;
-    size_t journaled, left = tier_drain(tier, &journaled), refused = count_refused(tier, options, &name);
-    if (left == 0 && refused == 0)
+    struct tier_left left;
+    tier_drain(tier, &left);
+    size_t refused = count_refused(tier, options, &name);
+    if (left.entries == 0 && refused == 0)
         return true;
-    if (left)
+    if (left.entries)
         fit_print(
             error, error_size,
             "%zu changes could not be written to their backends within drain_timeout; they stay in %s. See to the backends and start again",
-            left, options->data);
+            left.entries, options->data);
     else
         fit_print(
             error, error_size,

@@ -19,6 +19,7 @@ enum {
     LINE_SIZE = NAME_SIZE + ENTRY_KEY_MAX + WHERE_SIZE + 4,
     URI_MAX = 12 << 10, /* of a cluster it may name many nodes */
     KEPT_MAX = 1 << 10,
+    PENDING_SHOWN = 2 * WHERE_SIZE + NAME_SIZE + 200,
     END_SHOWN = 285 /* of what is too long: its beginning, and its end */
 };
 
@@ -266,17 +267,37 @@ void places_note(struct tier *tier) {
     free(now.list);
 }
 
-static void tell_pending(const struct space *space, const struct places *before) {
-    size_t pending =
-        cache_dirty_entries(space->tier->cache, space->number) + quarantine_count(space->quarantine);
+/* False: they go where they were made for. */
+static bool describe_pending(const struct tier_options *options, const struct space_options *space,
+                             const struct places *before, uint64_t pending, char *ret_text, size_t size) {
     struct place now;
-    describe(&space->tier->options, &space->options, &now);
+    describe(options, space, &now);
     for (size_t i = 0; pending && i < before->count; i++)
         if (strcmp(before->list[i].name, now.name) == 0 && strcmp(before->list[i].where, now.where) != 0 &&
-            !was_copied(&space->tier->options, &before->list[i], &now))
-            tell_of_space(space, NULL, LOG_LEVEL_WARNING,
-                          "namespace %s: %zu changes that were made for %s are pending, and go to %s now",
-                          now.name, pending, shown(before->list[i].where), now.where);
+            !was_copied(options, &before->list[i], &now)) {
+            fit_print(ret_text, size,
+                      "namespace %s: %" PRIu64 " changes that were made for %s are pending, and go to %s now",
+                      now.name, pending, shown(before->list[i].where), now.where);
+            return true;
+        }
+    return false;
+}
+
+static void tell_pending(const struct space *space, const struct places *before) {
+    char text[PENDING_SHOWN];
+    size_t pending =
+        cache_dirty_entries(space->tier->cache, space->number) + quarantine_count(space->quarantine);
+    if (describe_pending(&space->tier->options, &space->options, before, pending, text, sizeof text))
+        tell_of_space(space, NULL, LOG_LEVEL_WARNING, "%s", text);
+}
+
+bool places_describe_pending(const struct tier_options *options, const struct space_options *space,
+                             uint64_t pending, char *ret_text, size_t size) {
+    struct places before;
+    read_before(options, &before);
+    bool elsewhere = describe_pending(options, space, &before, pending, ret_text, size);
+    free(before.list);
+    return elsewhere;
 }
 
 void places_tell_pending(struct tier *tier) {

@@ -24,6 +24,10 @@ void places_describe(const struct backend_options *store, const struct backend_t
  * quarantines are read, and nothing of them is written yet. */
 void places_tell_pending(struct tier *tier);
 
+/* The same sentence, of so many changes of a namespace; false: they go where they were made for. Changes nothing. */
+bool places_describe_pending(const struct tier_options *options, const struct space_options *space,
+                             uint64_t pending, char *ret_text, size_t size);
+
 /* False: a namespace is over the place that it was being copied to, and the copy is not complete: what clients change there
  * would be undone by the rest of it. A sentence in ret_error names the remedy. */
 bool places_allow(const struct tier_options *options, char *ret_error, size_t error_size);

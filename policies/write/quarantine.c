@@ -29,6 +29,10 @@ size_t quarantine_bytes(const struct quarantine *quarantine) {
     return quarantine ? atomic_load_explicit(&quarantine->bytes, memory_order_relaxed) : 0;
 }
 
+const char *quarantine_path(const struct quarantine *quarantine) {
+    return quarantine ? quarantine->path : NULL;
+}
+
 uint64_t quarantine_at_disk_us(const struct quarantine *quarantine, uint64_t now_us) {
     return quarantine ? progress_at_us(&quarantine->at_disk, PROGRESS_CALLS, now_us) : 0;
 }

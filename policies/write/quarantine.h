@@ -50,6 +50,9 @@ void quarantine_damage_refuses(const char *path, const struct quarantine_damage 
 size_t quarantine_count(const struct quarantine *quarantine);
 size_t quarantine_bytes(const struct quarantine *quarantine);
 
+/* Of its file; NULL: it is in memory alone, or there is none. It lives as long as the quarantine. */
+const char *quarantine_path(const struct quarantine *quarantine);
+
 /* For how long its file has been written to by one call; 0: it is not, or NULL. Takes no lock. */
 uint64_t quarantine_at_disk_us(const struct quarantine *quarantine, uint64_t now_us);
 

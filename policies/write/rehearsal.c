@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "policies/write/rehearsal.h"
 #include "cache/base/own_file.h"
+#include "policies/journal/names.h"
 #include "policies/policy.h"
 #include "policies/service.h"
 #include "policies/write/exposure.h"
 #include "policies/write/leftover.h"
 #include "policies/write/places.h"
 #include <dirent.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
-enum { PATH_SHOWN = 4096, URI_SHOWN = 300 };
+enum { PATH_SHOWN = 4096, URI_SHOWN = 300, ERROR_SHOWN = 400 };
 
 /* ---- The data folder ---- */
 
@@ -38,6 +41,17 @@ static bool check_file(const char *folder, const char *name, FILE *complaints) {
     return false;
 }
 
+static bool check_length(const struct tier_options *options, FILE *complaints) {
+    bool journals = false;
+    for (size_t i = 0; i < options->space_count; i++)
+        journals |= options->spaces[i].policy->holds_back && options->spaces[i].journal != JOURNAL_OFF;
+    if (!options->data || !journals || journal_folder_fits(options->data))
+        return true;
+    fprintf(complaints, "forebay: the data folder %s: its name is too long for a journal in it\n",
+            options->data);
+    return false;
+}
+
 static bool check_files(const char *folder, FILE *complaints) {
     DIR *stream = folder ? opendir(folder) : NULL;
     bool good = true;
@@ -46,6 +60,44 @@ static bool check_files(const char *folder, FILE *complaints) {
     if (stream)
         closedir(stream);
     return good;
+}
+
+/* ---- Addresses ---- */
+
+enum {
+    THREADS_OF_BACKEND = 5, /* beside its readers: writer, preload, absent filter, patient reader, watcher */
+    THREADS_BESIDE = 12     /* of journal, program, maintenance, admin HTTP */
+};
+
+/* ulimit -v: the cache takes them first, and what is left has to do for the stacks. */
+static bool stacks_fit(const struct tier_options *options) {
+    pthread_attr_t attributes;
+    size_t stack = 0, threads = THREADS_BESIDE + options->workers;
+    for (size_t i = 0; i < options->backend_count; i++)
+        threads += THREADS_OF_BACKEND + options->backends[i].readers;
+    if (pthread_getattr_default_np(&attributes) != 0)
+        return true;
+    pthread_attr_getstacksize(&attributes, &stack);
+    pthread_attr_destroy(&attributes);
+    size_t bytes = threads * stack;
+    void *mapped = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return mapped != MAP_FAILED && munmap(mapped, bytes) == 0;
+}
+
+static bool check_addresses(const struct tier_options *options, FILE *complaints) {
+    struct cache *cache;
+    char error[ERROR_SHOWN];
+    if (!tier_create_cache(&options->cache, &cache, error, sizeof error)) {
+        fprintf(complaints, "forebay: %s\n", error);
+        return false;
+    }
+    bool fit = stacks_fit(options);
+    cache_destroy(cache);
+    if (!fit)
+        fprintf(
+            complaints,
+            "forebay: no addresses for the stacks of all threads: lower -t (threads) or -m (memory), or raise ulimit -v\n");
+    return fit;
 }
 
 /* ---- Backends ---- */
@@ -83,19 +135,42 @@ static bool list_tables(const struct tier_options *options, size_t backend, stru
     return good;
 }
 
-static bool tell(const struct backend_options *store, enum backend_status status, const char *message,
-                 FILE *notes, FILE *complaints) {
+/* What a start makes of a backend that does not answer. False: it cannot do without. */
+static bool tell_away(const struct tier_options *options, size_t index, const char *message,
+                      FILE *complaints) {
+    const char *waits = "";
+    if (leftovers_need(options, index)) {
+        fprintf(complaints, "forebay: %s. --recover=flush has changes for it, and a start fails without it\n",
+                message);
+        return false;
+    }
+    for (size_t i = 0; i < options->space_count; i++)
+        if (options->spaces[i].backend == (int)index && options->spaces[i].preload &&
+            options->spaces[i].preload_wait)
+            waits = " for its preload, and then";
+    if (*waits)
+        fprintf(complaints,
+                "forebay: warning: %s. A start waits %d s%s serves without it, and goes on trying\n", message,
+                PRELOAD_PATIENCE_MS / 1000, waits);
+    else
+        fprintf(complaints, "forebay: warning: %s. A start serves without it, and goes on trying\n", message);
+    return true;
+}
+
+static bool tell(const struct tier_options *options, size_t index, enum backend_status status,
+                 const char *message, FILE *notes, FILE *complaints) {
+    const struct backend_options *store = &options->backends[index].store;
     char uri[URI_SHOWN];
     backend_show_uri(store->uri, uri, sizeof uri);
-    if (status == BACKEND_OK && *message)
+    if (status != BACKEND_OK && status != BACKEND_REFUSED)
+        return tell_away(options, index, message, complaints);
+    if (status == BACKEND_REFUSED)
+        fprintf(complaints, "forebay: %s\n", message);
+    else if (*message)
         fprintf(complaints, "forebay: warning: %s\n", message);
     if (status == BACKEND_OK)
         fprintf(notes, "backend \"%s\" (%s): ready\n", store->name, uri);
-    else if (status == BACKEND_REFUSED)
-        fprintf(complaints, "forebay: %s\n", message);
-    else
-        fprintf(complaints, "forebay: warning: %s. A start serves without it, and goes on trying\n", message);
-    return status != BACKEND_REFUSED;
+    return status == BACKEND_OK;
 }
 
 static void pass_over_key(struct backend_listener *self, const struct backend_table *table,
@@ -125,7 +200,8 @@ static void listen_once(const struct backend_type *type, const struct backend_op
     type->close(connection);
 }
 
-static bool ask(const struct tier_options *options, size_t index, FILE *notes, FILE *complaints) {
+static bool ask(const struct tier_options *options, size_t index, long running, FILE *notes,
+                FILE *complaints) {
     struct backend_options store = options->backends[index].store;
     const struct backend_type *type = store.type ? store.type : backend_find(store.uri);
     struct backend_error error = {"no memory"};
@@ -135,6 +211,8 @@ static bool ask(const struct tier_options *options, size_t index, FILE *notes, F
         store.tables = listing.list;
         store.table_count = listing.count;
         store.reads_only = !listing.writes;
+        store.node = options->cache.node;
+        store.beside = running;
         *error.message = '\0';
         status = type->probe(&store, &error);
         if (status == BACKEND_OK && store.coherent)
@@ -142,7 +220,7 @@ static bool ask(const struct tier_options *options, size_t index, FILE *notes, F
     }
     free(listing.tables);
     free(listing.list);
-    return tell(&store, status, error.message, notes, complaints);
+    return tell(options, index, status, error.message, notes, complaints);
 }
 
 /* ---- The whole ---- */
@@ -160,13 +238,16 @@ static void on_log(void *context, enum log_level level, const struct log_field *
     fprintf(context, "forebay: %s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "", message);
 }
 
-bool rehearse(const struct tier_options *options, bool asks_backends, FILE *notes, FILE *complaints) {
+bool rehearse(const struct tier_options *options, bool asks_backends, long running, FILE *notes,
+              FILE *complaints) {
     const struct service service = {.log = on_log, .context = complaints};
-    bool good = check_files(options->data, complaints);
+    bool good = check_addresses(options, complaints);
+    good = check_length(options, complaints) && good;
+    good = check_files(options->data, complaints) && good;
     good = leftovers_check(options, notes, complaints) && good;
     good = check_places(options, complaints) && good;
     for (size_t i = 0; asks_backends && i < options->backend_count; i++)
-        good = ask(options, i, notes, complaints) && good;
+        good = ask(options, i, running, notes, complaints) && good;
     places_tell(&service, options);
     exposure_tell(&service, options);
     return good;

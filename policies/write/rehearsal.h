@@ -11,7 +11,9 @@
 #include "policies/tier.h"
 
 /* Says on `complaints` what would refuse the start, and what it would warn of; on `notes` what else there is to know. False:
- * the start would be refused. asks_backends: each of them is asked, for its `timeout` at most. */
-bool rehearse(const struct tier_options *options, bool asks_backends, FILE *notes, FILE *complaints);
+ * the start would be refused. asks_backends: each of them is asked, for its `timeout` at most. running: the process of the server
+ * that runs with this configuration; 0: none does, as far as is known. */
+bool rehearse(const struct tier_options *options, bool asks_backends, long running, FILE *notes,
+              FILE *complaints);
 
 #endif

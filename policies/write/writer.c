@@ -375,8 +375,8 @@ bool writer_knows_table(const struct writer *writer, const struct space *space) 
     return space->options.table.index < writer->tables_known;
 }
 
-bool writer_has_touches(const struct writer *writer) {
-    return touches_are_waiting(writer);
+unsigned writer_touches(const struct writer *writer) {
+    return atomic_load(&writer->touches.waiting);
 }
 
 bool writer_await(struct writer *writer, uint64_t until_us, char *error, size_t error_size) {
@@ -389,11 +389,15 @@ bool writer_start(struct writer *writer) {
     return writer->started;
 }
 
-void writer_stop(struct writer *writer) {
+void writer_ask_to_end(struct writer *writer) {
     pthread_mutex_lock(&writer->mutex);
     writer->stop = true;
     pthread_cond_signal(&writer->work);
     pthread_mutex_unlock(&writer->mutex);
+}
+
+void writer_stop(struct writer *writer) {
+    writer_ask_to_end(writer);
     if (writer->started)
         pthread_join(writer->thread, NULL);
     writer->started = false;

@@ -20,7 +20,10 @@ struct writer *writer_create(struct tier_backend *backend, char *error, size_t e
 bool writer_await(struct writer *writer, uint64_t until_us, char *error, size_t error_size);
 bool writer_start(struct writer *writer);
 
-/* Ends the thread. Tickets that still wait are returned as failed. */
+/* The thread begins no other pass, and ends when the call is over that it is in. Any thread. */
+void writer_ask_to_end(struct writer *writer);
+
+/* Ends the thread. Tickets that still wait are returned as failed. A second time, there is nothing to do. */
 void writer_stop(struct writer *writer);
 void writer_destroy(struct writer *writer);
 
@@ -50,8 +53,8 @@ void writer_add_space(struct writer *writer, struct space *space);
 /* Whether its connection was opened with the table of this namespace. Any thread. */
 bool writer_knows_table(const struct writer *writer, const struct space *space);
 
-/* Whether touches of rows that memory does not hold are with the writer, of whatever namespace. Any thread. */
-bool writer_has_touches(const struct writer *writer);
+/* How many touches of rows that memory does not hold are with the writer, of whatever namespaces. Any thread. */
+unsigned writer_touches(const struct writer *writer);
 
 /* True when nothing of its namespaces is dirty, queued or in flight. */
 bool writer_is_drained(struct writer *writer);

@@ -43,6 +43,7 @@ struct user_options {
     const char *const *namespaces; /* what it reads and writes, ended by NULL */
     const char *const *reads;      /* what it reads beside, the same */
     bool is_operator;              /* it may use commands of operation */
+    int password_line;             /* of the configuration, where its file is named */
 };
 
 /* Filled by settings.c (defaults), config.c and options.c. Once the server runs, a reload may change what is atomic here;

@@ -96,6 +96,8 @@ static bool read_user(struct config_loading *loading, const struct config_sectio
         if (!config_read_value(&loading->report, setting_find(user_settings, section->values[i].name),
                                &section->values[i], user))
             return false;
+        else if (strcmp(section->values[i].name, "password_file") == 0)
+            user->password_line = section->values[i].line;
     user->namespaces = read_list(loading, section, "namespaces");
     user->reads = user->namespaces ? read_list(loading, section, "reads") : NULL;
     return user->reads && check_user(loading, section, user);

@@ -7,7 +7,7 @@
  *     STARTING  a helper thread makes the tier (opens backends, recovers journals), so that signals are heard
  *     LOADING   the workers run; preloads that are to be waited for
  *     SERVING   the listener accepts
- *     STOPPING  a helper thread stops the workers and drains; a second SIGTERM ends the drain
+ *     STOPPING  a helper thread stops the workers, drains, and ends the threads of the tier; a second SIGTERM ends the drain
  *     STOPPED   the loop has ended; everything is taken down
  *
  * Each of these is a file of this folder: starting.c, stopping.c, loop.c (what the main thread hears), told.c (what the
@@ -364,7 +364,7 @@ static void free_program(struct program *program) {
 int main(int argc, char **argv) {
     struct program program = {.ready_fd = -1, .pid_file = -1};
     standard_files_hold();
-    process_widen_stacks();
+    process_divide_addresses();
     umask(S_IRWXG |
           S_IRWXO); /* whatever is made holds data, also what a library makes, or the system of a crash */
     program.server.log_form.is_journal = log_is_journal(STDERR_FILENO, getenv("JOURNAL_STREAM"));

@@ -50,7 +50,8 @@ struct program {
         char error[ERROR_MAX];
     } start;
     struct {
-        size_t before, left, journaled; /* dirty entries; those in the journal are among those left */
+        size_t before; /* dirty entries */
+        struct tier_left left;
     } drain;
 };
 

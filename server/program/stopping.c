@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* STOPPING: the workers end, each with its last replies, and what is dirty is drained. */
+/* STOPPING: the workers end, each with its last replies, what is dirty is drained, and the tier ends its threads. */
+#include "server/buffer.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -48,7 +49,8 @@ static void *stop_and_drain(void *argument) {
     reload_close(program->server.reload);
     program_stop_workers(&program->server);
     program->drain.before = count_dirty(program->server.tier);
-    program->drain.left = tier_drain(program->server.tier, &program->drain.journaled);
+    tier_drain(program->server.tier, &program->drain.left);
+    tier_stop(program->server.tier);
     program_helper_ends(program);
     return NULL;
 }
@@ -72,9 +74,9 @@ static uint64_t stop_limit_ms(const struct tier_options *tier) {
 }
 
 void program_begin_stop(struct program *program, const char *why) {
-    if (program->server.phase == SERVER_STARTING) {
-        server_log(&program->server, LOG_LEVEL_NOTICE, "%s: stopped before the start was complete", why);
-        _exit(EXIT_SUCCESS); /* journals and backends are made for that */
+    if (program->server.phase == SERVER_STARTING || program->server.phase == SERVER_LOADING) {
+        server_log_last(&program->server, LOG_LEVEL_NOTICE, "%s: stopped before the start was complete", why);
+        _exit(EXIT_SUCCESS); /* journals and backends are made for that, and nobody was served */
     }
     if (program->server.phase == SERVER_STOPPING) {
         server_log_limited(&program->server, LOG_KIND_SIGNAL, LOG_LEVEL_NOTICE, "%s: draining is ended", why);
@@ -99,21 +101,75 @@ static void grant_freeing(struct program *program) {
     last_resort_freeing(program->last_resort, limit_ms, program_status(program));
 }
 
-void program_end(struct program *program) {
-    size_t left = program->drain.left, before = program->drain.before;
-    size_t drained = before > left ? before - left : 0;
-    if (left == 0)
-        server_log(&program->server, LOG_LEVEL_NOTICE, "stopped; %zu entries drained, nothing left", drained);
-    else if (program->drain.journaled >= left)
-        server_log(
-            &program->server, LOG_LEVEL_NOTICE,
-            "stopped; %zu entries drained, %zu left, all of them in the journal: the next start replays them",
-            drained, left);
+/* Of the namespaces of which something is in quarantine, how much, and the files. */
+static void name_quarantines(struct tier *tier, struct buffer *text) {
+    const char *path;
+    for (size_t i = 0; i < tier_space_count(tier); i++) {
+        size_t count = tier_quarantined(tier, i, &path);
+        if (count > 0)
+            buffer_print(text, "%s%zu in %s", text->size ? ", " : "", count,
+                         path ? path : "memory, which are lost");
+    }
+    buffer_append(text, "", 1);
+}
+
+/* What no store has beside the entries that are left. */
+static void describe_debts(struct tier *tier, const struct tier_left *left, struct buffer *text) {
+    struct buffer files = {0};
+    if (left->touches > 0)
+        buffer_print(text, "; %zu touches of rows that memory does not hold are left to the journal",
+                     left->touches);
+    if (left->lacking > 0)
+        buffer_print(text, "; %zu backends have yet to be given again what their store has lost",
+                     left->lacking);
+    name_quarantines(tier, &files);
+    if (left->quarantined > 0)
+        buffer_print(text, "; %zu changes that backends refuse are in quarantine (%s)", left->quarantined,
+                     files.failed ? "no memory to say where" : files.data);
+    buffer_append(text, "", 1);
+    buffer_free(&files);
+}
+
+/* Whether something that was acknowledged goes with the process. */
+static bool loses(struct tier *tier, const struct tier_left *left) {
+    const char *path;
+    bool lost = left->journaled < left->entries;
+    for (size_t i = 0; i < tier_space_count(tier) && !lost; i++)
+        lost = tier_quarantined(tier, i, &path) > 0 && !path;
+    return lost;
+}
+
+static void tell_end(struct program *program) {
+    struct server *server = &program->server;
+    const struct tier_left *left = &program->drain.left;
+    size_t before = program->drain.before, drained = before > left->entries ? before - left->entries : 0;
+    bool has_debts = left->touches + left->lacking + left->quarantined > 0;
+    struct buffer text = {0};
+    describe_debts(server->tier, left, &text);
+    const char *debts = text.failed ? "; no memory to say what else is" : text.data;
+    enum log_level level = loses(server->tier, left) ? LOG_LEVEL_ERROR
+                           : has_debts               ? LOG_LEVEL_WARNING
+                                                     : LOG_LEVEL_NOTICE;
+    server_log_left_out(server);
+    if (left->entries == 0 && !has_debts)
+        server_log_last(server, level, "stopped; %zu entries drained, nothing left", drained);
+    else if (left->entries == 0)
+        server_log_last(server, level, "stopped; %zu entries drained, none left%s", drained, debts);
+    else if (left->journaled >= left->entries)
+        server_log_last(
+            server, level,
+            "stopped; %zu entries drained, %zu left, all of them in the journal: the next start replays them%s",
+            drained, left->entries, debts);
     else
-        server_log(
-            &program->server, LOG_LEVEL_ERROR,
-            "stopped; %zu entries drained, %zu left, of which the journal holds %zu: the other %zu are lost",
-            drained, left, program->drain.journaled, left - program->drain.journaled);
+        server_log_last(
+            server, level,
+            "stopped; %zu entries drained, %zu left, of which the journal holds %zu: the other %zu are lost%s",
+            drained, left->entries, left->journaled, left->entries - left->journaled, debts);
+    buffer_free(&text);
+}
+
+void program_end(struct program *program) {
+    tell_end(program);
     program->server.phase = SERVER_STOPPED;
     grant_freeing(program);
     ev_break(program->loop, EVBREAK_ALL);

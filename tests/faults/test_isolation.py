@@ -3,6 +3,7 @@
 nothing had happened, the log names the namespace and its keys, and what could not be written is written once it can be."""
 
 import os
+import re
 import sqlite3
 import time
 
@@ -144,7 +145,12 @@ def test_a_connection_that_is_opened_anew_meets_a_broken_table(serve, store):
     assert store.execute("SELECT body FROM profile") == [("v",)]
 
 
+GONE = re.compile(r'error: backend "local", \S+/store.db: the table "sessions" was dropped or renamed, with all its rows, while it '
+                  r'was open')
+
+
 def test_a_table_of_ours_that_is_dropped_is_made_again(serve, store):
+    """And filled again from memory, as a Redis that was emptied is; it is told once."""
     server = serve(spaces())
     client = server.client()
     assert client.set("sess:1", b"v") == b"STORED"
@@ -152,8 +158,19 @@ def test_a_table_of_ours_that_is_dropped_is_made_again(serve, store):
     store.execute("DROP TABLE sessions")
     assert client.set("sess:2", b"v") == b"STORED"
     client.sync("sessions")
-    assert list(server.rows()) == [b"sess:2"]
+    eventually(lambda: set(server.rows()) == {b"sess:1", b"sess:2"})
     assert eventually(lambda: client.ask("sess:3") == ("miss", None))
+    assert len(GONE.findall(server.log())) == 1, server.log()
+
+
+def test_one_that_is_renamed_is_noticed_while_nobody_writes(serve, store):
+    server = serve(spaces())
+    client = server.client()
+    assert client.set("sess:1", b"v") == b"STORED"
+    client.sync("sessions")
+    store.execute("ALTER TABLE sessions RENAME TO former")
+    eventually(lambda: "the store is there again" in server.log() and list(server.rows()) == [b"sess:1"])
+    assert GONE.search(server.log()) and len(server.rows("former")) == 1
 
 
 def test_a_row_that_the_statement_cannot_read_is_that_rows_fault(serve, store):

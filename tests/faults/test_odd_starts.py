@@ -93,6 +93,13 @@ def test_with_few_addresses_all_shards_have_as_many(tmp_path):
 
 
 @PLAIN
+@pytest.mark.parametrize("kilobytes", [1050000, 1200000, 1250000])
+def test_where_fewer_are_enough_more_are(tmp_path, kilobytes):
+    """As 1,000,000 are: arenas of the C library took them from the threads."""
+    use(Odd(tmp_path, f"ulimit -v {kilobytes}", options=["-m", "256"]).start())
+
+
+@PLAIN
 def test_with_too_few_it_says_what_to_do(tmp_path):
     assert "raise ulimit -v" in refused(Odd(tmp_path, "ulimit -v 200000"))
 
@@ -126,4 +133,24 @@ def test_more_memory_than_the_machine_has_is_told(tmp_path):
     server.options = ["-m", "64"]
     server.start()
     assert "the memory for entries" not in server.log()[before:]
+    server.stop()
+
+
+def test_so_it_is_of_other_memory_and_by_a_reload(tmp_path):
+    more = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20) + 1024
+    limits = {"unfinished requests": "request_memory", "what is in quarantine of namespace sessions": "quarantine_limit"}
+
+    def told(what, setting):
+        return f"the memory for {what} is {more} MB, " in server.log() and f"Lower {setting}" in server.log()
+
+    def with_limits(**top):
+        return Config(namespace("sessions", "sess:", "write-behind", quarantine_limit=f"{more}mb"), request_memory=f"{more}mb", **top)
+
+    server = Server(tmp_path, config=with_limits(memory=f"{more // 2}mb")).start()
+    assert all(told(what, setting) for what, setting in limits.items())
+    assert "the memory for entries" not in server.log()
+    server.config = with_limits(memory=f"{more}mb")
+    server.write_config()
+    server.signal(signal.SIGHUP)
+    eventually(lambda: told("entries", "-m (memory)"))
     server.stop()

@@ -167,13 +167,29 @@ def test_a_store_that_stays_away_is_not_waited_for_for_ever(serve, store):
     eventually(lambda: "others: preloaded 0 entries" in server.log())
 
 
+def last_line(server):
+    return server.log().splitlines()[-1]
+
+
 def test_it_can_be_stopped_while_it_waits(serve, store):
+    """At once, however long the store is given to answer."""
+    server = filled(serve, store, 10)
+    store.hang()
+    with_options(server, store, timeout="10m", preload=500, preload_wait="true").spawn()
+    eventually(lambda: "preloading before clients are served" in server.log())
+    server.stop()
+    assert "SIGTERM: stopped before the start was complete" in last_line(server)
+
+
+def test_a_stop_has_the_last_word_beside_a_preload(serve, store):
     server = filled(serve, store, 10)
     before = len(server.log())
     store.hang()
-    with_options(server, store, preload=500, preload_wait="true").spawn()
+    with_options(server, store, preload=500).start()
     eventually(lambda: "the preload waits for its backend" in server.log()[before:])
     server.stop()
+    assert "stopped; 0 entries drained, nothing left" in last_line(server)
+    assert "the preload ended after 0 entries: stopped" in server.log()[before:]
 
 
 def test_memory_that_holds_less_keeps_the_newest(serve, store):

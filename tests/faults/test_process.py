@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -320,6 +321,19 @@ def test_stop_tells_what_was_drained(serve):
     server.stop()
     assert "50 entries drained, nothing left" in server.log()
     assert len(server.rows()) == 50
+
+
+def test_stop_tells_what_is_in_quarantine(serve):
+    """As no backend has that."""
+    server = serve(Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms")))
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database:
+        database.executescript("create trigger no before insert on sessions begin select raise(abort, 'no'); end")
+    client = server.client()
+    assert client.set("sess:1", b"v") == b"STORED"
+    eventually(lambda: client.stats("write_behind")["sessions:quarantine"] == "1")
+    server.stop()
+    assert re.search(r"warning: stopped; 0 entries drained, none left; 1 changes that backends refuse are in quarantine "
+                     rf"\(1 in {server.folder}/quarantine-sessions.log\)$", server.log().strip())
 
 
 def test_a_second_sigterm_ends_the_drain(serve):

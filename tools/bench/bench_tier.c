@@ -130,7 +130,7 @@ static void measure(const char *folder, const struct policy *policy, enum journa
                                    .drain_timeout = 60000,
                                    .log = log_line};
     struct tier *tier;
-    size_t journaled;
+    struct tier_left left;
     if (!tier_create(&options, &tier, error, sizeof error)) {
         fprintf(stderr, "%s\n", error);
         exit(1);
@@ -143,7 +143,7 @@ static void measure(const char *folder, const struct policy *policy, enum journa
     if (policy == &policy_cache_aside)
         bare_gets(tier_cache(tier));
     tier_ticket_destroy(ticket);
-    tier_drain(tier, &journaled);
+    tier_drain(tier, &left);
     tier_destroy(tier);
 }
 
