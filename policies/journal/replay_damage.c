@@ -64,7 +64,6 @@ static char *whole_records(struct recovering *self, uint64_t sequence, size_t *r
     header.sequence = sequence;
     header.epoch = journal_random_epoch();
     header.fresh = true;
-    memcpy(header.boot, self->journal->boot, sizeof header.boot);
     struct format_key key = format_key(header.epoch);
     size_t size = header.size;
     scan_begin(&scan, data, walk->size, &walk->header);

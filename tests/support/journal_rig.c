@@ -36,7 +36,8 @@ static void keep_record(struct journal_rig *rig, const struct journal_record *re
     struct slice space = rig->options.spaces[record->space];
     assert_true(space.size < sizeof rig->records->space);
     struct journal_rig_record *kept = &rig->records[rig->count++];
-    *kept = (struct journal_rig_record){.kind = record->kind, .entry = record->entry};
+    *kept = (struct journal_rig_record){
+        .kind = record->kind, .entry = record->entry, .from_earlier_boot = record->from_earlier_boot};
     memcpy(kept->space, space.data, space.size);
     kept->key = copy_of(record->entry.key);
     kept->value = copy_of(record->entry.value);

@@ -22,6 +22,7 @@ struct journal_rig_record {
     char space[64];
     char *key, *value;  /* owned, terminated */
     struct entry entry; /* its slices point to key and value */
+    bool from_earlier_boot;
 };
 
 struct journal_rig_memory {

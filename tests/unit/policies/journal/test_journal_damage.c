@@ -168,6 +168,29 @@ TEST(skipped_once_is_enough) {
     }
 }
 
+/* Of the system's start before this one: what was written behind it may be lost, while a store has kept it. */
+TEST(what_is_left_of_a_damaged_file_is_as_old_as_that_was) {
+    struct specimen *specimen = *state;
+    struct journal_rig *rig = &specimen->rig;
+    struct format_header header;
+    make(specimen, CLOSED);
+    char *bytes = journal_rig_allocate(rig, specimen->size);
+    memcpy(bytes, specimen->bytes, specimen->size);
+    assert_int_equal(format_decode_header(specimen->bytes, specimen->size, &header), FORMAT_GOOD);
+    header.boot[0] ^= 1;
+    header.synced = specimen->size; /* else the hole is none */
+    format_encode_header(bytes, &header);
+    free((void *)(uintptr_t)header.spaces);
+    bytes[specimen->ends[1] + 20] ^= 1;
+    assert_int_equal(recover(specimen, bytes, specimen->size, true), JOURNAL_OK);
+    assert_true(journal_rig_logged(rig, "is kept as"));
+    assert_int_equal(journal_rig_try_open(rig, false), JOURNAL_OK);
+    journal_rig_close(rig);
+    assert_recovered(specimen, 1, RECORDS, 2);
+    for (size_t i = 0; i < rig->count; i++)
+        assert_true(rig->records[i].from_earlier_boot);
+}
+
 /* In a file that the series has left, its END record shows that the last record was complete. */
 TEST(the_last_record_of_a_full_file_can_be_damaged) {
     struct journal_rig *rig = *state;
@@ -323,6 +346,7 @@ int main(void) {
         CASE(a_flipped_bit_is_found_in_a_killed_file),
         CASE(a_flipped_bit_is_found_in_a_reused_file),
         CASE(skipped_once_is_enough),
+        CASE(what_is_left_of_a_damaged_file_is_as_old_as_that_was),
         CASE(the_last_record_of_a_full_file_can_be_damaged),
         CASE(the_low_water_file_survives_in_either_copy),
         CASE(a_journal_inside_a_value_is_a_value),
