@@ -212,7 +212,7 @@ static bool ask(const struct tier_options *options, size_t index, long running, 
         store.table_count = listing.count;
         store.reads_only = !listing.writes;
         store.node = options->cache.node;
-        store.beside = running;
+        store.running_pid = running;
         *error.message = '\0';
         status = type->probe(&store, &error);
         if (status == BACKEND_OK && store.coherent)
