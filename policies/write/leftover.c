@@ -282,13 +282,6 @@ static bool check_one(const struct tier_options *options, const struct leftover 
     return true;
 }
 
-static bool has_journal(const struct tier_options *options) {
-    for (size_t i = 0; i < options->space_count; i++)
-        if (options->spaces[i].policy->holds_back && options->spaces[i].journal != JOURNAL_OFF)
-            return true;
-    return false;
-}
-
 /* damaged: of the journal's files, those that a start has need of. */
 static void tell_damage(const struct tier_options *options, const struct leftovers *all, size_t damaged,
                         FILE *complaints) {
@@ -306,7 +299,7 @@ static void tell_damage(const struct tier_options *options, const struct leftove
 /* Beside a server that runs, a file that is just being written to may look damaged without being so. */
 static bool check_damage(const struct tier_options *options, const struct leftovers *all, FILE *notes,
                          FILE *complaints) {
-    bool unread = all->only_low_water && !has_journal(options); /* a start has no need of it */
+    bool unread = all->only_low_water && !tier_wants_journal(options); /* a start has no need of it */
     size_t damaged = unread ? 0 : all->damaged;
     bool skipped = options->recovery.skip_damaged && (unread || all->failing == 0);
     if (damaged + all->spoilt == 0)
