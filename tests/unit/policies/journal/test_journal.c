@@ -641,8 +641,8 @@ static uint64_t noted(struct journal_rig *rig, size_t n) {
     char name[64];
     size_t size;
     assert_true(journal_rig_file_name(rig, n, name));
-    assert_int_equal(format_decode_header(journal_rig_read_file(rig, name, &size), size, &header),
-                     FORMAT_GOOD);
+    const char *bytes = journal_rig_read_file(rig, name, &size);
+    assert_int_equal(format_decode_header(bytes, size, &header), FORMAT_GOOD);
     free((void *)(uintptr_t)header.spaces);
     return header.synced;
 }
