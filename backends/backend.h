@@ -109,7 +109,7 @@ struct backend_options {
      * that the writer may not have noticed yet, or is not where the writer is: BACKEND_REPLACED. NULL: no matter. */
     const atomic_uint_fast64_t *acknowledged;
     /* Of a probe: the process of the server that runs with this configuration, and may be known to the store; 0: none does. */
-    long beside;
+    long running_pid;
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
 

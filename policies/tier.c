@@ -80,6 +80,9 @@ struct space *tier_space(struct tier *tier, size_t index) {
 bool tier_is_ready(struct tier *tier) {
     return atomic_load(&tier->preloads) == 0;
 }
+bool tier_hands_over(const struct tier *tier) {
+    return atomic_load(&tier->hands_over);
+}
 
 /* ---- Making: namespaces ---- */
 
@@ -267,18 +270,17 @@ static bool make_workers(struct tier *tier) {
     return true;
 }
 
-static bool wants_journal(const struct tier *tier) {
-    if (!tier->options.data)
-        return false;
-    for (size_t i = 0; i < tier->space_count; i++)
-        if (tier->spaces[i].policy->holds_back && tier->spaces[i].options.journal != JOURNAL_OFF)
+bool tier_wants_journal(const struct tier_options *options) {
+    for (size_t i = 0; options->data && i < options->space_count; i++)
+        if (options->spaces[i].policy->holds_back && options->spaces[i].journal != JOURNAL_OFF)
             return true;
     return false;
 }
 
 /* What lies in the folder is looked at even if nobody writes a journal now: leftover.h. */
 static bool needs_journal(const struct tier *tier) {
-    return wants_journal(tier) || (tier->options.data && survey_finds_files(tier->options.data));
+    return tier_wants_journal(&tier->options) ||
+           (tier->options.data && survey_finds_files(tier->options.data));
 }
 
 static bool make_quarantines(struct tier *tier, char *error, size_t error_size) {

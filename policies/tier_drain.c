@@ -64,10 +64,6 @@ size_t tier_quarantined(struct tier *tier, size_t space, const char **ret_path) 
     return quarantine_count(quarantine);
 }
 
-bool tier_hands_over(const struct tier *tier) {
-    return atomic_load(&tier->hands_over);
-}
-
 void tier_stop_draining(struct tier *tier) {
     atomic_store(&tier->stop_draining, true);
 }

@@ -119,6 +119,9 @@ struct tier {
 bool tier_create_cache(const struct cache_options *options, struct cache **ret_cache, char *ret_error,
                        size_t error_size);
 
+/* Whether a namespace writes a journal, and there is a folder for that. */
+bool tier_wants_journal(const struct tier_options *options);
+
 /* tier_now, as versions are to be drawn. */
 struct cache_time tier_now_for_versions(const struct tier *tier);
 

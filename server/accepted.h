@@ -8,7 +8,6 @@
 
 #include "server/config/address.h"
 #include <netinet/in.h>
-#include <stddef.h>
 
 /* Of a Unix socket, only that it is one. */
 struct peer {

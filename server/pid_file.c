@@ -4,7 +4,6 @@
 #include "cache/base/own_file.h"
 #include "cache/base/writable_folder.h"
 #include "server/public_file.h"
-#include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -97,20 +96,11 @@ static bool complain(const char *path, int failure, char *error, size_t error_si
     return false;
 }
 
-static bool folder_of_is_writable(const char *path) {
-    char *copy = strdup(path);
-    bool writable = copy && folder_is_writable(dirname(copy));
-    int failure = errno;
-    free(copy);
-    errno = failure;
-    return writable;
-}
-
 /* An errno; 0: it may be written. */
 static int judge(const char *path, long own) {
     struct stat status;
     if (lstat(path, &status) != 0)
-        return errno == ENOENT && folder_of_is_writable(path) ? 0 : errno;
+        return errno == ENOENT && parent_is_writable(path) ? 0 : errno;
     if (!S_ISREG(status.st_mode))
         return S_ISLNK(status.st_mode) ? ELOOP : ENXIO;
     if (status.st_uid != geteuid() && status.st_uid != 0)

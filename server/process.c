@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/process.h"
 #include "backends/backend.h"
+#include "cache/base/file_reason.h"
 #include "cache/base/fit.h"
-#include "cache/base/own_file.h"
 #include "cache/base/writable_folder.h"
 #include "server/config/settings.h"
 #include "server/http/admin_http.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -183,16 +182,6 @@ static bool check_existing(const char *path, char *ret_error, size_t error_size)
               "the data folder %s cannot be read and written into by user %u: %s; %s, or correct data", path,
               (unsigned)geteuid(), strerror(errno), remedy);
     return false;
-}
-
-/* Whether something can be made in the folder that a path names; errno. */
-static bool parent_is_writable(const char *path) {
-    char *copy = strdup(path);
-    bool writable = copy && folder_is_writable(dirname(copy));
-    int failure = errno;
-    free(copy);
-    errno = failure;
-    return writable;
 }
 
 bool process_check_folder(const char *path, char *ret_error, size_t error_size) {

@@ -147,11 +147,16 @@ static enum redis_step read_number(struct redis_connection *connection, bool mak
 enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_found,
                                     uint64_t *ret_number, enum backend_status *ret_status,
                                     struct backend_error *ret_error) {
-    enum redis_step step = read_number(connection, false, ret_found, ret_status, ret_error);
-    *ret_number = *ret_found;
-    if (step != REDIS_DONE || *ret_found != 0)
+    uint64_t found = 0;
+    enum redis_step step = read_number(connection, false, &found, ret_status, ret_error);
+    uint64_t number = found;
+    if (step == REDIS_DONE && found == 0)
+        step = read_number(connection, true, &number, ret_status, ret_error);
+    if (step != REDIS_DONE)
         return step;
-    return read_number(connection, true, ret_number, ret_status, ret_error);
+    *ret_found = found;
+    *ret_number = number;
+    return REDIS_DONE;
 }
 
 static enum redis_step tell_less(const struct redis_connection *connection, enum backend_status *ret_status,

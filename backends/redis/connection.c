@@ -170,7 +170,7 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
     if (status == BACKEND_OK)
         status = connection->cluster
                      ? redis_cluster_probe(connection, ret_error)
-                     : redis_look_for_rival(connection, options->data, options->beside, ret_error);
+                     : redis_look_for_rival(connection, options->data, options->running_pid, ret_error);
     if (status == BACKEND_OK && !is_half_wrong(connection, ret_error))
         *ret_error->message = '\0';
     redis_close(&connection->base);

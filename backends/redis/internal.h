@@ -375,16 +375,17 @@ enum redis_step redis_register(struct redis_connection *connection, enum backend
 /* The same in two steps, over the link in hand: asks, and takes the answer, also to be freed, to what was asked at before_us
  * of the wall clock. *ret_again: it is to be asked again, as the number can be had. */
 bool redis_register_send(struct redis_connection *connection);
-/* Of a probe, which registers nobody: whether the start would be refused, as another server has the number of this one
- * (BACKEND_REFUSED). beside: as in backend_options. Not of a cluster. What cannot be seen is left to the start. */
-enum backend_status redis_look_for_rival(struct redis_connection *connection, const char *data, long beside,
-                                         struct backend_error *ret_error);
 enum redis_step redis_register_hear(struct redis_connection *connection, redisReply *reply,
                                     uint64_t before_us, bool *ret_again, enum backend_status *ret_status,
                                     struct backend_error *ret_error);
 
 /* Says that it is gone, to whoever is still there. */
 void redis_unregister(struct redis_connection *connection);
+
+/* Of a probe, which registers nobody: whether the start would be refused, as another server has the number of this one
+ * (BACKEND_REFUSED). data, running_pid: as in backend_options. Not of a cluster. What cannot be seen is left to the start. */
+enum backend_status redis_look_for_rival(struct redis_connection *connection, const char *data,
+                                         long running_pid, struct backend_error *ret_error);
 
 /* ---- overlap.c ---- */
 

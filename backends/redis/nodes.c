@@ -256,16 +256,25 @@ enum redis_step redis_register(struct redis_connection *connection, enum backend
     return step == REDIS_DONE && again ? redis_register(connection, ret_status, ret_error) : step;
 }
 
+void redis_unregister(struct redis_connection *connection) {
+    struct slice node = redis_number(connection, connection->node);
+    const char *words[] = {"HDEL", REDIS_NODES_KEY, node.data};
+    const size_t sizes[] = {4, sizeof REDIS_NODES_KEY - 1, node.size};
+    if (connection->registered && connection->link->context && redis_append(connection, 3, words, sizes))
+        redis_send(connection); /* nobody waits for the answer */
+    connection->registered = false;
+}
+
 /* ---- Only looking ---- */
 
 struct rival_task {
-    long beside;
+    long running_pid;
     bool found;
 };
 
 /* The value of our number, as the script wrote it, when it is so late there. Whether it is that of another server that is about. */
 static bool is_rival(const struct redis_connection *connection, const char *holder, uint64_t now,
-                     long beside) {
+                     long running_pid) {
     char home[REDIS_SELF_SIZE], itself[REDIS_SELF_SIZE];
     unsigned long long seen;
     long pid = 0;
@@ -275,36 +284,31 @@ static bool is_rival(const struct redis_connection *connection, const char *hold
     if (strcmp(home, connection->home) == 0 || is_dead(connection, itself))
         return false;
     sscanf(itself, "%*[^/]/%*[^/]/%ld/", &pid);
-    return beside == 0 || pid != beside;
+    return running_pid == 0 || pid != running_pid;
 }
 
-static redisReply *ask_node(struct redis_connection *connection, enum redis_step *step) {
-    struct slice node = redis_number(connection, connection->node);
-    const char *words[] = {"HGET", REDIS_NODES_KEY, node.data};
-    const size_t sizes[] = {4, sizeof REDIS_NODES_KEY - 1, node.size};
-    redisReply *reply = NULL;
-    *step = redis_append(connection, 3, words, sizes) ? redis_answer(connection, &reply) : REDIS_LOST;
-    return reply;
-}
-
-static redisReply *ask_time(struct redis_connection *connection, enum redis_step *step) {
-    const char *words[] = {"TIME"};
-    const size_t sizes[] = {4};
-    redisReply *reply = NULL;
-    *step = redis_append(connection, 1, words, sizes) ? redis_answer(connection, &reply) : REDIS_LOST;
-    return reply;
+static enum redis_step ask(struct redis_connection *connection, size_t count, const struct slice *words,
+                           redisReply **ret_reply, enum backend_status *ret_status,
+                           struct backend_error *ret_error) {
+    if (!redis_append_slices(connection, count, words))
+        return redis_out_of_memory(connection, ret_status, ret_error);
+    return redis_answer(connection, ret_reply);
 }
 
 static enum redis_step rival_work(struct redis_connection *connection, void *context,
                                   enum backend_status *ret_status, struct backend_error *ret_error) {
     struct rival_task *task = context;
-    enum redis_step step;
-    redisReply *time = ask_time(connection, &step);
-    redisReply *holder = step == REDIS_DONE ? ask_node(connection, &step) : NULL;
+    const struct slice time_words[] = {SLICE("TIME")};
+    const struct slice holder_words[] = {SLICE("HGET"), SLICE(REDIS_NODES_KEY),
+                                         redis_number(connection, connection->node)};
+    redisReply *time = NULL, *holder = NULL;
+    enum redis_step step = ask(connection, 1, time_words, &time, ret_status, ret_error);
+    if (step == REDIS_DONE)
+        step = ask(connection, 3, holder_words, &holder, ret_status, ret_error);
     bool told = step == REDIS_DONE && time->type == REDIS_REPLY_ARRAY && time->elements == 2 &&
                 holder->type == REDIS_REPLY_STRING; /* else forbidden, or nobody has the number */
     task->found = told && is_rival(connection, holder->str, redis_number_in(time->element[0], UINT32_MAX),
-                                   task->beside);
+                                   task->running_pid);
     if (task->found) {
         complain_of_rival(connection, holder->str, ret_error->message, sizeof ret_error->message);
         *ret_status = BACKEND_REFUSED;
@@ -315,20 +319,11 @@ static enum redis_step rival_work(struct redis_connection *connection, void *con
     return step;
 }
 
-enum backend_status redis_look_for_rival(struct redis_connection *connection, const char *data, long beside,
-                                         struct backend_error *ret_error) {
-    struct rival_task task = {.beside = beside};
+enum backend_status redis_look_for_rival(struct redis_connection *connection, const char *data,
+                                         long running_pid, struct backend_error *ret_error) {
+    struct rival_task task = {.running_pid = running_pid};
     if (!redis_know_itself(connection, data))
         return BACKEND_OK; /* the start finds that out */
     enum backend_status status = redis_do(connection, rival_work, &task, ret_error);
     return task.found ? BACKEND_REFUSED : status;
-}
-
-void redis_unregister(struct redis_connection *connection) {
-    struct slice node = redis_number(connection, connection->node);
-    const char *words[] = {"HDEL", REDIS_NODES_KEY, node.data};
-    const size_t sizes[] = {4, sizeof REDIS_NODES_KEY - 1, node.size};
-    if (connection->registered && connection->link->context && redis_append(connection, 3, words, sizes))
-        redis_send(connection); /* nobody waits for the answer */
-    connection->registered = false;
 }

@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -16,27 +15,6 @@ enum {
     WRITER_CACHE = 8 << 10, /* KiB of pages the writer may keep: the upper levels of some large tables */
     PATH_SHOWN = 4096 + 9,
 };
-
-char *sqlite_path_of(const struct backend_options *options) {
-    const char *path = options->uri + strlen("sqlite:");
-    char *whole = NULL;
-    const char *folder = options->data && *options->data ? options->data : ".";
-    if (*path == '/')
-        return strdup(path);
-    return asprintf(&whole, "%s/%s", folder, path) < 0 ? NULL : whole;
-}
-
-bool sqlite_folder_is_missing(const char *path, int *ret_length) {
-    const char *slash = strrchr(path, '/');
-    char folder[4096];
-    struct stat status;
-    *ret_length = slash && slash > path ? (int)(slash - path) : 1;
-    if (!slash || (size_t)*ret_length >= sizeof folder)
-        return false;
-    memcpy(folder, path, (size_t)*ret_length);
-    folder[*ret_length] = '\0';
-    return stat(folder, &status) != 0 && errno == ENOENT;
-}
 
 /* SQLite would make the file readable for all, and gives its log and index the mode of the file. It is made without
  * being opened: to close a descriptor of a database takes SQLite's locks on it away. Where a link leads to nothing,
@@ -60,59 +38,6 @@ static int open_flags(const struct sqlite_connection *connection, const struct b
     if (connection->role == BACKEND_READER)
         return SQLITE_OPEN_READONLY;
     return expected ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-}
-
-/* Without what SQLite leaves out: slashes in a row, and "." for a folder. */
-static size_t plain_length(const char *path) {
-    size_t length = 0;
-    for (const char *at = path; *at; at++) {
-        if (*at == '/' && at[1] == '/')
-            continue;
-        if (*at == '/' && at[1] == '.' && at[2] == '/')
-            at++;
-        else
-            length++;
-    }
-    return length;
-}
-
-/* The length of a path as SQLite has it: whole, and links followed. What is not there yet is in a folder that may be. */
-static size_t length_of(const char *path) {
-    const char *name = strrchr(path, '/');
-    char *target = realpath(path, NULL), *folder = strndup(path, name ? (size_t)(name + 1 - path) : 0),
-         *place = target ? NULL : realpath(folder && *folder ? folder : ".", NULL);
-    char working[4096] = "";
-    size_t length = plain_length(path);
-    if (target)
-        length = strlen(target);
-    else if (place)
-        length = strlen(place) + strlen(name ? name : "/") + (name ? 0 : strlen(path));
-    else if (*path != '/' && getcwd(working, sizeof working))
-        length += strlen(working) + 1;
-    free(target);
-    free(place);
-    free(folder);
-    return length;
-}
-
-/* SQLite says of a path that is too long that there is no such file. It counts the name of a journal beside the database. */
-enum backend_status sqlite_check_length(const struct sqlite_connection *connection,
-                                        struct backend_error *ret_error) {
-    const sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
-    const char *slash = strrchr(connection->path, '/'), *name = slash ? slash + 1 : connection->path;
-    size_t length = length_of(connection->path),
-           most = vfs ? (size_t)vfs->mxPathname - strlen("-journal") : SIZE_MAX;
-    if (length > most)
-        return backend_fail(
-            ret_error, BACKEND_REFUSED,
-            "backend \"%s\", %s: this path has %zu bytes, and SQLite opens none of more than %zu, links followed: give it a shorter one",
-            connection->name, connection->path, length, most);
-    if (strlen(name) + strlen("-wal") > NAME_MAX)
-        return backend_fail(
-            ret_error, BACKEND_REFUSED,
-            "backend \"%s\", %s: its name is too long for those of the files beside it: give it a shorter one",
-            connection->name, connection->path);
-    return BACKEND_OK;
 }
 
 static enum backend_status open_file(struct sqlite_connection *connection, const struct sqlite_options *own,

@@ -3,10 +3,12 @@
  * What the files of the SQLite backend share. The design is told in sqlite.c.
  *
  *     sqlite.c      the kind: its settings and checks
+ *     path.c        where a database is
  *     connection.c  opening and closing
  *     probe.c       what opening would come to
  *     statement.c   statements: run, bound, failed
  *     schema.c      tables: made, checked, their statements prepared
+ *     lost_table.c  tables that were there and are not
  *     own_sql.c     tables of the application's own, seen through its own statements
  *     overlap.c     two backends over one file, two namespaces over one table
  *     load.c        reading: by key, the newest, the highest version
@@ -50,7 +52,7 @@ struct sqlite_table {
     struct sqlite_table_options options;
     bool own_sql;
     bool unready;   /* its statements failed, or could not be made: they are made anew before the next call */
-    bool was_ready; /* the table has been there as long as the connection is open */
+    bool was_ready; /* over this connection, so the table was there */
     sqlite3_stmt *load; /* both kinds */
 
     /* A table of ours; all but pick, page and walk are the writer's. */
@@ -121,7 +123,7 @@ static inline struct sqlite_table *sqlite_table_of(struct sqlite_connection *con
     return &connection->tables[table->index];
 }
 
-/* ---- connection.c ---- */
+/* ---- path.c ---- */
 
 /* The path of a URI, relative ones below the data folder; to be freed. NULL: out of memory. */
 char *sqlite_path_of(const struct backend_options *options);
@@ -129,6 +131,16 @@ char *sqlite_path_of(const struct backend_options *options);
 /* A missing folder is the likeliest reason why a database cannot be made, and SQLite does not say it. Its name is the first
  * *ret_length bytes of the path, whether or not it is missing. */
 bool sqlite_folder_is_missing(const char *path, int *ret_length);
+
+/* Where a file or a folder that need not be there would be, of which the first bytes of a path are the name: that name, in its
+ * folder, links to which are followed. To be freed. NULL: the folder is not there either, or out of memory. */
+char *sqlite_place_of(const char *path, size_t length);
+
+/* BACKEND_REFUSED: the path is longer than SQLite takes, or than the names of the files beside it allow. */
+enum backend_status sqlite_check_length(const struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
+
+/* ---- connection.c ---- */
 
 /* A connection with nothing open, and its tables as the options say. To be closed, also on failure. NULL: out of memory. */
 struct sqlite_connection *sqlite_allocate(const struct backend_options *options, enum backend_role role);
@@ -139,6 +151,22 @@ enum backend_status sqlite_take_tables(struct sqlite_connection *connection,
 /* Nothing that somebody has written into the file reaches further than SQL on its tables: no trigger or view of it calls
  * what has effects outside (unless the operator trusts them), and nothing writes what SQLite keeps for itself there. */
 bool sqlite_distrust(sqlite3 *db, bool trusted_schema);
+
+/* BACKEND_REFUSED: in the place of the database, its log or the index of that is something else than a file. Whoever opens a
+ * pipe waits for somebody at its other end. */
+enum backend_status sqlite_check_kind(const struct sqlite_connection *connection,
+                                      struct backend_error *ret_error);
+
+/* BACKEND_REFUSED: the database, its log or the index of that is there, and this user cannot read and write it. */
+enum backend_status sqlite_check_access(const struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
+
+/* As sqlite_refuse, of a database that cannot be opened. */
+enum backend_status sqlite_refuse_to_open(const struct sqlite_connection *connection,
+                                          struct backend_error *ret_error);
+
+/* At the beginning of a call: how long it may wait for locks. */
+void sqlite_limit_waiting(struct sqlite_connection *connection);
 
 /* ---- statement.c ---- */
 
@@ -159,23 +187,6 @@ enum backend_status sqlite_fail_reading(const struct sqlite_connection *connecti
 enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,
                                   struct backend_error *ret_error);
 
-/* BACKEND_REFUSED: the path is longer than SQLite takes, or than the names of the files beside it allow. */
-enum backend_status sqlite_check_length(const struct sqlite_connection *connection,
-                                        struct backend_error *ret_error);
-
-/* BACKEND_REFUSED: in the place of the database, its log or the index of that is something else than a file. Whoever opens a
- * pipe waits for somebody at its other end. */
-enum backend_status sqlite_check_kind(const struct sqlite_connection *connection,
-                                      struct backend_error *ret_error);
-
-/* BACKEND_REFUSED: the database, its log or the index of that is there, and this user cannot read and write it. */
-enum backend_status sqlite_check_access(const struct sqlite_connection *connection,
-                                        struct backend_error *ret_error);
-
-/* As sqlite_refuse, of a database that cannot be opened. */
-enum backend_status sqlite_refuse_to_open(const struct sqlite_connection *connection,
-                                          struct backend_error *ret_error);
-
 /* Steps a statement that returns no rows and resets it. SQLITE_OK or the error. */
 int sqlite_run(sqlite3_stmt *statement);
 
@@ -184,11 +195,6 @@ void sqlite_roll_back(struct sqlite_connection *connection);
 
 /* Binds bytes that outlive the next step; an empty slice is an empty blob, not NULL. */
 void sqlite_bind_bytes(sqlite3_stmt *statement, int at, struct slice bytes);
-
-/* ---- connection.c ---- */
-
-/* At the beginning of a call: how long it may wait for locks. */
-void sqlite_limit_waiting(struct sqlite_connection *connection);
 
 /* ---- files.c ---- */
 

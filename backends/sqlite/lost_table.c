@@ -9,7 +9,7 @@
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
 
-/* False: it is not there, or that cannot be seen now, which is left to whoever needs the table. */
+/* False also where that cannot be seen now, which is left to whoever needs the table. */
 static bool is_missing(struct sqlite_connection *connection, const char *name) {
     sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(connection->db, "SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE", -1,

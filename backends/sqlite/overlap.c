@@ -6,7 +6,6 @@
  */
 #include "backends/sqlite/internal.h"
 #include <ctype.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -15,17 +14,10 @@
 /* ---- Files ---- */
 
 /* The path with its folder resolved: the file itself may not be there yet. */
-static bool resolve(const struct backend_options *options, char ret_path[PATH_MAX]) {
-    char *path = sqlite_path_of(options), folder[PATH_MAX];
-    char *slash = path ? strrchr(path, '/') : NULL;
-    bool good = false;
-    if (slash) {
-        *slash = '\0';
-        good = realpath(*path ? path : "/", folder) &&
-               snprintf(ret_path, PATH_MAX, "%s/%s", folder, slash + 1) < PATH_MAX;
-    }
+static char *resolve(const struct backend_options *options) {
+    char *path = sqlite_path_of(options), *place = path ? sqlite_place_of(path, strlen(path)) : NULL;
     free(path);
-    return good;
+    return place;
 }
 
 static bool is_one_file(const char *a, const char *b) {
@@ -35,12 +27,14 @@ static bool is_one_file(const char *a, const char *b) {
 }
 
 enum backend_nearness sqlite_same_store(const struct backend_options *a, const struct backend_options *b) {
-    char first[PATH_MAX], second[PATH_MAX];
     if (strcmp(a->uri, b->uri) == 0)
         return BACKEND_SAME;
-    if (!resolve(a, first) || !resolve(b, second))
-        return BACKEND_APART; /* a missing folder: the start says so */
-    return strcmp(first, second) == 0 || is_one_file(first, second) ? BACKEND_SAME : BACKEND_APART;
+    char *first = resolve(a), *second = resolve(b);
+    bool same = first && second && /* else a folder is missing: the start says so */
+                (strcmp(first, second) == 0 || is_one_file(first, second));
+    free(first);
+    free(second);
+    return same ? BACKEND_SAME : BACKEND_APART;
 }
 
 /* ---- SQL as text ---- */

@@ -32,41 +32,13 @@ static enum backend_status refuse(const struct sqlite_connection *connection, co
                         connection->path, why);
 }
 
-/* Up to where a path of a folder is more than slashes and "." at its end. */
-static size_t trimmed(const char *path, size_t length) {
-    for (;;) {
-        while (length > 1 && path[length - 1] == '/')
-            length--;
-        if (length < 2 || path[length - 1] != '.' || path[length - 2] != '/')
-            return length;
-        length--;
-    }
-}
-
-/* Where a folder that is not there would be: its name, in a folder that is. NULL: that is not there either. */
-static char *place_of(const char *path, size_t length) {
-    char *whole = strndup(path, trimmed(path, length)), *slash = whole ? strrchr(whole, '/') : NULL,
-         *place = NULL, *within = NULL;
-    if (!whole)
-        return NULL;
-    const char *name = slash ? slash + 1 : whole;
-    if (slash)
-        *slash = '\0';
-    within = realpath(!slash ? "." : *whole ? whole : "/", NULL);
-    if (within && asprintf(&place, "%s/%s", within, name) < 0)
-        place = NULL;
-    free(within);
-    free(whole);
-    return place;
-}
-
 /* The start makes the data folder, and no other. */
 static bool will_be_made(const struct backend_options *options, const char *path) {
     const char *slash = strrchr(path, '/'), *data = options->data;
     struct stat status;
     if (!slash || !data || stat(data, &status) == 0 || errno != ENOENT)
         return false;
-    char *folder = place_of(path, (size_t)(slash - path)), *made = place_of(data, strlen(data));
+    char *folder = sqlite_place_of(path, (size_t)(slash - path)), *made = sqlite_place_of(data, strlen(data));
     bool same = folder && made && strcmp(folder, made) == 0;
     free(folder);
     free(made);

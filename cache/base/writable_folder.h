@@ -7,9 +7,12 @@
 #define FOREBAY_CACHE_BASE_WRITABLE_FOLDER_H
 
 #include <errno.h>
+#include <libgen.h>
 #include <linux/magic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -35,6 +38,16 @@ static inline bool folder_is_writable(const char *folder) {
         return true;
     errno = EOPNOTSUPP;
     return false;
+}
+
+/* The same of the folder that the last part of a path is in; also ENOMEM. */
+static inline bool parent_is_writable(const char *path) {
+    char *copy = strdup(path);
+    bool writable = copy && folder_is_writable(dirname(copy));
+    int failure = errno;
+    free(copy);
+    errno = failure;
+    return writable;
 }
 
 #endif

@@ -185,8 +185,7 @@ static int dump_low_waters(const char *folder, FILE *out) {
 int journal_dump(const char *folder, FILE *out, FILE *complaints) {
     struct journal_name *names = NULL;
     size_t count = 0;
-    if (strlen(folder) > JOURNAL_PATH_MAX - JOURNAL_NAME_MAX - 2 ||
-        !journal_list_folder(folder, &names, &count)) {
+    if (!journal_list_folder(folder, &names, &count)) {
         fprintf(complaints, "forebay: %s cannot be listed: %s\n", folder, strerror(errno));
         return 1;
     }

@@ -2,6 +2,7 @@
 #include "policies/journal/names.h"
 #include <assert.h>
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,8 +66,15 @@ static bool add_name(struct journal_name **names, size_t *count, const struct jo
     return true;
 }
 
+static DIR *open_folder(const char *folder) {
+    if (strlen(folder) <= JOURNAL_PATH_MAX - JOURNAL_NAME_MAX - 2)
+        return opendir(folder);
+    errno = ENAMETOOLONG;
+    return NULL;
+}
+
 bool journal_list_folder(const char *folder, struct journal_name **ret_names, size_t *ret_count) {
-    DIR *stream = opendir(folder);
+    DIR *stream = open_folder(folder);
     if (!stream)
         return false;
     struct journal_name *names = NULL, name;

@@ -22,12 +22,12 @@ struct journal_name {
     uint64_t sequence;
 };
 
-/* "folder/name". It MUST fit: journal_open has looked at the folder. */
-/* Whether the names of the journal's files find room behind that of their folder. */
+/* Whether the names of a journal that is written find room behind that of their folder, also those of what is set aside. */
 static inline bool journal_folder_fits(const char *folder) {
     return strlen(folder) <= JOURNAL_PATH_MAX - 2 * JOURNAL_NAME_MAX - 2;
 }
 
+/* "folder/name". It MUST fit: journal_open and journal_list_folder have looked at the folder. */
 void journal_path(const char *folder, const char *name, char ret_path[JOURNAL_PATH_MAX]);
 
 /* False: the name is not one of these. */
@@ -36,7 +36,7 @@ bool journal_parse_blank(const char *name, uint64_t *ret_number);
 void journal_format_name(unsigned series, uint64_t sequence, char ret_name[JOURNAL_NAME_MAX]);
 void journal_format_blank(uint64_t number, char ret_name[JOURNAL_NAME_MAX]);
 
-/* The files of all series in the folder, by series and sequence. The caller frees the list. False: errno. */
+/* The files of all series in the folder, by series and sequence. The caller frees the list. False: errno, as of opendir. */
 bool journal_list_folder(const char *folder, struct journal_name **ret_names, size_t *ret_count);
 
 /* The numbers of the blanks in the folder, in no order. The caller frees the list. False: errno. */

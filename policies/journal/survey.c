@@ -169,15 +169,11 @@ static void look_at_low_waters(struct looking *looking) {
         damage_of_low_water_refuses(looking->folder, survey->problem, sizeof survey->problem);
 }
 
-static bool fits(const char *folder) {
-    return strlen(folder) <= JOURNAL_PATH_MAX - JOURNAL_NAME_MAX - 2;
-}
-
 bool survey_folder(const char *folder, struct survey *ret_survey) {
     struct survey survey = {0};
     struct looking looking = {.folder = folder, .survey = &survey};
     struct journal_name *names = NULL;
-    bool good = fits(folder) && journal_list_folder(folder, &names, &survey.files);
+    bool good = journal_list_folder(folder, &names, &survey.files);
     if (!good && errno == ENOENT)
         good = true;
     if (good)
@@ -206,7 +202,7 @@ void survey_free(struct survey *survey) {
 bool survey_finds_files(const char *folder) {
     struct journal_name *names = NULL;
     size_t count = 0;
-    bool found = fits(folder) && journal_list_folder(folder, &names, &count) && count > 0;
+    bool found = journal_list_folder(folder, &names, &count) && count > 0;
     free(names);
     return found;
 }

@@ -26,7 +26,7 @@ struct coherence;
 /* NULL: no memory. All namespaces of the backend are blind from the beginning. */
 struct coherence *coherence_create(struct tier_backend *backend);
 
-/* Starts and ends its thread; asked to, it ends when the call is over that it is in. NULL: there is none to end. */
+/* Starts and ends its thread; asked to, it ends when the call is over that it is in (any thread). NULL: there is none to end. */
 bool coherence_start(struct coherence *coherence);
 void coherence_ask_to_end(struct coherence *coherence);
 void coherence_stop(struct coherence *coherence);

@@ -8,42 +8,16 @@
 #include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/disk.h"
-#include "policies/journal/folder_lock.h"
 #include "policies/journal/survey.h"
 #include "policies/policy.h"
 #include "policies/tier_parts.h"
-#include "policies/write/places.h"
+#include "policies/write/leftover_internal.h"
 #include "policies/write/quarantine.h"
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-enum { NAME_SHOWN = 64, SENTENCE = 400, PATH_SHOWN = 4096, PROBLEM_SHOWN = SURVEY_PROBLEM_MAX };
-
-/* Of one namespace. */
-struct leftover {
-    char name[NAME_SHOWN];
-    uint64_t changes;     /* in journals */
-    uint64_t quarantined; /* in its quarantine */
-    uint64_t oldest_us;
-};
-
-struct leftovers {
-    struct leftover *list;
-    size_t count;
-    size_t damaged;      /* files of journals, and low-water */
-    size_t failing;      /* of these: no option of recovery helps */
-    bool only_low_water; /* there is no file of a journal, and low-water is damaged */
-    size_t spoilt;       /* quarantines that would be opened */
-    /* What a start would say of the first of each. */
-    char damage[PROBLEM_SHOWN], spoilt_damage[PROBLEM_SHOWN];
-    char unread[NAME_SHOWN + 32]; /* the quarantine's file that could not be */
-};
-
-/* What becomes of it. */
-enum fate { FATE_RESTORED, FATE_KEPT, FATE_FLUSHED, FATE_DISCARDED, FATE_REFUSED };
 
 /* ---- Finding ---- */
 
@@ -132,14 +106,13 @@ static bool find_in_quarantines(struct leftovers *all, const char *folder) {
     return good;
 }
 
-static void forget(struct leftovers *all) {
+void leftovers_forget(struct leftovers *all) {
     free(all->list);
     all->list = NULL;
     all->count = all->damaged = 0;
 }
 
-/* False: errno, and perhaps ret_all->unread. */
-static bool look(const struct tier_options *options, bool at_journals, struct leftovers *ret_all) {
+bool leftovers_look(const struct tier_options *options, bool at_journals, struct leftovers *ret_all) {
     *ret_all = (struct leftovers){0};
     if (find_in_quarantines(ret_all, options->data) &&
         (!at_journals || find_in_journals(ret_all, options->data)))
@@ -160,7 +133,7 @@ static bool is_default(const struct tier_options *options, const char *name) {
     return strcmp(name, SPACE_DEFAULT_NAME) == 0;
 }
 
-static const struct space_options *space_of(const struct tier_options *options, const char *name) {
+const struct space_options *leftovers_space_of(const struct tier_options *options, const char *name) {
     for (size_t i = 0; i < options->space_count; i++)
         if (strcmp(options->spaces[i].name, name) == 0)
             return &options->spaces[i];
@@ -178,8 +151,8 @@ bool leftovers_are_kept(const struct tier_options *options, const char *name) {
     return is_among(options->recovery.keep, options->recovery.keep_count, name);
 }
 
-static enum fate decide(const struct tier_options *options, const char *name) {
-    const struct space_options *space = space_of(options, name);
+enum fate leftovers_decide(const struct tier_options *options, const char *name) {
+    const struct space_options *space = leftovers_space_of(options, name);
     if (is_among(options->recovery.discard, options->recovery.discard_count, name))
         return FATE_DISCARDED;
     if (!space)
@@ -192,7 +165,7 @@ static enum fate decide(const struct tier_options *options, const char *name) {
 /* ---- Saying ---- */
 
 /* "2 acknowledged changes of namespace "x" (the oldest of 2026-01-31T12:00:00Z, 1 of them in quarantine)" */
-static void describe(const struct leftover *one, char ret_text[SENTENCE]) {
+void leftovers_describe(const struct leftover *one, char ret_text[SENTENCE]) {
     char time[CLOCK_TEXT_MAX], quarantined[64] = "";
     uint64_t all = one->changes + one->quarantined;
     if (one->quarantined)
@@ -201,53 +174,7 @@ static void describe(const struct leftover *one, char ret_text[SENTENCE]) {
              all, all == 1 ? "" : "s", one->name, clock_text(one->oldest_us, 0, time), quarantined);
 }
 
-static void refuse(const struct tier_options *options, const struct leftover *one, char *error,
-                   size_t error_size) {
-    char what[SENTENCE];
-    const struct space_options *space = space_of(options, one->name);
-    describe(one, what);
-    if (!space && !is_default(options, one->name))
-        fit_print(
-            error, error_size,
-            "%s holds %s, not known to be in any backend; that namespace is not configured now, and its keys would be answered without this. Configure it again and start once, so that all is written (if it was renamed: by its old name), or start with --recover=keep:%s to leave it there, or with --recover=discard:%s to give it up",
-            options->data, what, one->name, one->name);
-    else if (!space || space->backend < 0)
-        fit_print(
-            error, error_size,
-            "%s holds %s, not known to be in any backend, and the namespace is cache-aside now and has no backend. Start once with its old policy and backend, so that all is written, or with --recover=discard:%s to give it up",
-            options->data, what, one->name);
-    else
-        fit_print(
-            error, error_size,
-            "%s holds %s, not known to be in backend \"%s\", and the namespace is %s now. Start once with --recover=flush to have it written there first, or with --recover=discard:%s to give it up, or go back to policy = \"write-behind\"",
-            options->data, what, options->backends[space->backend].store.name, space->policy->name,
-            one->name);
-}
-
-void leftovers_refuse(const struct tier_options *options, const char *name, char *ret_error,
-                      size_t error_size) {
-    struct leftover none = {.changes = 1, .oldest_us = wall_us()};
-    struct leftovers all;
-    const struct leftover *one = NULL;
-    snprintf(none.name, sizeof none.name, "%s", name);
-    if (look(options, true, &all))
-        one = find(&all, name);
-    refuse(options, one && one->changes + one->quarantined > 0 ? one : &none, ret_error, error_size);
-    forget(&all);
-}
-
-static bool out_of_reach(const struct tier_options *options, const struct leftovers *all, char *error,
-                         size_t error_size) {
-    fit_print(error, error_size, "What earlier runs left in %s%s cannot be read by user %u: %s%s",
-              options->data, all->unread, (unsigned)geteuid(), own_file_reason(errno).text,
-              errno == EACCES ? "; chown -R the data folder to him." : ".");
-    return false;
-}
-
-/* ---- Checking ---- */
-
-/* What a start would do with it, in words; FATE_REFUSED has its own. */
-static const char *intention(enum fate fate) {
+const char *leftovers_intention(enum fate fate) {
     switch (fate) {
     case FATE_RESTORED:
         return "the start takes it back";
@@ -262,118 +189,48 @@ static const char *intention(enum fate fate) {
     return "the namespace is not configured: this is kept, as --recover=keep says";
 }
 
-static bool check_one(const struct tier_options *options, const struct leftover *one, FILE *notes,
-                      FILE *complaints) {
-    char text[2 * SENTENCE + PATH_SHOWN];
-    enum fate fate = decide(options, one->name);
-    if (fate == FATE_REFUSED) {
-        refuse(options, one, text, sizeof text);
-        fprintf(complaints,
-                "forebay: %s. If a server runs there now, stop it with SIGTERM: it writes this itself\n",
-                text);
-        return false;
-    }
-    describe(one, text);
-    fprintf(notes, "%s holds %s, not known to be in a backend: %s\n", options->data, text, intention(fate));
-    if ((fate == FATE_RESTORED || fate == FATE_FLUSHED) &&
-        places_describe_pending(options, space_of(options, one->name), one->changes + one->quarantined, text,
-                                sizeof text))
-        fprintf(complaints, "forebay: warning: %s\n", text);
-    return true;
+void leftovers_refuse_one(const struct tier_options *options, const struct leftover *one, char *ret_error,
+                          size_t error_size) {
+    char what[SENTENCE];
+    const struct space_options *space = leftovers_space_of(options, one->name);
+    leftovers_describe(one, what);
+    if (!space && !is_default(options, one->name))
+        fit_print(
+            ret_error, error_size,
+            "%s holds %s, not known to be in any backend; that namespace is not configured now, and its keys would be answered without this. Configure it again and start once, so that all is written (if it was renamed: by its old name), or start with --recover=keep:%s to leave it there, or with --recover=discard:%s to give it up",
+            options->data, what, one->name, one->name);
+    else if (!space || space->backend < 0)
+        fit_print(
+            ret_error, error_size,
+            "%s holds %s, not known to be in any backend, and the namespace is cache-aside now and has no backend. Start once with its old policy and backend, so that all is written, or with --recover=discard:%s to give it up",
+            options->data, what, one->name);
+    else
+        fit_print(
+            ret_error, error_size,
+            "%s holds %s, not known to be in backend \"%s\", and the namespace is %s now. Start once with --recover=flush to have it written there first, or with --recover=discard:%s to give it up, or go back to policy = \"write-behind\"",
+            options->data, what, options->backends[space->backend].store.name, space->policy->name,
+            one->name);
 }
 
-static bool has_journal(const struct tier_options *options) {
-    for (size_t i = 0; i < options->space_count; i++)
-        if (options->spaces[i].policy->holds_back && options->spaces[i].journal != JOURNAL_OFF)
-            return true;
+void leftovers_refuse(const struct tier_options *options, const char *name, char *ret_error,
+                      size_t error_size) {
+    struct leftover none = {.changes = 1, .oldest_us = wall_us()};
+    struct leftovers all;
+    const struct leftover *one = NULL;
+    snprintf(none.name, sizeof none.name, "%s", name);
+    if (leftovers_look(options, true, &all))
+        one = find(&all, name);
+    leftovers_refuse_one(options, one && one->changes + one->quarantined > 0 ? one : &none, ret_error,
+                         error_size);
+    leftovers_forget(&all);
+}
+
+bool leftovers_out_of_reach(const struct tier_options *options, const struct leftovers *all, char *ret_error,
+                            size_t error_size) {
+    fit_print(ret_error, error_size, "What earlier runs left in %s%s cannot be read by user %u: %s%s",
+              options->data, all->unread, (unsigned)geteuid(), own_file_reason(errno).text,
+              errno == EACCES ? "; chown -R the data folder to him." : ".");
     return false;
-}
-
-/* damaged: of the journal's files, those that a start has need of. */
-static void tell_damage(const struct tier_options *options, const struct leftovers *all, size_t damaged,
-                        FILE *complaints) {
-    if (*all->spoilt_damage) /* a start comes to the quarantines first */
-        fprintf(complaints, "forebay: %s\n", all->spoilt_damage);
-    if (damaged)
-        fprintf(complaints, "forebay: %s\n", all->damage);
-    if (damaged + all->spoilt > 1)
-        fprintf(complaints, "forebay: %zu files of the journal and %zu quarantines in %s are damaged\n",
-                damaged, all->spoilt, options->data);
-    if (damaged)
-        fprintf(complaints, "forebay: --journal-dump=%s shows what is in the journal\n", options->data);
-}
-
-/* Beside a server that runs, a file that is just being written to may look damaged without being so. */
-static bool check_damage(const struct tier_options *options, const struct leftovers *all, FILE *notes,
-                         FILE *complaints) {
-    bool unread = all->only_low_water && !has_journal(options); /* a start has no need of it */
-    size_t damaged = unread ? 0 : all->damaged;
-    bool skipped = options->recovery.skip_damaged && (unread || all->failing == 0);
-    if (damaged + all->spoilt == 0)
-        return true;
-    if (!skipped && !folder_lock_is_held(options->data)) {
-        tell_damage(options, all, damaged, complaints);
-        return false;
-    }
-    fprintf(
-        notes,
-        "%zu files of the journal and %zu quarantines in %s seem damaged: see forebay --journal-dump=%s\n",
-        damaged, all->spoilt, options->data, options->data);
-    return true;
-}
-
-/* A link or a pipe: no server that runs there has made it. */
-static bool is_no_plain_file(int failure) {
-    return failure == ELOOP || failure == ENXIO;
-}
-
-static bool check_kind(const struct tier_options *options, const char *name, FILE *complaints) {
-    char path[PATH_SHOWN];
-    snprintf(path, sizeof path, "%s/%s", options->data, name);
-    int file = own_file_open(path, O_RDONLY), failure = errno;
-    if (file >= 0)
-        close(file);
-    else if (is_no_plain_file(failure))
-        fprintf(complaints, "forebay: %s: %s\n", path, own_file_reason(failure).text);
-    return file >= 0 || !is_no_plain_file(failure);
-}
-
-/* Beside a server that runs, what cannot be read now may be so later. */
-static bool check_reach(const struct tier_options *options, const struct leftovers *all, FILE *notes,
-                        FILE *complaints) {
-    char text[PATH_SHOWN + SENTENCE];
-    bool refused = is_no_plain_file(errno);
-    out_of_reach(options, all, text, sizeof text);
-    fprintf(refused ? complaints : notes, "%s%s\n", refused ? "forebay: " : "", text);
-    return !refused;
-}
-
-bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *complaints) {
-    struct leftovers all;
-    bool good = true;
-    if (!options->data)
-        return true;
-    if (!check_kind(options, "lock", complaints) || !check_kind(options, "low-water", complaints))
-        return false;
-    if (!look(options, true, &all))
-        return check_reach(options, &all, notes, complaints);
-    for (size_t i = 0; i < all.count; i++)
-        good = check_one(options, &all.list[i], notes, complaints) && good;
-    good = check_damage(options, &all, notes, complaints) && good;
-    forget(&all);
-    return good;
-}
-
-bool leftovers_need(const struct tier_options *options, size_t backend) {
-    struct leftovers all;
-    bool needed = false;
-    if (!options->recovery.flush || !options->data || !look(options, true, &all))
-        return false;
-    for (size_t i = 0; i < all.count && !needed; i++)
-        needed = decide(options, all.list[i].name) == FATE_FLUSHED &&
-                 space_of(options, all.list[i].name)->backend == (int)backend;
-    forget(&all);
-    return needed;
 }
 
 /* ---- Giving up ---- */
@@ -387,7 +244,7 @@ static bool discard(const struct tier_options *options, const struct leftover *o
         fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
         return false;
     }
-    describe(one, what); /* those in the journal: when that is opened */
+    leftovers_describe(one, what); /* those in the journal: when that is opened */
     service_log(&service, LOG_LEVEL_WARNING, "given up, as --recover=discard:%s says: %s", one->name, what);
     return true;
 }
@@ -417,7 +274,7 @@ static struct space_options *write_behind_again(const struct tier_options *optio
         spaces[i].preload = 0;
         for (size_t k = 0; k < all->count; k++) {
             if (strcmp(all->list[k].name, spaces[i].name) != 0 ||
-                decide(options, spaces[i].name) != FATE_FLUSHED)
+                leftovers_decide(options, spaces[i].name) != FATE_FLUSHED)
                 continue;
             spaces[i].policy = &policy_write_behind;
             spaces[i].journal = JOURNAL_OS;
@@ -432,7 +289,7 @@ static size_t count_refused(struct tier *tier, const struct tier_options *option
     for (size_t i = 0; i < tier_space_count(tier); i++) {
         const struct space *space = tier_space(tier, i);
         size_t count = quarantine_count(space->quarantine);
-        if (count == 0 || decide(options, space->options.name) != FATE_FLUSHED)
+        if (count == 0 || leftovers_decide(options, space->options.name) != FATE_FLUSHED)
             continue;
         refused += count;
         *ret_name = space->options.name;
@@ -485,8 +342,8 @@ static bool settle_one(const struct tier_options *options, const struct leftover
                        char *error, size_t error_size) {
     char what[SENTENCE];
     struct service service = {options->wake, options->log, options->context};
-    describe(one, what);
-    switch (decide(options, one->name)) {
+    leftovers_describe(one, what);
+    switch (leftovers_decide(options, one->name)) {
     case FATE_REFUSED:
         leftovers_refuse(options, one->name, error, error_size);
         return false;
@@ -499,7 +356,7 @@ static bool settle_one(const struct tier_options *options, const struct leftover
     case FATE_KEPT: /* what is in a journal is named by the journal */
         if (one->quarantined)
             service_log(&service, LOG_LEVEL_WARNING, "%s holds %s: %s", options->data, what,
-                        intention(FATE_KEPT));
+                        leftovers_intention(FATE_KEPT));
         return true;
     case FATE_RESTORED:
         break;
@@ -513,13 +370,13 @@ bool leftovers_settle(const struct tier_options *options, char *ret_error, size_
     bool good = true, flush = false, told = options->recovery.flush || options->recovery.discard_count > 0;
     if (!options->data || options->recovery.writes_back)
         return true;
-    if (!look(options, told, &all))
-        return out_of_reach(options, &all, ret_error, error_size);
+    if (!leftovers_look(options, told, &all))
+        return leftovers_out_of_reach(options, &all, ret_error, error_size);
     name_absent(options, &all);
     for (size_t i = 0; good && i < all.count; i++)
         good = settle_one(options, &all.list[i], &flush, ret_error, error_size);
     if (good && flush)
         good = flush_first(options, &all, ret_error, error_size);
-    forget(&all);
+    leftovers_forget(&all);
     return good;
 }

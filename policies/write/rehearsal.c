@@ -42,10 +42,7 @@ static bool check_file(const char *folder, const char *name, FILE *complaints) {
 }
 
 static bool check_length(const struct tier_options *options, FILE *complaints) {
-    bool journals = false;
-    for (size_t i = 0; i < options->space_count; i++)
-        journals |= options->spaces[i].policy->holds_back && options->spaces[i].journal != JOURNAL_OFF;
-    if (!options->data || !journals || journal_folder_fits(options->data))
+    if (!tier_wants_journal(options) || journal_folder_fits(options->data))
         return true;
     fprintf(complaints, "forebay: the data folder %s: its name is too long for a journal in it\n",
             options->data);
@@ -212,7 +209,7 @@ static bool ask(const struct tier_options *options, size_t index, long running, 
         store.table_count = listing.count;
         store.reads_only = !listing.writes;
         store.node = options->cache.node;
-        store.beside = running;
+        store.running_pid = running;
         *error.message = '\0';
         status = type->probe(&store, &error);
         if (status == BACKEND_OK && store.coherent)

@@ -92,12 +92,13 @@ static bool read_user(struct config_loading *loading, const struct config_sectio
                       struct user_options *user) {
     setting_set_defaults(user_settings, user);
     user->name = section->title;
-    for (size_t i = 0; i < section->count; i++)
+    for (size_t i = 0; i < section->count; i++) {
         if (!config_read_value(&loading->report, setting_find(user_settings, section->values[i].name),
                                &section->values[i], user))
             return false;
-        else if (strcmp(section->values[i].name, "password_file") == 0)
+        if (strcmp(section->values[i].name, "password_file") == 0)
             user->password_line = section->values[i].line;
+    }
     user->namespaces = read_list(loading, section, "namespaces");
     user->reads = user->namespaces ? read_list(loading, section, "reads") : NULL;
     return user->reads && check_user(loading, section, user);

@@ -38,20 +38,20 @@ static bool is_name(struct slice name, const char *other) {
     return name.size == strlen(other) && strncasecmp(name.data, other, name.size) == 0;
 }
 
-static enum MHD_Result note_header(void *context, enum MHD_ValueKind kind, const char *name, size_t size,
-                                   const char *value, size_t value_size) {
+static enum MHD_Result note_header(void *context, enum MHD_ValueKind kind, const char *key, size_t key_size,
+                                   const char *data, size_t size) {
     struct framing *framing = context;
-    struct slice of = slice_of(name, size), is = slice_of(value ? value : "", value ? value_size : 0);
+    struct slice name = slice_of(key, key_size), value = slice_of(data ? data : "", data ? size : 0);
     (void)kind;
-    if (!is_token(of))
+    if (!is_token(name))
         framing->fault = "the name of a header has a space or another character that no name has";
-    else if (has_control(is))
+    else if (has_control(value))
         framing->fault = "the value of a header has a control character";
-    framing->hosts += is_name(of, MHD_HTTP_HEADER_HOST);
-    framing->lengths += is_name(of, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    if (is_name(of, MHD_HTTP_HEADER_TRANSFER_ENCODING)) {
+    framing->hosts += is_name(name, MHD_HTTP_HEADER_HOST);
+    framing->lengths += is_name(name, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (is_name(name, MHD_HTTP_HEADER_TRANSFER_ENCODING)) {
         framing->codings++;
-        framing->is_chunked = is_name(is, "chunked");
+        framing->is_chunked = is_name(value, "chunked");
     }
     return framing->fault ? MHD_NO : MHD_YES;
 }

@@ -146,14 +146,14 @@ static void flush_before_end(struct connection *connection) {
     struct worker *worker = connection->worker;
     if (!worker->io_type->flush)
         return;
-    connection->in_ready = true;
+    connection->is_queued = true;
     worker->io_type->flush(worker->io);
-    connection->in_ready = false;
+    connection->is_queued = false;
 }
 
 void connection_close(struct connection *connection) {
     struct worker *worker = connection->worker;
-    assert(!connection_is_parked(connection) && !connection->in_ready);
+    assert(!connection_is_parked(connection) && !connection->is_queued);
     static const char *const reasons[] = {"error", "normal", "idle_timeout", "shutdown"};
     flush_before_end(connection);
     if (connection->feed)
@@ -175,7 +175,7 @@ void connection_close(struct connection *connection) {
 
 void connection_end(struct connection *connection, enum close_reason reason) {
     connection->closed_by = reason;
-    if (connection->in_ready || connection->held)
+    if (connection->is_queued || connection->held)
         connection_set_state(connection, CONNECTION_BROKEN);
     else
         connection_close(connection);

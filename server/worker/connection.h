@@ -70,7 +70,7 @@ struct connection {
     int fd;
     struct worker *worker;
     struct connection *previous, *next; /* all of the worker, under worker->list_lock */
-    struct connection *next_ready;
+    struct connection *next_queued;
     struct connection *next_held; /* of worker->undated or worker->held */
     /* Its replies may go when the tier has released this hold. 0: this part of the turn is still going on;
      * UINT64_MAX: it could not be written yet. */
@@ -90,7 +90,7 @@ struct connection {
     size_t line_key;  /* number of the key last parsed in the line at line_start */
     const char *line_start;
     bool run_failed; /* a key of the line at hand, which gets no more answers; of packets: untold.h */
-    bool in_ready;   /* is in worker->ready or worker->behind: connection_queue.h */
+    bool is_queued;  /* is in worker->ready or worker->behind: connection_queue.h */
     bool readable;   /* the socket may hold bytes: edges are reported once, so this remembers them */
     bool hung_up;    /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
     bool writable;   /* of a connection that sends: the socket may take bytes */

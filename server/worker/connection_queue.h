@@ -2,7 +2,7 @@
 /*
  * Connections that wait to be served, in the order in which they will be: a worker has one of those that the next turn serves
  * (worker->ready), and one of those that wait for their share behind them (worker->behind: share.h). A connection is in one
- * queue at most (in_ready, next_ready).
+ * queue at most (is_queued, next_queued).
  *
  * What is put at the front keeps its order, too: the front is a queue before the queue. In an order of last come first served
  * somebody in the middle might never come to the front while others keep coming there.
@@ -24,28 +24,28 @@ static inline void connection_queue_init(struct connection_queue *queue) {
     *queue = (struct connection_queue){.tail = &queue->first, .front_tail = &queue->first};
 }
 
-/* Nothing, where it is in a queue already; so do those that follow. */
+/* Behind all others. Who is in a queue already stays where he is, here as at the front. */
 static inline void connection_queue_append(struct connection_queue *queue, struct connection *connection) {
-    if (connection->in_ready)
+    if (connection->is_queued)
         return;
-    connection->in_ready = true;
-    connection->next_ready = NULL;
+    connection->is_queued = true;
+    connection->next_queued = NULL;
     *queue->tail = connection;
-    queue->tail = &connection->next_ready;
+    queue->tail = &connection->next_queued;
     queue->count++;
 }
 
 /* Before all but those that were put there by this. */
 static inline void connection_queue_append_to_front(struct connection_queue *queue,
                                                     struct connection *connection) {
-    if (connection->in_ready)
+    if (connection->is_queued)
         return;
-    connection->in_ready = true;
-    connection->next_ready = *queue->front_tail;
-    if (!connection->next_ready)
-        queue->tail = &connection->next_ready;
+    connection->is_queued = true;
+    connection->next_queued = *queue->front_tail;
+    if (!connection->next_queued)
+        queue->tail = &connection->next_queued;
     *queue->front_tail = connection;
-    queue->front_tail = &connection->next_ready;
+    queue->front_tail = &connection->next_queued;
     queue->count++;
 }
 
@@ -54,17 +54,18 @@ static inline struct connection *connection_queue_pop(struct connection_queue *q
     struct connection *first = queue->first;
     if (!first)
         return NULL;
-    queue->first = first->next_ready;
-    if (queue->tail == &first->next_ready)
+    queue->first = first->next_queued;
+    if (queue->tail == &first->next_queued)
         queue->tail = &queue->first;
-    if (queue->front_tail == &first->next_ready)
+    if (queue->front_tail == &first->next_queued)
         queue->front_tail = &queue->first;
     queue->count--;
-    first->in_ready = false;
+    first->is_queued = false;
     return first;
 }
 
-/* Empties it. Returns the first of what it had, with the others behind it (next_ready); for them the caller ends in_ready. */
+/* Empties it. Returns the first of what it had, with the others behind it (next_queued); of each the caller
+ * ends is_queued. */
 static inline struct connection *connection_queue_take_all(struct connection_queue *queue) {
     struct connection *first = queue->first;
     connection_queue_init(queue);

@@ -72,7 +72,7 @@ bool share_is_used(struct output *output, struct connection *connection) {
 
 void share_let_wait(struct connection *connection) {
     struct worker *worker = connection->worker;
-    if (connection->in_ready)
+    if (connection->is_queued)
         return;
     count(&worker->yields);
     connection->behind = true;

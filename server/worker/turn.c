@@ -86,18 +86,18 @@ static void settle(struct connection *connection) {
 static void settle_all(struct connection *first) {
     struct connection *ended = NULL, *next;
     for (struct connection *connection = first; connection; connection = next) {
-        next = connection->next_ready;
+        next = connection->next_queued;
         if (is_over(connection)) {
-            connection->next_ready = ended;
+            connection->next_queued = ended;
             ended = connection;
             continue;
         }
-        connection->in_ready = false;
+        connection->is_queued = false;
         settle(connection);
     }
     for (struct connection *connection = ended; connection; connection = next) {
-        next = connection->next_ready;
-        connection->in_ready = false;
+        next = connection->next_queued;
+        connection->is_queued = false;
         connection_close(connection);
     }
 }
@@ -113,21 +113,20 @@ void turn_run(struct worker *worker) {
     if (worker->held)
         held_collect(worker);
     share_admit(worker);
-    struct connection *first = worker->ready.first;
+    worker->unserved = worker->ready.count;
+    struct connection *first = connection_queue_take_all(&worker->ready);
     /* Some wait for a turn that is written to the journal, or the journal does: nobody else may come and make one,
      * where what sends requests here has seen that changes are refused. */
     if (!first && !worker->undated && !tier_has_unwritten(worker->tier))
         return;
     uint64_t began_us = monotonic_us();
-    worker->unserved = worker->ready.count;
-    connection_queue_take_all(&worker->ready);
     worker->input_used = worker->said = worker->executed = 0;
     worker->is_full = false;
     share_set(worker, 0);
     tier_time_begin(worker->tier, began_us);
     worker->observes = observe_turn(&worker->observer) || worker->server->settings->reply_limit > 0;
     tier_turn_begin(worker->tier, &worker->now);
-    for (struct connection *connection = first; connection; connection = connection->next_ready) {
+    for (struct connection *connection = first; connection; connection = connection->next_queued) {
         turn_serve(worker, connection);
         worker->unserved--;
     }

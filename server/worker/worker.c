@@ -127,7 +127,7 @@ static void kick_idle(struct worker *worker) {
     for (struct connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
         uint32_t last = atomic_load_explicit(&connection->last_active, memory_order_relaxed);
-        if (connection_is_parked(connection) || connection->held || connection->in_ready ||
+        if (connection_is_parked(connection) || connection->held || connection->is_queued ||
             connection->awaits_check || connection_state(connection) == CONNECTION_FED ||
             (uint64_t)last + patience_with(worker, connection) >= worker->second)
             continue;
@@ -324,7 +324,7 @@ static void close_all(struct worker *worker) {
     struct connection *next;
     for (struct connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
-        connection->in_ready = false;
+        connection->is_queued = false;
         if (connection_is_parked(connection))
             connection_drop_pending(connection);
         else

@@ -4,7 +4,7 @@
 import pytest
 from checking import accepted, at, refused
 from forebay import AWAY, Config, Redis, Server, free_port, namespace, section, sqlite_backend
-from test_odd_starts import PLAIN, Odd
+from odd import PLAIN, Odd
 
 needs_redis = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 

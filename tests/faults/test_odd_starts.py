@@ -3,24 +3,11 @@
 system gives to a process, where there is nothing. Each serves and loses nothing, or says what is wrong."""
 
 import os
-import re
 import signal
 
 import pytest
-from forebay import Config, Server, ServerFailed, binary, eventually, namespace
-
-CONFIG = Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"))
-
-
-class Odd(Server):
-    """A server that a shell starts, after it has done something to itself."""
-
-    def __init__(self, folder, before, **more):
-        super().__init__(folder, config=CONFIG, **more)
-        self.before = before
-
-    def command(self):
-        return ["sh", "-c", f'{self.before}\nexec "$@"', "sh", *super().command()]
+from forebay import Config, Server, ServerFailed, eventually, namespace
+from odd import CONFIG, PLAIN, Odd
 
 
 def use(server, keys=100):
@@ -37,14 +24,6 @@ def refused(server):
     with pytest.raises(ServerFailed, match="ended with 1"):
         server.start()
     return server.log()
-
-
-def built_plainly():
-    with open(binary(), "rb") as program:
-        return not re.search(b"lib[at]san", program.read())
-
-
-PLAIN = pytest.mark.skipif(not built_plainly(), reason="a sanitizer takes terabytes of addresses, and larger frames")
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])

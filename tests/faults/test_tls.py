@@ -359,7 +359,7 @@ def test_who_resets_a_handshake_is_told_by_its_address(serve_tls):
     def told():
         with Client(server.config.tls_port) as client:
             client.send(HELLO)
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.end_by_reset()
             server.client().close()
         return re.findall(r"client (.+): the TLS handshake failed: ", server.log())
     for address in eventually(told):
@@ -543,7 +543,7 @@ def test_why_a_connection_has_ended_is_told_at_level_debug(serve_tls):
             client.line()
     with server.tls() as client:
         assert client.set("k", b"1") == b"STORED"
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends by a reset
+        client.end_by_reset()
     ended = r"debug: connection of tcp:127.0.0.1:\d+ closed: its TLS has ended: (.*)"
     reasons = eventually(lambda: (found := re.findall(ended, server.log()))[1:] and found)
     assert reasons == ["decryption failed or bad record mac", "Connection reset by peer"]

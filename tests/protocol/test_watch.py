@@ -7,7 +7,6 @@ Each test is played against Forebay and, where the behaviour is common, against 
 import contextlib
 import re
 import socket
-import struct
 import time
 
 import forebay
@@ -15,7 +14,6 @@ import pytest
 from forebay import Memcached
 from packets import BinaryClient, packet
 
-RESETS = struct.pack("ii", 1, 0)  # SO_LINGER: at once
 HEAD = rb"ts=\d+\.\d+ gid=\d+ "
 
 
@@ -183,7 +181,7 @@ def test_who_has_ended_by_a_reset_is_told_by_its_address(server):
         with Listener(server.port) as client:
             port = client.socket.getsockname()[1]
             assert client.command(b"version").startswith(b"VERSION")
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+            client.end_by_reset()
         watcher.event(rb"type=conn_new .*")
         watcher.event(rb"type=conn_close rip=127.0.0.1 rport=%d transport=tcp reason=\w+ cfd=\d+" % port)
 

@@ -17,7 +17,6 @@
  *       \--the queue is full--> awaits its check --login_admit_waiting, after AUTH_WAIT--> comes again
  */
 #include "server/worker/auth/login.h"
-#include "server/config/address.h"
 #include "server/config/settings.h"
 #include "server/log.h"
 #include "server/worker/answer.h"
@@ -282,7 +281,7 @@ void login_collect_proofs(struct worker *worker) {
 static bool is_being_judged(const struct connection *connection) {
     const struct proof *proof = connection->proof;
     return (proof && !proof->is_done) ||
-           (connection->in_ready && !connection->pending && (proof || connection->has_waited));
+           (connection->is_queued && !connection->pending && (proof || connection->has_waited));
 }
 
 void login_end_strangers(struct worker *worker) {
@@ -292,7 +291,7 @@ void login_end_strangers(struct worker *worker) {
         next = connection->next;
         if (connection->authenticated || is_being_judged(connection) || connection->held ||
             connection_is_parked(connection) || worker->second - connection->opened <= timeout ||
-            (connection->in_ready && connection_state(connection) != CONNECTION_OPEN)) /* it ends by then */
+            (connection->is_queued && connection_state(connection) != CONNECTION_OPEN)) /* it ends by then */
             continue;
         count(&worker->auth_timeouts);
         connection_end(connection, CLOSED_IDLE);

@@ -167,7 +167,7 @@ static ssize_t take_queued(struct connection *connection, size_t size, const cha
     return (ssize_t)taken;
 }
 
-/* What the socket holds. Nothing is queued, and nothing listens that could bring more meanwhile. */
+/* Nothing is queued: what the socket holds, unless something listens, by which that comes. */
 static ssize_t receive_now(struct connection *connection, char *data, size_t size) {
     struct io_link *link = &connection->link;
     if (link->listens || link->ended)

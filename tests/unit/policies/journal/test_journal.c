@@ -4,6 +4,7 @@
 #include "tests/support/check.h"
 #include "tests/support/journal_rig.h"
 #include "tests/support/passing_time.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -640,8 +641,8 @@ static uint64_t noted(struct journal_rig *rig, size_t n) {
     char name[64];
     size_t size;
     assert_true(journal_rig_file_name(rig, n, name));
-    assert_int_equal(format_decode_header(journal_rig_read_file(rig, name, &size), size, &header),
-                     FORMAT_GOOD);
+    const char *bytes = journal_rig_read_file(rig, name, &size);
+    assert_int_equal(format_decode_header(bytes, size, &header), FORMAT_GOOD);
     free((void *)(uintptr_t)header.spaces);
     return header.synced;
 }
@@ -688,6 +689,22 @@ TEST(a_dump_is_readable) {
     assert_non_null(strstr(text, "journal-0-0000000001.fj damaged: shorter than its header, 100 bytes\n"));
 }
 
+TEST(a_folder_that_no_journal_is_in_is_told) {
+    struct journal_rig *rig = *state;
+    enum { TOO_LONG = 5000 };
+    const char *const folders[][2] = {{"/nowhere", "No such file or directory"},
+                                      {journal_rig_text(rig, 'x', TOO_LONG), "File name too long"}};
+    for (size_t i = 0; i < 2; i++) {
+        char text[2 * TOO_LONG] = "";
+        FILE *out = fmemopen(text, sizeof text, "w");
+        assert_non_null(out);
+        errno = 0;
+        assert_int_equal(journal_dump(folders[i][0], out, out), 1);
+        assert_int_equal(fclose(out), 0);
+        assert_non_null(strstr(text, folders[i][1]));
+    }
+}
+
 /* Whoever cuts off what was acknowledged must be found out, however it was synced: also where nothing is left for a tick to
  * sync. */
 TEST(what_is_synced_is_noted) {
@@ -732,6 +749,7 @@ int main(void) {
         CASE(a_replayer_may_see_all_records_again),
         CASE(what_is_given_up_is_not_shown_again_either),
         CASE(a_dump_is_readable),
+        CASE(a_folder_that_no_journal_is_in_is_told),
         CASE(what_is_synced_is_noted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,9 +104,9 @@ TEST(all_of_it_is_taken_in_its_order) {
     append_to_front(rig, 3);
     const struct connection *first = connection_queue_take_all(&rig->queue);
     assert_int_equal(first->fd, 3);
-    assert_int_equal(first->next_ready->fd, 1);
-    assert_int_equal(first->next_ready->next_ready->fd, 2);
-    assert_null(first->next_ready->next_ready->next_ready);
+    assert_int_equal(first->next_queued->fd, 1);
+    assert_int_equal(first->next_queued->next_queued->fd, 2);
+    assert_null(first->next_queued->next_queued->next_queued);
     append(rig, 4);
     append_to_front(rig, 5);
     ASSERT_POPS(5, 4);
@@ -123,8 +123,8 @@ TEST(who_got_nothing_comes_before_who_did_and_nobody_is_left_out) {
     for (int round = 0; round < ROUNDS; round++) {
         struct connection *connection = connection_queue_take_all(&rig->queue), *next;
         for (int place = 0; connection; connection = next, place++) {
-            next = connection->next_ready;
-            connection->in_ready = false;
+            next = connection->next_queued;
+            connection->is_queued = false;
             waited[connection->fd] = place < SOME ? 0 : waited[connection->fd] + 1;
             assert_true(waited[connection->fd] <= MANY / SOME);
             if (place < SOME)
