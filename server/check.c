@@ -103,13 +103,16 @@ static void check_users(struct check *check) {
         check_user_file(check, &check->settings->users[i]);
 }
 
+/* A start that has no address to encrypt leaves the files alone, unless it is handed a socket for TLS. */
 static void check_certificate(struct check *check) {
     char said[ERROR_MAX];
     if (!check->settings->tls_certificate)
         return;
     struct tls_context *context = tls_context_load(check->settings, said, sizeof said);
-    if (!context)
+    if (!context && settings_use_tls(check->settings))
         fail(check, said);
+    else if (!context)
+        say(NULL, LOG_LEVEL_WARNING, said);
     else if (tls_context_warns(context, check->settings, said, sizeof said))
         say(NULL, LOG_LEVEL_WARNING, said);
     tls_context_free(context);

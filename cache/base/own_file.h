@@ -25,7 +25,8 @@ static inline int own_file_fail(int file, int failure) {
     return -1;
 }
 
-/* As open(), with a mode for a file that is made. -1 and errno: ELOOP for a link, ENXIO for what is no plain file. */
+/* As open(), with a mode for a file that is made. -1 and errno: ELOOP for a link, ENXIO for what is no plain file (EISDIR
+ * for a folder that is to be written). */
 static inline int own_file_open_as(const char *path, int flags, mode_t mode) {
     const int careful =
         O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK; /* which waits for no pipe's other end */
@@ -72,12 +73,15 @@ static inline bool own_file_is_exposed(const char *folder, const char *path, mod
     return true;
 }
 
-/* Why one of these failed, for a message. */
+/* Why one of these failed, for a message. A link may lead to a file of the server's that was moved away, with changes in it
+ * that are nowhere else: nobody is told to remove that one. */
 static inline struct file_reason own_file_reason(int failure) {
     switch (failure) {
     case ELOOP:
-        return (struct file_reason){"it is a symbolic link, which is not followed here; remove it"};
+        return (struct file_reason){
+            "it is a symbolic link, which is not followed here; put what it leads to in its place, or remove it if that is not the server's"};
     case ENXIO:
+    case EISDIR:
         return (struct file_reason){"it is no plain file; remove it"};
     default:
         return file_reason(failure);

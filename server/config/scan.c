@@ -12,6 +12,7 @@ enum { DEPTH_MAX = 8 };
 struct scanner {
     char *at, *end;
     int line;
+    int odd_line; /* where the first string begins of which only the next one's quote is the end; 0: nowhere */
     struct slice words[2]; /* the last two */
     bool after_equals;
     int open_lines[DEPTH_MAX];
@@ -102,6 +103,14 @@ static bool is_at_variable(const struct scanner *scanner) {
     return peek(scanner, 0) == '$' && peek(scanner, 1) == '{';
 }
 
+/* Over the end of a line, to a quote that a word follows: it may be that a quote is missing, and this one begins a string.
+ * A statement of several lines looks otherwise. */
+static void note_odd_string(struct scanner *scanner, int opened) {
+    if (scanner->odd_line == 0 && scanner->line > opened && scanner->at < scanner->end &&
+        !strchr(" \t\r\n{}(),=#", *scanner->at))
+        scanner->odd_line = opened;
+}
+
 static void scan_string(struct scanner *scanner) {
     const char *start = scanner->at;
     char quote = *scanner->at++;
@@ -120,10 +129,12 @@ static void scan_string(struct scanner *scanner) {
         scanner->at++;
     }
     if (scanner->at == scanner->end) {
-        fail(scanner, opened, "the string is never closed: a quote is missing");
+        fail(scanner, scanner->odd_line ? scanner->odd_line : opened,
+             "the string is never closed: a quote is missing");
         return;
     }
     scanner->at++;
+    note_odd_string(scanner, opened);
     note_word(scanner, start);
 }
 

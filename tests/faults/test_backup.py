@@ -40,7 +40,7 @@ namespace "sessions" {{ prefix = "sess:" policy = "{policy}" backend = "local" {
         self.acknowledged = {}
 
     def follow(self, name):
-        as_cron = "set -e\n" if name.startswith("backup") else ""
+        as_cron = "set -e\nwhole=yes  # as a backup before, in the same shell, has left it\n" if name.startswith("backup") else ""
         return follow(as_cron + commands("backup.md", name), self.server, self.data, **{
             "/var/backups/forebay": self.folder + "/backups", "redis-cli ": f"redis-cli -p {self.redis_port} "})
 

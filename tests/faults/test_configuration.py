@@ -35,6 +35,7 @@ BAD = {
     "a namespace without a prefix": ('    prefix = "sess:"\n', "\n", 6, "prefix"),
     "an option of another policy": ('policy = "write-behind"', 'policy = "write-through"', 10, "flush_delay"),
     "an option twice": ("threads = 2", 'memory = "32mb"', 3, "memory"),
+    "a missing quote": ('"64mb"', '"64mb', 2, "never closed: a quote is missing"),
     "a missing brace": ('    flush_delay = "1s"\n}', '    flush_delay = "1s"\n', 6, "begins here is never closed"),
     "a brace too many": ('    flush_delay = "1s"\n}', '    flush_delay = "1s"\n}\n}', 12, "closes nothing"),
     "a quota above the whole": ('prefix = "sess:"', 'prefix = "sess:"\n    memory = "65mb"', 8, "memory"),

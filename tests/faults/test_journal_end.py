@@ -89,11 +89,21 @@ def test_nor_is_a_file_without_its_header(serve):
     assert_skipped(server, path, f"{what}, 100 bytes", left=0)
 
 
-def test_a_check_refuses_what_no_option_helps_with(serve):
+@pytest.mark.parametrize("put, why", [
+    (lambda path: os.symlink(f"{path}.elsewhere", path),
+     "it is a symbolic link, which is not followed here; put what it leads to in its place, or remove it if that is not the server's"),
+    (os.mkdir, "it is no plain file; remove it"),
+], ids=["link", "folder"])
+def test_a_check_refuses_what_no_option_helps_with(serve, put, why):
+    """In the words of the start. Who does what they say has everything back."""
     server, path, _, _ = written_and_noted(serve, "always")
     os.rename(path, f"{path}.elsewhere")
-    os.symlink(f"{path}.elsewhere", path)
-    said = f"journal: cannot open {path}: it is a symbolic link, which is not followed here; remove it\n"
+    put(path)
+    said = f"journal: cannot open {path}: {why}\n"
     for options in [], [SKIP]:
         assert f"forebay: {said}" in server.refuses("--check", *options)
         assert f"error: cannot start: The journal in {server.folder}: {said}" in server.refuses(*options)
+    os.rmdir(path) if put is os.mkdir else os.unlink(path)
+    os.rename(f"{path}.elsewhere", path)
+    server.start()
+    assert [server.client().get(key) for key in KEYS] == [b"acknowledged"] * len(KEYS)

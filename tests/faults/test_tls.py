@@ -850,6 +850,13 @@ def test_certificates_without_an_address_are_told(tmp_path, certificates):
         assert "ssl_enabled" not in server.client().stats("settings")
 
 
+def test_a_check_refuses_no_certificate_that_no_address_shows(tmp_path):
+    server = Server(tmp_path, config=Config(tls_certificate="/none.pem"))
+    assert "warning: tls_certificate: cannot read /none.pem: " in server.check()
+    with server:
+        assert server.client().set("k", b"1") == b"STORED"
+
+
 def test_handshakes_are_measured(serve_tls, certificates):
     server = serve_tls(admin=True, tls_version="1.3")
     assert lets_in(server, None) and not lets_in(server, certificates.context(version=TLS12))

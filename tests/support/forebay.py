@@ -242,8 +242,17 @@ class Process:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def _is_paused(self):
+        for path in glob.glob(f"/proc/{self.pid}/task/*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(path, encoding="utf-8", errors="replace") as stat:
+                if stat.read().rpartition(") ")[2][0] not in "TtZX":
+                    return False
+        return True
+
     def pause(self):
+        """Until each thread has stopped: one that is writing ends that first."""
         self.signal(signal.SIGSTOP)
+        eventually(self._is_paused, pause=0.001)
 
     def resume(self):
         self.signal(signal.SIGCONT)

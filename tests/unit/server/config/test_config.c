@@ -271,6 +271,9 @@ static const struct bad {
 } table[] = {
     /* grammar */
     {"memory = \"1mb\n", 1, "never closed", "quote"},
+    {"threads = 2\nmemory = \"1mb\ndata = \"/tmp\"\nadmin = \"127.0.0.1:1\"\n", 2, "never closed", "quote"},
+    {"threads = 2\nmemory = 1mb\"\ndata = \"\"\nadmin = '127.0.0.1:1'\n", 2, "never closed", "quote"},
+    {"restrict = {\"a\nb\", \"c\nd\"}\ndata = \"/tmp\n", 4, "never closed", "quote"},
     {"\nnamespace \"n\" {\n", 2, "never closed", "'}'"},
     {"# a\n# b\nmemroy = \"64mb\"\n", 3, "unknown option \"memroy\"", "did you mean \"memory\"?"},
     {"/* a\n b */\n\nfoo = 1\n", 4, "unknown option \"foo\" in the top of the file", "remove it"},
