@@ -37,6 +37,7 @@ static void end_jobs(struct dealing *dealing, const struct lane *lane, enum job_
 void redis_dealing_lose_lane(struct dealing *dealing, struct lane *lane) {
     redis_dealing_take_up(dealing, lane->node);
     redis_lose(dealing->connection, dealing->error);
+    lane->node->error = *dealing->error;
     if (redis_node_may_be_back(lane->node))
         dealing->cluster->wants_map = true;
     else

@@ -365,6 +365,8 @@ bool redis_cluster_refresh(struct redis_connection *connection, enum backend_sta
     cluster->asked_us = now_us;
     struct redis_place *places = calloc(PLACES_MAX, sizeof *places);
     size_t count = places ? list_places(connection, places) : 0;
+    if (!places)
+        redis_out_of_memory(connection, ret_status, ret_error);
     redisReply *reply = NULL;
     for (size_t i = 0; i < count && !reply; i++)
         reply = ask_place(connection, &places[i], ret_status, ret_error);

@@ -27,6 +27,7 @@
  * Versions of a key rise within a batch, so that the version guard keeps its order also where a slot moves between two jobs.
  */
 #include "backends/redis/deal.h"
+#include "backends/failure.h"
 #include "backends/redis/dealing.h"
 #include "backends/redis/proofs.h"
 #include "cache/base/clock.h"
@@ -348,7 +349,14 @@ static enum backend_status sum_up(const struct dealing *dealing, bool *ret_done)
     }
     if (dealing->failed != BACKEND_OK)
         *dealing->error = dealing->reason;
-    return dealing->failed != BACKEND_OK ? dealing->failed : all ? BACKEND_OK : BACKEND_TRANSIENT;
+    enum backend_status status = dealing->failed != BACKEND_OK ? dealing->failed
+                                 : all                         ? BACKEND_OK
+                                                               : BACKEND_TRANSIENT;
+    if (status != BACKEND_OK &&
+        !*dealing->error->message) /* nothing was heard but that slots are elsewhere */
+        backend_fail(dealing->error, status, "backend \"%s\", redis cluster: no answer in time",
+                     dealing->connection->name);
+    return status;
 }
 
 static bool find_slots(struct dealing *dealing) {

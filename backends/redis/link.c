@@ -314,12 +314,17 @@ enum backend_status redis_try(struct redis_connection *connection, redis_work wo
     enum redis_step step = REDIS_LOST;
     uint64_t moment = monotonic_ms() + MOMENT;
     redis_begin_call(connection);
+    *ret_error->message = '\0';
     if (moment < connection->deadline)
         connection->deadline = moment;
     for (unsigned tries = 0; tries < TRIES && (step == REDIS_LOST || step == REDIS_NO_SCRIPT); tries++) {
         step = attempt(connection, work, task, &status, ret_error);
         arena_reset(&connection->words);
     }
+    if (step == REDIS_NO_SCRIPT)
+        backend_fail(ret_error, BACKEND_TRANSIENT,
+                     "backend \"%s\", redis at %s: forgets a script as soon as it has it (NOSCRIPT)",
+                     connection->name, redis_shown(connection));
     return step == REDIS_DONE           ? BACKEND_OK
            : status == BACKEND_REPLACED ? BACKEND_REPLACED
                                         : BACKEND_TRANSIENT;
