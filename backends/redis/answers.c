@@ -11,6 +11,8 @@
 /* ---- Nodes ---- */
 
 void redis_dealing_fail_node(struct dealing *dealing, struct redis_node *node) {
+    if (!*dealing->error->message) /* NOSCRIPT to a number that was to be set */
+        redis_odd_answer(dealing->connection, &(enum backend_status){BACKEND_OK}, dealing->error);
     node->error = *dealing->error;
     node->is_short = false;
     redis_node_fails(node);

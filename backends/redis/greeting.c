@@ -199,6 +199,9 @@ static enum redis_step hear(struct redis_connection *connection, unsigned greeti
                             enum backend_status *ret_status, struct backend_error *ret_error) {
     if (greeting == GREETING_INFO)
         return hear_info(connection, reply, ret_status, ret_error);
+    if (redis_begins_with(
+            reply, "NOSCRIPT")) /* which is no answer to anything here, and has no words where it is one */
+        return redis_odd_answer(connection, ret_status, ret_error);
     if (reply->type == REDIS_REPLY_ERROR)
         return redis_is_refusal(reply) ? redis_say(connection, reply, BACKEND_REFUSED, ret_status, ret_error)
                                        : redis_error_means(connection, reply, ret_status, ret_error);
