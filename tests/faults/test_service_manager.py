@@ -85,7 +85,7 @@ def test_what_a_drain_has_left_is_told(tmp_path, told):
         assert limit_us > 30_000_000  # the drain, and what follows it
         status = (stopping if "draining: 500" in stopping["STATUS"] else told.until("STATUS", "draining: 500"))["STATUS"]
         assert int(re.fullmatch(r"draining: 500 entries with (\d+) bytes left", status).group(1)) > 500 * 100
-    server.stop()
+    server.check_end(server.wait())  # not by another SIGTERM, which ends the drain
     assert len(server.rows()) == 500
 
 
