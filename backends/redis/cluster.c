@@ -23,7 +23,7 @@
 #include <stdlib.h>
 
 enum {
-    MOMENT_MS = 200, /* for a node that is asked for the map */
+    MOMENT_MS = 200, /* for a node that is asked for the map, and at most half of what the call has left */
     ASK_AGAIN_US = 100000,
     TRY_PAUSE_US = 20000,
     TRY_PAUSE_LONGEST_US = 2000000,
@@ -294,13 +294,20 @@ static redisReply *log_in_and_ask(struct redis_connection *connection, redisCont
     return context->err ? NULL : say(context, 2, ask);
 }
 
+/* One that does not answer, be it the first that is named, leaves time for the next: else a short call, as each look is, would
+ * never come to them. */
+static struct timeval moment_for(const struct redis_connection *connection) {
+    struct timeval left = redis_time_left(connection, 2 * MOMENT_MS);
+    uint64_t half_us = ((uint64_t)left.tv_sec * US_PER_SECOND + (uint64_t)left.tv_usec) / 2;
+    return (struct timeval){(time_t)(half_us / US_PER_SECOND), (suseconds_t)(half_us % US_PER_SECOND)};
+}
+
 /* What the node in hand says. NULL: nothing that is a map. */
 static redisReply *ask_node(struct redis_connection *connection, enum backend_status *ret_status,
                             struct backend_error *ret_error) {
     struct redis_cluster *cluster = connection->cluster;
     const struct redis_place *place = &connection->link->address->place;
-    struct timeval moment = redis_time_left(connection, MOMENT_MS);
-    redisContext *context = redis_dial(place, NULL, moment);
+    redisContext *context = redis_dial(place, NULL, moment_for(connection));
     redisReply *reply = NULL;
     connection->link->context = context;
     if (context && !context->err)
