@@ -127,9 +127,24 @@ static int open_file(const char *path) {
     return status.st_uid == geteuid() || status.st_uid == 0 ? file : own_file_fail(file, EPERM);
 }
 
+static bool is_at(int file, const char *path) {
+    struct stat own, there;
+    return fstat(file, &own) == 0 && lstat(path, &there) == 0 && own.st_ino == there.st_ino &&
+           own.st_dev == there.st_dev;
+}
+
+/* Whoever ends may have removed it before it was held. */
 static int open_and_hold(const char *path) {
-    int file = open_file(path);
-    return file < 0 || take_lock(file) ? file : own_file_fail(file, HELD);
+    for (;;) {
+        int file = open_file(path);
+        if (file < 0)
+            return file;
+        if (!take_lock(file))
+            return own_file_fail(file, HELD);
+        if (is_at(file, path))
+            return file;
+        close(file);
+    }
 }
 
 bool pid_file_write(const char *path, int *ret_file, char *ret_error, size_t error_size) {
@@ -145,11 +160,9 @@ bool pid_file_write(const char *path, int *ret_file, char *ret_error, size_t err
 }
 
 void pid_file_remove(const char *path, int file) {
-    struct stat own, there;
     if (file < 0)
         return;
-    if (fstat(file, &own) == 0 && lstat(path, &there) == 0 && own.st_ino == there.st_ino &&
-        own.st_dev == there.st_dev)
+    if (is_at(file, path))
         unlink(path);
     close(file);
 }
