@@ -204,6 +204,8 @@ bool redis_end_load(struct redis_connection *connection, uint64_t least) {
     return redis_append_slices(connection, 2, get);
 }
 
+/* Over a link that stays, a number that alone is missing was removed or evicted: no store that had never heard of this node is
+ * at its other end. */
 static enum redis_step judge_number(struct redis_connection *connection, uint64_t number, uint64_t least,
                                     enum backend_status *ret_status, struct backend_error *ret_error) {
     if (number >= least)

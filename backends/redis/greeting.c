@@ -199,8 +199,8 @@ static enum redis_step hear(struct redis_connection *connection, unsigned greeti
                             enum backend_status *ret_status, struct backend_error *ret_error) {
     if (greeting == GREETING_INFO)
         return hear_info(connection, reply, ret_status, ret_error);
-    if (redis_begins_with(
-            reply, "NOSCRIPT")) /* which is no answer to anything here, and has no words where it is one */
+    /* No answer to anything here; redis_error_means takes it for one to a script, which is loaded and needs no words. */
+    if (redis_begins_with(reply, "NOSCRIPT"))
         return redis_odd_answer(connection, ret_status, ret_error);
     if (reply->type == REDIS_REPLY_ERROR)
         return redis_is_refusal(reply) ? redis_say(connection, reply, BACKEND_REFUSED, ret_status, ret_error)
