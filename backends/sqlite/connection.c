@@ -44,8 +44,10 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
                                      const struct backend_identity *expected,
                                      struct backend_error *ret_error) {
     int flags = open_flags(connection, expected);
-    int length, failure = 0;
-    enum backend_status status = sqlite_check_kind(connection, ret_error);
+    int failure = 0;
+    enum backend_status status = sqlite_check_folder(connection, ret_error);
+    if (status == BACKEND_OK)
+        status = sqlite_check_kind(connection, ret_error);
     if (status != BACKEND_OK)
         return status;
     if (flags & SQLITE_OPEN_CREATE)
@@ -56,10 +58,6 @@ static enum backend_status open_file(struct sqlite_connection *connection, const
                                 connection->name);
         if ((status = sqlite_check_length(connection, ret_error)) != BACKEND_OK)
             return status;
-        if (sqlite_folder_is_missing(connection->path, &length))
-            return backend_fail(ret_error, BACKEND_REFUSED,
-                                "backend \"%s\", %s: the folder %.*s does not exist; make it",
-                                connection->name, connection->path, length, connection->path);
         if (is_forbidden(failure) && access(connection->path, F_OK) != 0)
             return backend_fail(ret_error, BACKEND_REFUSED,
                                 "backend \"%s\", %s: cannot be made by user %u: %s; see to its folder",

@@ -128,9 +128,13 @@ static inline struct sqlite_table *sqlite_table_of(struct sqlite_connection *con
 /* The path of a URI, relative ones below the data folder; to be freed. NULL: out of memory. */
 char *sqlite_path_of(const struct backend_options *options);
 
-/* A missing folder is the likeliest reason why a database cannot be made, and SQLite does not say it. Its name is the first
- * *ret_length bytes of the path, whether or not it is missing. */
-bool sqlite_folder_is_missing(const char *path, int *ret_length);
+/* A missing folder is the likeliest reason why a database cannot be made, and SQLite does not say it. True: what the first
+ * *ret_length bytes of the path name is not there (errno is ENOENT), or is no folder (ENOTDIR). */
+bool sqlite_folder_is_missing(const char *path, size_t *ret_length);
+
+/* The same, told: BACKEND_REFUSED. */
+enum backend_status sqlite_check_folder(const struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
 
 /* Where a file or a folder that need not be there would be, of which the first bytes of a path are the name: that name, in its
  * folder, links to which are followed. To be freed. NULL: the folder is not there either, or out of memory. */

@@ -18,16 +18,44 @@ char *sqlite_path_of(const struct backend_options *options) {
     return asprintf(&whole, "%s/%s", folder, path) < 0 ? NULL : whole;
 }
 
-bool sqlite_folder_is_missing(const char *path, int *ret_length) {
-    const char *slash = strrchr(path, '/');
-    char folder[4096];
+/* Whether there is nothing, or no folder, in the place that the first bytes of a path name; errno says which. */
+static bool is_no_folder(const char *path, size_t length) {
+    char folder[PATH_MAX];
     struct stat status;
-    *ret_length = slash && slash > path ? (int)(slash - path) : 1;
-    if (!slash || (size_t)*ret_length >= sizeof folder)
+    if (length >= sizeof folder)
         return false;
-    memcpy(folder, path, (size_t)*ret_length);
-    folder[*ret_length] = '\0';
-    return stat(folder, &status) != 0 && errno == ENOENT;
+    memcpy(folder, path, length);
+    folder[length] = '\0';
+    if (stat(folder, &status) != 0)
+        return errno == ENOENT || errno == ENOTDIR;
+    errno = ENOTDIR;
+    return !S_ISDIR(status.st_mode);
+}
+
+/* The system follows "z/.." only where z is a folder. SQLite takes both out of the path without a look, so that it would have
+ * a database where nobody else finds it: what is named is z. Of a folder without such a step, all of it. */
+bool sqlite_folder_is_missing(const char *path, size_t *ret_length) {
+    static const char back[] = "/..";
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return false;
+    for (const char *at = path; (at = strstr(at + 1, back)) && at < slash;) {
+        *ret_length = (size_t)(at - path);
+        if (at[sizeof back - 1] == '/' && is_no_folder(path, *ret_length))
+            return true;
+    }
+    *ret_length = slash > path ? (size_t)(slash - path) : 1;
+    return is_no_folder(path, *ret_length);
+}
+
+enum backend_status sqlite_check_folder(const struct sqlite_connection *connection,
+                                        struct backend_error *ret_error) {
+    size_t length;
+    if (!sqlite_folder_is_missing(connection->path, &length))
+        return BACKEND_OK;
+    return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\", %s: %s%.*s %s", connection->name,
+                        connection->path, errno == ENOENT ? "the folder " : "", (int)length, connection->path,
+                        errno == ENOENT ? "does not exist; make it" : "is not a folder; correct the uri");
 }
 
 /* Up to where a path is more than slashes and "." at its end. */

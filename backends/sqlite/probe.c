@@ -32,27 +32,27 @@ static enum backend_status refuse(const struct sqlite_connection *connection, co
                         connection->path, why);
 }
 
-/* The start makes the data folder, and no other. */
+/* The start makes the data folder, and no other. Whatever a path says behind it that leads out of it again is seen then. */
 static bool will_be_made(const struct backend_options *options, const char *path) {
-    const char *slash = strrchr(path, '/'), *data = options->data;
-    struct stat status;
-    if (!slash || !data || stat(data, &status) == 0 || errno != ENOENT)
+    size_t length;
+    if (!options->data || !sqlite_folder_is_missing(path, &length) || errno != ENOENT)
         return false;
-    char *folder = sqlite_place_of(path, (size_t)(slash - path)), *made = sqlite_place_of(data, strlen(data));
-    bool same = folder && made && strcmp(folder, made) == 0;
-    free(folder);
+    char *missing = sqlite_place_of(path, length), *made = sqlite_place_of(options->data, strlen(options->data));
+    bool same = missing && made && strcmp(missing, made) == 0;
+    free(missing);
     free(made);
     return same;
 }
 
 static enum backend_status probe_folder(const struct sqlite_connection *connection,
                                         struct backend_error *ret_error) {
-    int length;
-    if (sqlite_folder_is_missing(connection->path, &length))
-        return backend_fail(ret_error, BACKEND_REFUSED,
-                            "backend \"%s\", %s: the folder %.*s does not exist; make it", connection->name,
-                            connection->path, length, connection->path);
-    char *folder = strchr(connection->path, '/') ? strndup(connection->path, (size_t)length) : strdup(".");
+    enum backend_status status = sqlite_check_folder(connection, ret_error);
+    if (status != BACKEND_OK)
+        return status;
+    const char *slash = strrchr(connection->path, '/');
+    char *folder = slash == connection->path ? strdup("/")
+                   : slash                   ? strndup(connection->path, (size_t)(slash - connection->path))
+                                             : strdup(".");
     bool writable = folder && folder_is_writable(folder), is_kernels = !writable && errno == EOPNOTSUPP;
     free(folder);
     if (writable)

@@ -80,13 +80,32 @@ def test_changes_that_go_to_another_store_than_they_were_made_for(serve, tmp_pat
 
 # ---- Paths ----
 
-@pytest.mark.parametrize("path", ["sqlite:./x.db", "sqlite:x.db", "sqlite:" + "./" * 250 + "x.db", "sqlite:{data}/x.db", "sqlite:{data}/./x.db"])
+@pytest.mark.parametrize("path", ["sqlite:./x.db", "sqlite:x.db", "sqlite:" + "./" * 250 + "x.db", "sqlite:{data}/x.db", "sqlite:{data}/./x.db", "sqlite:../data/x.db"])
 def test_a_database_in_a_data_folder_that_is_to_be_made(tmp_path, path):
     server = at(tmp_path, SPACE, backends=[section("backend", "local", uri=path.format(data=tmp_path / "data"))])
     accepted(server)
     assert not (tmp_path / "data").exists()
     with server:
         assert (tmp_path / "data" / "x.db").exists()
+
+
+@pytest.mark.parametrize("path, what", [("z/../x.db", "the folder {data}/z does not exist; make it"),
+                                        ("y/../z/../x.db", "the folder {data}/y/../z does not exist; make it"),
+                                        ("y/z/x.db", "the folder {data}/y/z does not exist; make it"),
+                                        ("file/../x.db", "{data}/file is not a folder; correct the uri")])
+def test_a_way_to_a_database_over_what_is_not_there(tmp_path, path, what):
+    """SQLite would go it, to a database that nobody else finds by this path."""
+    data = tmp_path / "data"
+    server = at(tmp_path, SPACE, backends=[section("backend", "local", uri=f"sqlite:{path}")])
+    (data / "y").mkdir(parents=True)
+    (data / "file").touch()
+    assert f'backend "local", {data}/{path}: {what.format(data=data)}' in both_refuse(server)
+    assert not (data / "x.db").exists()
+    (data / "file").unlink()
+    for folder in ("file", "z", "y/z"):
+        (data / folder).mkdir()
+    with server:
+        assert "unavailable" not in server.log()
 
 
 @pytest.mark.parametrize("path, why", [("y" * 100 + "/x.db", "does not exist"), ("x" * 252, "its name is too long")])
