@@ -19,6 +19,7 @@
 #include "server/worker/auth/users.h"
 #include "server/worker/io/io.h"
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,6 +319,20 @@ static void check_tier(struct check *check) {
         check->failed = true;
 }
 
+static void *check_tier_here(void *context) {
+    check_tier(context);
+    return NULL;
+}
+
+/* As a start has it made: by a thread, whose stack is large enough, however small ulimit -s makes this one's. */
+static void check_tier_apart(struct check *check) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, check_tier_here, check) == 0)
+        pthread_join(thread, NULL);
+    else
+        fail(check, "no thread can be started");
+}
+
 /* ---- The whole ---- */
 
 int check_start(struct settings *settings, struct config *config, struct options *options) {
@@ -339,7 +354,7 @@ int check_start(struct settings *settings, struct config *config, struct options
     check_addresses(&check, true);
     check_memory_lock(&check);
     check_io(&check);
-    check_tier(&check);
+    check_tier_apart(&check);
     check_pid_file(&check);
     risks_tell(settings, connections_wanted, options->user, false, say, NULL);
     if (check.failed)

@@ -152,6 +152,19 @@ def test_too_few_addresses(tmp_path):
     accepted(Odd(tmp_path, "ulimit -v 1000000"))
 
 
+def test_a_small_stack(tmp_path):
+    """Of the first thread, that is: a start has others do what takes more."""
+    server = Odd(tmp_path, "ulimit -s 72 && ulimit -c 0")
+    with server:
+        assert server.client().set("sess:1", b"v") == b"STORED"
+        server.kill()
+    for kind in ("redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:1,127.0.0.1:2", "sqlite:other.db"):
+        server.config = Config(SPACE, backends=[section("backend", "local", uri=kind)])
+        server.write_config()
+        accepted(server)
+
+
+@PLAIN
 def test_files_that_may_not_grow(tmp_path):
     """-f counts 512 bytes, or 1 kB, by the shell."""
     server = Odd(tmp_path, "ulimit -f 8")
