@@ -37,7 +37,8 @@ static bool will_be_made(const struct backend_options *options, const char *path
     size_t length;
     if (!options->data || !sqlite_folder_is_missing(path, &length) || errno != ENOENT)
         return false;
-    char *missing = sqlite_place_of(path, length), *made = sqlite_place_of(options->data, strlen(options->data));
+    char *missing = sqlite_place_of(path, length),
+         *made = sqlite_place_of(options->data, strlen(options->data));
     bool same = missing && made && strcmp(missing, made) == 0;
     free(missing);
     free(made);

@@ -158,10 +158,11 @@ static void print_mark(FILE *out, uint64_t mark) {
     print_time(out, mark);
 }
 
-static int dump_low_waters(const char *folder, FILE *out) {
+static int dump_low_waters(const char *folder, FILE *out, bool *ret_absent) {
     struct low_waters all = {0};
     enum low_water_status status = low_water_file_read(&journal_disk_system, folder, &all);
-    if (status == LOW_WATER_ABSENT)
+    *ret_absent = status == LOW_WATER_ABSENT;
+    if (*ret_absent)
         return 0;
     fprintf(out, "low-water");
     if (status != LOW_WATER_OK) {
@@ -185,13 +186,21 @@ static int dump_low_waters(const char *folder, FILE *out) {
 int journal_dump(const char *folder, FILE *out, FILE *complaints) {
     struct journal_name *names = NULL;
     size_t count = 0;
+    bool absent;
     if (!journal_list_folder(folder, &names, &count)) {
         fprintf(complaints, "forebay: %s cannot be listed: %s\n", folder, strerror(errno));
         return 1;
     }
-    int result = dump_low_waters(folder, out);
+    int result = dump_low_waters(folder, out, &absent);
     for (size_t i = 0; i < count; i++)
         result |= dump_file(folder, names[i].name, out);
     free(names);
+    if (count == 0 && absent) {
+        fprintf(
+            complaints,
+            "forebay: there is no journal in %s: name the data folder (data) of a server that keeps one\n",
+            folder);
+        result = 1;
+    }
     return result;
 }

@@ -82,6 +82,7 @@ def test_it_tells_its_version_its_options_and_its_licence():
     (["-l", "192.0.2.1", "-p", "-1"], 1, "192.0.2.1"),
     (["-Y", "/nowhere/auth"], 1, "/nowhere/auth"),
     (["--journal-dump", "/nowhere"], 1, "/nowhere"),
+    (["--journal-dump", "/usr"], 1, "there is no journal in /usr"),
 ])
 def test_a_start_that_fails_has_a_status_and_a_reason(options, status, word):
     if word == "no-such-user" and os.geteuid() != 0:

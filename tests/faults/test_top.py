@@ -646,7 +646,15 @@ def test_help_and_version():
     (["tls:127.0.0.1:11212"], "tls:127.0.0.1:11212: forebay-top does not speak TLS: give an address of the server without tls:"),
     (["mtls:11212"], "forebay-top does not speak TLS"), (["btls:unix:/x"], "forebay-top does not speak TLS"),
     (["a", "b"], 'one address is enough, and "b" is a second one'),
-    (["--frobnicate"], "forebay-top --help lists the options"),
+    (["--frobnicate"], "forebay-top: --frobnicate: no such option; forebay-top --help lists those that there are\n"),
+    (["--onec"], "forebay-top: --onec: no such option; did you mean --once?\n"),
+    (["--passwort-file=x"], "forebay-top: --passwort-file=x: no such option; did you mean --password-file?\n"),
+    (["--="], "forebay-top: --=: several options begin so; write it out"),
+    (["--json=1"], "forebay-top: --json=1: this option takes no argument; see forebay-top --help\n"),
+    (["--help=1"], "forebay-top: --help=1: this option takes no argument; see forebay-top --help\n"),
+    (["--user"], "forebay-top: --user needs an argument; see forebay-top --help\n"),
+    (["-i"], "forebay-top: -i needs an argument; see forebay-top --help\n"),
+    (["-x"], "forebay-top: -x: no such option; see forebay-top --help\n"),
 ])
 def test_what_is_wrong_with_the_command_line_is_said(arguments, said):
     done = top(*arguments)

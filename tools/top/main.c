@@ -6,7 +6,7 @@
  *                                       \-> print (--once)
  *
  * Everything but the screen is plain C without curses, and what needs neither a server nor a terminal is pure. It is not
- * part of the server, and shares with it only what lies in cache/base and how times are written.
+ * part of the server, and shares with it only what lies in cache/base, how times are written, and the guess at what a slip was meant to be.
  */
 #include "cache/base/standard_files.h"
 #include "tools/top/live.h"

@@ -3,9 +3,11 @@
 #include "tools/top/options.h"
 #include "cache/base/given_file.h"
 #include "server/config/measure.h"
+#include "server/config/nearest.h"
 #include "tools/top/view.h"
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +15,15 @@
 #include <sys/un.h>
 
 enum { OPTION_VERSION = 256, OPTION_USER, OPTION_PASSWORD_FILE, OPTION_ONCE, OPTION_JSON };
+
+static const struct option names[] = {{"interval", required_argument, NULL, 'i'},
+                                      {"user", required_argument, NULL, OPTION_USER},
+                                      {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
+                                      {"once", no_argument, NULL, OPTION_ONCE},
+                                      {"json", no_argument, NULL, OPTION_JSON},
+                                      {"help", no_argument, NULL, 'h'},
+                                      {"version", no_argument, NULL, OPTION_VERSION},
+                                      {0}};
 
 static const char help[] =
     "usage: forebay-top [option...] [HOST:PORT | PORT | PATH]\n"
@@ -204,9 +215,38 @@ static enum options_result take(int option, struct options *options, const char 
         puts("forebay-top " FOREBAY_VERSION);
         return OPTIONS_ANSWERED;
     default:
-        fputs("forebay-top --help lists the options\n", stderr);
         return OPTIONS_WRONG;
     }
+}
+
+/* A long one that there is not, or which begins as several do. */
+static void refuse_long(const char *word) {
+    struct slice name = slice_of(word + 2, strcspn(word + 2, "="));
+    struct nearest nearest = nearest_to(name);
+    size_t beginning = 0;
+    for (const struct option *known = names; known->name; known++) {
+        nearest_consider(&nearest, known->name);
+        beginning += strncmp(known->name, name.data, name.size) == 0;
+    }
+    if (beginning > 1)
+        wrong("%s: several options begin so; write it out (forebay-top --help lists them)", word);
+    else if (nearest.found)
+        wrong("%s: no such option; did you mean --%s?", word, nearest.found);
+    else
+        wrong("%s: no such option; forebay-top --help lists those that there are", word);
+}
+
+/* What getopt does not take: it has an argument too many or too few, or is none of these. */
+static void refuse(int found, char *const *arguments) {
+    const char *word = arguments[optind - 1];
+    if (found == ':')
+        wrong("%s needs an argument; see forebay-top --help", word);
+    else if (optopt > UCHAR_MAX || (optopt == 'h' && strncmp(word, "--", 2) == 0))
+        wrong("%s: this option takes no argument; see forebay-top --help", word);
+    else if (optopt)
+        wrong("-%c: no such option; see forebay-top --help", optopt);
+    else
+        refuse_long(word);
 }
 
 static bool take_rest(int count, char **arguments, const char *password_file, struct options *options) {
@@ -217,18 +257,12 @@ static bool take_rest(int count, char **arguments, const char *password_file, st
 }
 
 enum options_result options_read(int count, char **arguments, struct options *ret_options) {
-    static const struct option names[] = {{"interval", required_argument, NULL, 'i'},
-                                          {"user", required_argument, NULL, OPTION_USER},
-                                          {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
-                                          {"once", no_argument, NULL, OPTION_ONCE},
-                                          {"json", no_argument, NULL, OPTION_JSON},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, OPTION_VERSION},
-                                          {0}};
     const char *password_file = NULL;
     int option;
     *ret_options = (struct options){.interval_ms = 1000};
-    while ((option = getopt_long(count, arguments, "hi:", names, NULL)) != -1) {
+    while ((option = getopt_long(count, arguments, ":hi:", names, NULL)) != -1) {
+        if (option == '?' || option == ':')
+            refuse(option, arguments);
         enum options_result result = take(option, ret_options, &password_file);
         if (result != OPTIONS_GOOD)
             return result;
