@@ -21,6 +21,7 @@ struct server;
     X(ENCRYPTION, LOG_LIMIT_BURST, "encrypted connections that end")                                         \
     X(REQUEST_MEMORY, LOG_LIMIT_BURST, "connections closed for want of memory")                              \
     X(COMMAND, LOG_LIMIT_BURST, "commands of clients")                                                       \
+    X(MEMORY_LIMIT, 1, "limits of memory set by clients")                                                    \
     X(ADMIN, LOG_LIMIT_BURST, "requests to the admin HTTP")                                                  \
     X(ADMIN_ACTION, LOG_LIMIT_BURST, "changes by the admin HTTP")                                            \
     X(RELOAD, LOG_LIMIT_BURST, "reloads that change nothing")                                                \

@@ -4,7 +4,6 @@
 #include "policies/policy.h"
 #include "server/machine_memory.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,18 +37,10 @@ static void tell_all_unreadable(const struct settings *settings, risks_say *say,
     tell_unreadable(settings->tls_ca, say, context);
 }
 
-/* What is more than the machine has is used all the same, until the kernel ends the process for it. remedy: with the setting. */
 static void tell_limit(const char *what, size_t limit, const char *remedy, risks_say *say, void *context) {
     char message[600];
-    uint64_t there = machine_memory("/proc/self/cgroup", "/sys/fs/cgroup");
-    if (there == 0 || limit <= there)
-        return;
-    fit_print(
-        message, sizeof message,
-        "the memory for %s is %zu MB, and the machine, or the control group of this process, has %" PRIu64
-        " MB in all: before it is full the kernel ends the process, or the machine does nothing but swap. Lower %s",
-        what, limit >> 20, there >> 20, remedy);
-    say(context, LOG_LEVEL_WARNING, message);
+    if (machine_memory_warns(what, limit, remedy, message, sizeof message))
+        say(context, LOG_LEVEL_WARNING, message);
 }
 
 void risks_tell_memory(const struct settings *settings, risks_say *say, void *context) {

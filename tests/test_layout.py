@@ -51,7 +51,7 @@ ROOMS = {
         ("server/buffer", "server/accept_header", "server/log", "server/log_line", "server/server", "server/reload.h"),
         ("server/protocol/", "server/config/"),
         ("server/tls/",),
-        ("server/accepted", "server/activation", "server/listener", "server/listener_bind", "server/listener_internal", "server/rotation", "server/maintenance", "server/control_group"),
+        ("server/accepted", "server/activation", "server/listener", "server/listener_bind", "server/listener_internal", "server/rotation", "server/maintenance", "server/control_group", "server/machine_memory"),
         ("server/admin/",),
         ("server/worker/",),
         ("server/http/",),

@@ -11,6 +11,7 @@
 #include "server/admin/words.h"
 #include "server/config/settings.h"
 #include "server/log.h"
+#include "server/machine_memory.h"
 #include "server/protocol/base64.h"
 #include <assert.h>
 #include <stdio.h>
@@ -76,6 +77,13 @@ static size_t sum_of_quotas(const struct server *server) {
     return sum;
 }
 
+static void warn_of_memory(struct server *server, size_t limit) {
+    char warning[600];
+    if (machine_memory_warns("entries", limit, "it by cache_memlimit, as it was set", warning,
+                             sizeof warning))
+        server_log_limited(server, LOG_KIND_MEMORY_LIMIT, LOG_LEVEL_WARNING, "%s", warning);
+}
+
 static void run_cache_memlimit(struct call *call) {
     uint32_t megabytes;
     if (is_refused(call, call->server->settings->allow_cache_memlimit, "cache_memlimit"))
@@ -100,6 +108,7 @@ static void run_cache_memlimit(struct call *call) {
     }
     server_log_limited(call->server, LOG_KIND_COMMAND, LOG_LEVEL_DEBUG,
                        "cache_memlimit: the memory limit is %u MB now", megabytes);
+    warn_of_memory(call->server, bytes);
     answer(call, "OK");
 }
 

@@ -132,4 +132,7 @@ def test_so_it_is_of_other_memory_and_by_a_reload(tmp_path):
     server.write_config()
     server.signal(signal.SIGHUP)
     eventually(lambda: told("entries", "-m (memory)"))
+    client = server.client()
+    assert client.command("cache_memlimit 64") == client.command(f"cache_memlimit {more}") == b"OK"
+    assert server.log().count(f"the memory for entries is {more} MB, ") == 2 and told("entries", "it by cache_memlimit")
     server.stop()
