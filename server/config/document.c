@@ -11,6 +11,7 @@
 #include "cache/base/byte_order_mark.h"
 #include "cache/base/fit.h"
 #include "cache/base/given_file.h"
+#include "server/config/lookalike.h"
 #include "server/config/nearest.h"
 #include "server/config/scan.h"
 #include <confuse.h>
@@ -61,6 +62,7 @@ bool config_fail(struct config_report *report, int line, const char *format, ...
     fit_vprint(what, sizeof what, format, arguments);
     va_end(arguments);
     hide_passwords(what);
+    lookalike_tell(what, sizeof what);
     if (line)
         fit_print(report->error, report->error_size, "%s:%d: %s", report->path, line, what);
     else

@@ -6,9 +6,11 @@
  */
 #include "server/config/options.h"
 #include "cache/base/fit.h"
+#include "server/config/lookalike.h"
 #include "server/config/nearest.h"
 #include "server/config/options_internal.h"
 #include <getopt.h>
+#include <limits.h>
 #include <stdlib.h>
 
 void options_note(struct reading *reading, const char *setting, const char *option) {
@@ -97,6 +99,12 @@ static void refuse_long(struct reading *reading, const char *word) {
         fit_print(reading->error, reading->error_size, "%s: no such option; see forebay -h", word);
 }
 
+/* getopt stays at a word of which it has more letters to take, such as the bytes of a character. */
+static const char *word_at_hand(char *const *argv) {
+    const char *next = argv[optind];
+    return next && *next == '-' && strchr(next, optopt) ? next : argv[optind - 1];
+}
+
 static void refuse_word(struct reading *reading, int found, char *const *argv) {
     const char *word = argv[optind - 1];
     const struct option_kind *kind = find_kind(optopt);
@@ -105,10 +113,10 @@ static void refuse_word(struct reading *reading, int found, char *const *argv) {
     else if (kind)
         fit_print(reading->error, reading->error_size, "%s: --%s takes no argument; see forebay -h", word,
                   kind->name);
-    else if (optopt)
+    else if (optopt > 0 && optopt <= SCHAR_MAX)
         fit_print(reading->error, reading->error_size, "-%c: no such option; see forebay -h", optopt);
     else
-        refuse_long(reading, word);
+        refuse_long(reading, optopt ? word_at_hand(argv) : word);
 }
 
 static bool read_words(struct reading *reading, int argc, char *const *argv) {
@@ -167,7 +175,10 @@ bool options_read(struct options *options, struct settings *settings, int argc, 
                   char *ret_error, size_t error_size) {
     struct reading reading = {options, settings, ret_error, error_size};
     *options = (struct options){0};
-    return read_words(&reading, argc, argv) && conclude(&reading);
+    bool good = read_words(&reading, argc, argv) && conclude(&reading);
+    if (!good)
+        lookalike_tell(ret_error, error_size);
+    return good;
 }
 
 void options_free(struct options *options) {

@@ -4,6 +4,7 @@
  * strings; a // or a slash-star inside of a bare word belongs to the word.
  */
 #include "server/config/scan.h"
+#include "server/config/lookalike.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -90,10 +91,10 @@ static void scan_variable(struct scanner *scanner) {
     *end = '\0';
     if (!variable_has_value(name)) {
         snprintf(
-            scanner->scan->unset, sizeof scanner->scan->unset,
+            scanner->scan->why, sizeof scanner->scan->why,
             "\"${%.63s}\": the environment has no such variable; set it, or use single quotes if it is none",
             name);
-        fail(scanner, scanner->line, scanner->scan->unset);
+        fail(scanner, scanner->line, scanner->scan->why);
     }
     *end = '}';
     scanner->at = end + 1;
@@ -138,12 +139,23 @@ static void scan_string(struct scanner *scanner) {
     note_word(scanner, start);
 }
 
+/* It would be a part of the word: of a value that is taken, or of a name that there is not. A dash may be meant so. */
+static void refuse_lookalike(struct scanner *scanner, struct slice word) {
+    const struct lookalike *found = lookalike_find(word);
+    if (scanner->error || !found || found->kind == LOOKALIKE_DASH)
+        return;
+    snprintf(scanner->scan->why, sizeof scanner->scan->why, "%s stands outside of quotes: %s", found->name,
+             found->remedy);
+    fail(scanner, scanner->line, scanner->scan->why);
+}
+
 static void scan_word(struct scanner *scanner) {
     const char *start = scanner->at;
     if (is_at_variable(scanner))
         scan_variable(scanner);
     while (scanner->at < scanner->end && !strchr(" \t\r\n\"'#{}()=,+", *scanner->at))
         scanner->at++;
+    refuse_lookalike(scanner, slice_of(start, (size_t)(scanner->at - start)));
     note_word(scanner, start);
 }
 

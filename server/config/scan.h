@@ -13,12 +13,12 @@ struct config_scan {
         int line;
     } sections[CONFIG_SECTIONS_MAX]; /* in the order of the file */
     size_t section_count;
-    char unset[160]; /* the text of an error that names a variable */
+    char why[160]; /* the text of an error that names something */
 };
 
 /* Blanks comments in place, keeping every newline, because libconfuse counts the lines of comments twice;
- * notes where sections open; finds what is never closed, and variables that libconfuse would take for empty ones. False
- * with the line and what is wrong, which lives as long as ret_scan. */
+ * notes where sections open; finds what is never closed, variables that libconfuse would take for empty ones, and what only
+ * looks like a space or a quote. False with the line and what is wrong, which lives as long as ret_scan. */
 bool config_scan(char *text, size_t size, struct config_scan *ret_scan, int *ret_line,
                  const char **ret_error);
 

@@ -654,6 +654,8 @@ def test_help_and_version():
     (["--help=1"], "forebay-top: --help=1: this option takes no argument; see forebay-top --help\n"),
     (["--user"], "forebay-top: --user needs an argument; see forebay-top --help\n"),
     (["-i"], "forebay-top: -i needs an argument; see forebay-top --help\n"),
+    (["\u2013-once"], "forebay-top: \u2013-once is neither an option nor an address; there is an en dash (U+2013) in it: type -\n"),
+    (["-\u2013once"], "forebay-top: -\u2013once: no such option; forebay-top --help lists those that there are; there is an en dash (U+2013)"),
     (["-x"], "forebay-top: -x: no such option; see forebay-top --help\n"),
 ])
 def test_what_is_wrong_with_the_command_line_is_said(arguments, said):

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* See options.h. */
 #include "tools/top/options.h"
+#include "cache/base/fit.h"
 #include "cache/base/given_file.h"
+#include "server/config/lookalike.h"
 #include "server/config/measure.h"
 #include "server/config/nearest.h"
 #include "tools/top/view.h"
@@ -45,12 +47,13 @@ static const char help[] =
     "option is wrong.\n";
 
 __attribute__((format(printf, 1, 2))) static bool wrong(const char *format, ...) {
+    char message[4096];
     va_list arguments;
-    fputs("forebay-top: ", stderr);
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    fit_vprint(message, sizeof message, format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
+    lookalike_tell(message, sizeof message);
+    fprintf(stderr, "forebay-top: %s\n", message);
     return false;
 }
 
@@ -221,7 +224,8 @@ static enum options_result take(int option, struct options *options, const char 
 
 /* A long one that there is not, or which begins as several do. */
 static void refuse_long(const char *word) {
-    struct slice name = slice_of(word + 2, strcspn(word + 2, "="));
+    const char *start = word + strspn(word, "-");
+    struct slice name = slice_of(start, strcspn(start, "="));
     struct nearest nearest = nearest_to(name);
     size_t beginning = 0;
     for (const struct option *known = names; known->name; known++) {
@@ -236,6 +240,12 @@ static void refuse_long(const char *word) {
         wrong("%s: no such option; forebay-top --help lists those that there are", word);
 }
 
+/* getopt stays at a word of which it has more letters to take, such as the bytes of a character. */
+static const char *word_at_hand(char *const *arguments) {
+    const char *next = arguments[optind];
+    return next && *next == '-' && strchr(next, optopt) ? next : arguments[optind - 1];
+}
+
 /* What getopt does not take: it has an argument too many or too few, or is none of these. */
 static void refuse(int found, char *const *arguments) {
     const char *word = arguments[optind - 1];
@@ -243,13 +253,16 @@ static void refuse(int found, char *const *arguments) {
         wrong("%s needs an argument; see forebay-top --help", word);
     else if (optopt > UCHAR_MAX || (optopt == 'h' && strncmp(word, "--", 2) == 0))
         wrong("%s: this option takes no argument; see forebay-top --help", word);
-    else if (optopt)
+    else if (optopt > 0 && optopt <= SCHAR_MAX)
         wrong("-%c: no such option; see forebay-top --help", optopt);
     else
-        refuse_long(word);
+        refuse_long(optopt ? word_at_hand(arguments) : word);
 }
 
 static bool take_rest(int count, char **arguments, const char *password_file, struct options *options) {
+    const struct lookalike *dash = count ? lookalike_find(slice_string(arguments[0])) : NULL;
+    if (dash && dash->kind == LOOKALIKE_DASH && begins_with(arguments[0], dash->bytes))
+        return wrong("%s is neither an option nor an address", arguments[0]);
     if (count > 1)
         return wrong("one address is enough, and \"%s\" is a second one", arguments[1]);
     return read_place(count ? arguments[0] : "127.0.0.1:11211", &options->place) &&
