@@ -160,8 +160,10 @@ static enum redis_step hear_info(struct redis_connection *connection, const redi
                                  enum backend_status *ret_status, struct backend_error *ret_error) {
     char version[16];
     take_run(connection, reply->type == REDIS_REPLY_STRING ? reply->str : NULL);
-    if (reply->type != REDIS_REPLY_STRING)
+    if (reply->type == REDIS_REPLY_ERROR)
         return REDIS_DONE;
+    if (reply->type != REDIS_REPLY_STRING)
+        return redis_odd_answer(connection, ret_status, ret_error);
     if (!connection->cluster && strstr(reply->str, "cluster_enabled:1"))
         *ret_status = backend_fail(
             ret_error, BACKEND_REFUSED,

@@ -221,6 +221,10 @@ bool redis_pause(const struct redis_connection *connection, unsigned millisecond
 enum redis_step redis_connect(struct redis_connection *connection, enum backend_status *ret_status,
                               struct backend_error *ret_error);
 
+/* Of a link that breaks before it was greeted: what follows on the reason where no Redis may be at the other end; else "". errno is
+ * that of the failure. */
+const char *redis_doubt(const redisContext *context);
+
 /* Says what broke, in the words of the link in hand, and closes it. */
 void redis_lose(struct redis_connection *connection, struct backend_error *ret_error);
 

@@ -131,8 +131,9 @@ enum redis_step redis_error_means(const struct redis_connection *connection, con
 enum redis_step redis_odd_answer(const struct redis_connection *connection, enum backend_status *ret_status,
                                  struct backend_error *ret_error) {
     *ret_status = backend_fail(ret_error, BACKEND_TRANSIENT,
-                               "backend \"%s\", redis at %s: an answer of unexpected form", connection->name,
-                               redis_shown(connection));
+                               "backend \"%s\", redis at %s: an answer of unexpected form%s",
+                               connection->name, redis_shown(connection),
+                               connection->link->was_connected ? "" : ": is that a Redis at all?");
     return REDIS_FAILED;
 }
 
@@ -199,12 +200,23 @@ int redis_poll(struct pollfd *fds, size_t count, uint64_t until_us) {
 
 /* ---- Connecting ---- */
 
-/* Names that Sentinel announces are looked up here; where that fails, it says so in words that do not name it. */
+const char *redis_doubt(const redisContext *context) {
+    if (context->err == REDIS_ERR_PROTOCOL)
+        return ": is that a Redis at all? Its port is mostly 6379, and is spoken to without TLS";
+    if (context->err == REDIS_ERR_EOF || (context->err == REDIS_ERR_IO && errno == ECONNRESET))
+        return ": is that a Redis at all, and one that is spoken to without TLS? So does a proxy whose Redis is away";
+    return "";
+}
+
+/* Names that Sentinel announces are looked up here; where that fails, it says so in words that do not name it. Over a link
+ * that has never been greeted, somebody else may answer. */
 static const char *remedy_of_loss(const struct redis_connection *connection) {
-    bool unknown = connection->link->context && connection->link->context->err == REDIS_ERR_OTHER;
-    if (!unknown || connection->address.sentinel_count == 0)
+    const redisContext *context = connection->link->context;
+    if (!context)
         return "";
-    return ": Sentinel names this host, which no look-up here finds: make its name known, or let Sentinel announce addresses (resolve-hostnames, announce-hostnames)";
+    if (context->err == REDIS_ERR_OTHER && connection->address.sentinel_count > 0)
+        return ": Sentinel names this host, which no look-up here finds: make its name known, or let Sentinel announce addresses (resolve-hostnames, announce-hostnames)";
+    return connection->link->was_connected ? "" : redis_doubt(context);
 }
 
 void redis_lose(struct redis_connection *connection, struct backend_error *ret_error) {

@@ -27,6 +27,8 @@ enum {
     ASK_AGAIN_LONGEST_US = 16000000, /* while none answers: each try may take a moment of the writer's time */
 };
 
+#define IS_IT_ONE ": is that a Sentinel? Its port is mostly 26379"
+
 /* What a Sentinel, or all of them, came to; the later, the more it says. */
 enum verdict { SENTINEL_SILENT, SENTINEL_ODD, SENTINEL_KNOWS_NONE, SENTINEL_DENIES, SENTINEL_NAMES };
 
@@ -87,9 +89,11 @@ static redisReply *say(redisContext *link, size_t count, const char **words, str
     for (size_t i = 0; i < count; i++)
         sizes[i] = strlen(words[i]);
     redisReply *reply = redis_command(link, count, words, sizes);
+    bool late = !reply && link->err == REDIS_ERR_IO && errno == EAGAIN,
+         doubtful = !reply && *redis_doubt(link);
     if (!reply)
-        snprintf(asking->words, sizeof asking->words, "%s",
-                 link->err == REDIS_ERR_IO && errno == EAGAIN ? "no answer in time" : link->errstr);
+        snprintf(asking->words, sizeof asking->words, "%s%s", late ? "no answer in time" : link->errstr,
+                 doubtful ? IS_IT_ONE : "");
     return reply;
 }
 
@@ -167,7 +171,7 @@ static struct asking ask_all(struct redis_connection *connection) {
 
 static const char *remedy_of(const struct redis_connection *connection, const struct asking *asking) {
     if (asking->verdict == SENTINEL_ODD)
-        return ": is that a Sentinel? Its port is mostly 26379";
+        return IS_IT_ONE;
     if (strncmp(asking->words, "NOAUTH", 6) == 0)
         return ": set sentinel_password";
     if (strncmp(asking->words, "ERR AUTH", 8) == 0)

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """--check says what a start would say: each of these is asked of both."""
 
+import contextlib
+import socket
+import threading
+
 import pytest
-from checking import accepted, at, refused
+from checking import accepted, at, check, refused
 from forebay import AWAY, Config, Redis, Server, free_port, namespace, section, sqlite_backend
 from odd import PLAIN, Odd
 
@@ -48,6 +52,43 @@ def test_a_server_without_data_has_its_own_node_number(serve, tmp_path, redis):
     accepted(server)
     server.options = []
     assert "its node number 0 is used by another server" in refused(server)
+
+
+class Stranger:
+    """At an address of a Redis: says the same to whoever says something, and hangs up."""
+
+    def __init__(self, says):
+        self.says = says
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.place = f"127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                with self.socket.accept()[0] as client, contextlib.suppress(ConnectionError):
+                    client.recv(4096)
+                    client.sendall(self.says)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"ERROR\r\n", b"220 mail ESMTP\r\n", b"+OK POP3\r\n",
+                                  b"\x15\x03\x03\x00\x02\x02\x46", b""], ids=["http", "memcached", "smtp", "pop3", "tls", "silence"])
+def test_somebody_else_at_the_address_of_a_redis(tmp_path, says):
+    with Stranger(says) as other:
+        for uri, asks in (("redis://", "is that a Redis at all"), ("redis+cluster://", "is that a Redis at all"),
+                          ("redis+sentinel://", "is that a Sentinel?")):
+            master = "/mymaster" if "sentinel" in uri else ""
+            server = at(tmp_path, namespace("sessions", "sess:", "write-through"),
+                        backends=[section("backend", "local", uri=f"{uri}{other.place}{master}", timeout="300ms")])
+            said = "".join(check(server)[1:])
+            assert asks in said and other.place in said, said
 
 
 def test_what_a_start_makes_of_a_backend_that_is_away(serve, tmp_path):
