@@ -102,6 +102,13 @@ bool redis_node_may_be_back(struct redis_node *node);
 /* REDIS_SLOTS: each has a master. */
 unsigned redis_cluster_first_uncovered(const struct redis_cluster *cluster);
 
+/* ---- nodes_cluster.c: as redis_register and redis_look_for_rival ---- */
+
+enum backend_status redis_cluster_register(struct redis_connection *connection,
+                                           struct backend_error *ret_error);
+enum backend_status redis_cluster_look_for_rival(struct redis_connection *connection, long running_pid,
+                                                 struct backend_error *ret_error);
+
 /* Whether an error answer says that the keys are at another node, or on their way there. */
 bool redis_is_elsewhere(const redisReply *reply);
 

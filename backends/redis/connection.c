@@ -167,10 +167,10 @@ enum backend_status redis_probe(const struct backend_options *options, struct ba
         status = first_contact(connection, ret_error);
     if (status == BACKEND_OK)
         status = redis_high_version(&connection->base, &version, ret_error);
+    if (status == BACKEND_OK && connection->cluster)
+        status = redis_cluster_probe(connection, ret_error);
     if (status == BACKEND_OK)
-        status = connection->cluster
-                     ? redis_cluster_probe(connection, ret_error)
-                     : redis_look_for_rival(connection, options->data, options->running_pid, ret_error);
+        status = redis_look_for_rival(connection, options->data, options->running_pid, ret_error);
     if (status == BACKEND_OK && !is_half_wrong(connection, ret_error))
         *ret_error->message = '\0';
     redis_close(&connection->base);

@@ -240,56 +240,6 @@ void redis_cluster_mark_anew(struct redis_connection *connection) {
         set_mark(connection, true, 1, &error);
 }
 
-/* ---- Which servers there are (nodes.c) ---- */
-
-struct register_task {
-    uint64_t asked_us; /* wall clock */
-    bool again;
-};
-
-static unsigned slot_of_nodes(struct redis_connection *connection, void *context, size_t job) {
-    (void)connection, (void)context, (void)job;
-    return redis_slot_of(SLICE(REDIS_NODES_KEY));
-}
-
-static bool send_registration(struct redis_connection *connection, void *context, size_t job) {
-    struct register_task *task = context;
-    (void)job;
-    task->asked_us = wall_us();
-    return redis_register_send(connection);
-}
-
-static enum redis_step hear_registration(struct redis_connection *connection, void *context, size_t job,
-                                         redisReply *reply, enum backend_status *ret_status,
-                                         struct backend_error *ret_error) {
-    struct register_task *task = context;
-    (void)job;
-    return redis_register_hear(connection, reply, task->asked_us, &task->again, ret_status, ret_error);
-}
-
-static enum backend_status register_server(struct redis_connection *connection,
-                                           struct backend_error *ret_error) {
-    enum { TRIES = 2 };
-    struct register_task task = {.again = true};
-    const struct redis_deal deal = {.count = 1,
-                                    .task = &task,
-                                    .slot = slot_of_nodes,
-                                    .send = send_registration,
-                                    .hear = hear_registration};
-    enum backend_status status = BACKEND_OK;
-    bool done;
-    for (unsigned tries = 0; tries < TRIES && task.again && status == BACKEND_OK; tries++)
-        status = redis_deal(connection, &deal, &done, ret_error);
-    return status;
-}
-
-void redis_cluster_take_up_nodes(struct redis_connection *connection) {
-    struct redis_cluster *cluster = connection->cluster;
-    unsigned owner = cluster->map.owner[redis_slot_of(SLICE(REDIS_NODES_KEY))];
-    if (owner != REDIS_NOBODY)
-        connection->link = &cluster->nodes[owner]->link;
-}
-
 /* ---- Looking ---- */
 
 struct look_task {
@@ -424,7 +374,7 @@ enum backend_status redis_cluster_look(struct redis_connection *connection, stru
     redis_cluster_refresh_now(connection, &status, ret_error); /* else by the old one */
     status = look(connection, ret_error);
     if (status == BACKEND_OK)
-        status = register_server(connection, ret_error);
+        status = redis_cluster_register(connection, ret_error);
     if (status == BACKEND_OK)
         status = see_all(connection, ret_error);
     connection->base.call_until_us = until_us;
@@ -467,7 +417,7 @@ static enum backend_status take_possession(struct redis_connection *connection,
     for (unsigned replaces = 0; replaces < 2 && status == BACKEND_OK && !*connection->mark; replaces++)
         status = set_mark(connection, replaces, 2, ret_error);
     if (status == BACKEND_OK)
-        status = register_server(connection, ret_error);
+        status = redis_cluster_register(connection, ret_error);
     return status == BACKEND_OK ? look(connection, ret_error) : status;
 }
 

@@ -387,9 +387,15 @@ enum redis_step redis_register_hear(struct redis_connection *connection, redisRe
 void redis_unregister(struct redis_connection *connection);
 
 /* Of a probe, which registers nobody: whether the start would be refused, as another server has the number of this one
- * (BACKEND_REFUSED). data, running_pid: as in backend_options. Not of a cluster. What cannot be seen is left to the start. */
+ * (BACKEND_REFUSED). data, running_pid: as in backend_options. What cannot be seen is left to the start. */
 enum backend_status redis_look_for_rival(struct redis_connection *connection, const char *data,
                                          long running_pid, struct backend_error *ret_error);
+
+/* Its two questions over the link in hand (false: out of memory), and whether the answers say so, which is told. NULL: none. */
+bool redis_rival_send_time(struct redis_connection *connection);
+bool redis_rival_send_holder(struct redis_connection *connection);
+bool redis_is_rival(const struct redis_connection *connection, const redisReply *time,
+                    const redisReply *holder, long running_pid, struct backend_error *ret_error);
 
 /* ---- overlap.c ---- */
 

@@ -15,7 +15,7 @@
  * known to within the time that this took.
  */
 #include "backends/failure.h"
-#include "backends/redis/internal.h"
+#include "backends/redis/cluster.h"
 #include "cache/base/clock.h"
 #include <ctype.h>
 #include <errno.h>
@@ -267,13 +267,8 @@ void redis_unregister(struct redis_connection *connection) {
 
 /* ---- Only looking ---- */
 
-struct rival_task {
-    long running_pid;
-    bool found;
-};
-
 /* The value of our number, as the script wrote it, when it is so late there. Whether it is that of another server that is about. */
-static bool is_rival(const struct redis_connection *connection, const char *holder, uint64_t now,
+static bool is_about(const struct redis_connection *connection, const char *holder, uint64_t now,
                      long running_pid) {
     char home[REDIS_SELF_SIZE], itself[REDIS_SELF_SIZE];
     unsigned long long seen;
@@ -287,30 +282,44 @@ static bool is_rival(const struct redis_connection *connection, const char *hold
     return running_pid == 0 || pid != running_pid;
 }
 
-static enum redis_step ask(struct redis_connection *connection, size_t count, const struct slice *words,
-                           redisReply **ret_reply, enum backend_status *ret_status,
-                           struct backend_error *ret_error) {
-    if (!redis_append_slices(connection, count, words))
-        return redis_out_of_memory(connection, ret_status, ret_error);
-    return redis_answer(connection, ret_reply);
+bool redis_rival_send_time(struct redis_connection *connection) {
+    const struct slice words[] = {SLICE("TIME")};
+    return redis_append_slices(connection, 1, words);
 }
+
+bool redis_rival_send_holder(struct redis_connection *connection) {
+    const struct slice words[] = {SLICE("HGET"), SLICE(REDIS_NODES_KEY),
+                                  redis_number(connection, connection->node)};
+    return redis_append_slices(connection, sizeof words / sizeof *words, words);
+}
+
+bool redis_is_rival(const struct redis_connection *connection, const redisReply *time,
+                    const redisReply *holder, long running_pid, struct backend_error *ret_error) {
+    bool told = time && time->type == REDIS_REPLY_ARRAY && time->elements == 2 && holder &&
+                holder->type == REDIS_REPLY_STRING; /* else forbidden, or nobody has the number */
+    if (!told ||
+        !is_about(connection, holder->str, redis_number_in(time->element[0], UINT32_MAX), running_pid))
+        return false;
+    complain_of_rival(connection, holder->str, ret_error->message, sizeof ret_error->message);
+    return true;
+}
+
+struct rival_task {
+    long running_pid;
+    bool found;
+};
 
 static enum redis_step rival_work(struct redis_connection *connection, void *context,
                                   enum backend_status *ret_status, struct backend_error *ret_error) {
     struct rival_task *task = context;
-    const struct slice time_words[] = {SLICE("TIME")};
-    const struct slice holder_words[] = {SLICE("HGET"), SLICE(REDIS_NODES_KEY),
-                                         redis_number(connection, connection->node)};
     redisReply *time = NULL, *holder = NULL;
-    enum redis_step step = ask(connection, 1, time_words, &time, ret_status, ret_error);
+    if (!redis_rival_send_time(connection) || !redis_rival_send_holder(connection))
+        return redis_out_of_memory(connection, ret_status, ret_error);
+    enum redis_step step = redis_answer(connection, &time);
     if (step == REDIS_DONE)
-        step = ask(connection, 3, holder_words, &holder, ret_status, ret_error);
-    bool told = step == REDIS_DONE && time->type == REDIS_REPLY_ARRAY && time->elements == 2 &&
-                holder->type == REDIS_REPLY_STRING; /* else forbidden, or nobody has the number */
-    task->found = told && is_rival(connection, holder->str, redis_number_in(time->element[0], UINT32_MAX),
-                                   task->running_pid);
+        step = redis_answer(connection, &holder);
+    task->found = redis_is_rival(connection, time, holder, task->running_pid, ret_error);
     if (task->found) {
-        complain_of_rival(connection, holder->str, ret_error->message, sizeof ret_error->message);
         *ret_status = BACKEND_REFUSED;
         step = REDIS_FAILED;
     }
@@ -324,6 +333,8 @@ enum backend_status redis_look_for_rival(struct redis_connection *connection, co
     struct rival_task task = {.running_pid = running_pid};
     if (!redis_know_itself(connection, data))
         return BACKEND_OK; /* the start finds that out */
+    if (connection->cluster)
+        return redis_cluster_look_for_rival(connection, running_pid, ret_error);
     enum backend_status status = redis_do(connection, rival_work, &task, ret_error);
     return task.found ? BACKEND_REFUSED : status;
 }

@@ -122,6 +122,12 @@ TEST(a_node_number_that_is_taken_is_refused) {
                      BACKEND_OK);
     assert_int_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error), BACKEND_REFUSED);
     assert_non_null(strstr(fixture->error.message, "its node number 0 is used by another server (elsewhere"));
+    struct backend_error said = {.message = ""};
+    assert_int_equal(redis_backend.probe(&fixture->options, &said), BACKEND_REFUSED);
+    assert_string_equal(said.message, fixture->error.message);
+    fixture->options.node = 1;
+    assert_int_equal(redis_backend.probe(&fixture->options, &said), BACKEND_OK);
+    fixture->options.node = 0;
     ask_all("HDEL", "forebay: nodes", "0", NULL);
     ask_all("HSET", "forebay: nodes", "7", rival);
     open_writer(fixture, &fixture->writer);
