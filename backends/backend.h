@@ -242,7 +242,8 @@ struct backend_company {
     /* By how much the store's clock is ahead of this machine's wall clock: no less and no more, microseconds. Both 0: not
      * known. */
     int64_t ahead_least_us, ahead_most_us;
-    /* Another server has the same node number, or it cannot be seen whether one has; with place and remedy. "": neither. */
+    /* Another server has the same node number, or the store that is for one alone, or it cannot be seen whether one has; with place
+     * and remedy. "": neither. */
     char complaint[480];
 };
 

@@ -391,8 +391,8 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
         status = apply_ordered(&batch, count, highest);
     if (status != BACKEND_OK)
         sqlite_roll_back(connection);
-    else if (highest > connection->high_version)
-        connection->high_version = highest;
+    else
+        sqlite_note_own_version(connection, highest);
     connection->busy_since_maintain = true;
     sqlite_note_log(connection);
     /* What was committed into a file that is no longer at its path is in no store. */

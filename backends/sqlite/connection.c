@@ -227,6 +227,7 @@ struct sqlite_connection *sqlite_allocate(const struct backend_options *options,
     connection->base.call_until_us = options->open_until_us;
     connection->timeout_ms = options->timeout_ms;
     connection->running = options->running;
+    connection->reads_only = options->reads_only;
     connection->name = strdup(options->name);
     connection->path = sqlite_path_of(options);
     connection->tables = calloc(options->table_count + 1, sizeof *connection->tables);

@@ -13,6 +13,7 @@
  *     overlap.c     two backends over one file, two namespaces over one table
  *     load.c        reading: by key, the newest, the highest version
  *     apply.c       batches
+ *     rival.c       whether another server writes to it
  *     upkeep.c      checkpoints and the purge
  *     files.c       whether the files are still those that were opened
  */
@@ -71,13 +72,20 @@ struct sqlite_table {
     struct sqlite_parameters load_at, store_at, delete_at;
 };
 
+/* What was seen of another server over the same database (rival.c). */
+struct sqlite_rival {
+    uint64_t foreign; /* connection->base.foreign, up to which other connections' writes are known */
+    uint64_t version; /* the highest that it has raised; 0: none */
+    uint64_t seen_us; /* monotonic */
+};
+
 struct sqlite_connection {
     struct backend_connection base;
     enum backend_role role;
     char *name; /* of the backend */
     char *path;
     unsigned timeout_ms, busy_ms; /* the longest wait for a lock: of any call, and as it was set last */
-    bool running;                 /* see backend_options */
+    bool running, reads_only;     /* see backend_options */
     sqlite3 *db;
     sqlite3_stmt *begin_read, *begin_write, *commit;
     sqlite3_stmt *high_get, *high_set;
@@ -105,6 +113,7 @@ struct sqlite_connection {
     off_t size;                 /* the same */
     sqlite3_int64 file_version; /* the high version in it, without what is in the log; -1: unknown */
     uint64_t unlike_since_us; /* monotonic: when it was first found to be no database of ours; 0: it is one */
+    struct sqlite_rival rival;
     unsigned idle_steps;      /* of upkeep, in a row */
     bool busy_since_maintain; /* a batch was applied since */
     size_t sweep_next_table;  /* the table whose turn it is */
@@ -242,6 +251,14 @@ enum backend_status sqlite_ready_table(struct sqlite_connection *connection, str
  * older copy through SQLite, which keeps the file. */
 enum backend_status sqlite_check_version(struct sqlite_connection *connection,
                                          struct backend_error *ret_error);
+
+/* ---- rival.c: the writer's ---- */
+
+/* A batch of up to this version is committed. */
+void sqlite_note_own_version(struct sqlite_connection *connection, uint64_t version);
+
+/* The high version was just read: is it another server's? Then it is told in connection->base.company. */
+void sqlite_look_for_rival(struct sqlite_connection *connection, uint64_t version);
 
 /* ---- lost_table.c ---- */
 

@@ -57,6 +57,8 @@ enum backend_status sqlite_check_version(struct sqlite_connection *connection,
                                          struct backend_error *ret_error) {
     uint64_t version = 0;
     enum backend_status status = sqlite_high_version(&connection->base, &version, ret_error);
+    if (status == BACKEND_OK)
+        sqlite_look_for_rival(connection, version);
     if (status != BACKEND_OK || version >= connection->high_version)
         return status;
     return backend_fail(ret_error, BACKEND_REPLACED, "backend \"%s\", %s: an older copy was restored into it",

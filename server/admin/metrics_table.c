@@ -416,7 +416,7 @@ static const struct metric metrics[] = {
     {"forebay_backend_confirmed_rows_total", METRIC_COUNTER, "", "Recovered entries that were written early, as a client asked for them", BACKEND(confirmed_rows)},
     {"forebay_backend_superseded_unexplained_total", METRIC_COUNTER, "", "Changes that gave way to newer rows which this node should have made and has not", BACKEND(superseded)},
     {"forebay_backend_other_nodes", METRIC_GAUGE, "", "Other servers that write to the same store, or may (Redis)", BACKEND(other_nodes)},
-    {"forebay_backend_rival", METRIC_GAUGE, "", "1 while another server uses the node number of this one, or that cannot be seen (Redis)", BACKEND(rival)},
+    {"forebay_backend_rival", METRIC_GAUGE, "", "1 while another server uses the node number of this one, or that cannot be seen (Redis), or writes to the same database (SQLite)", BACKEND(rival)},
     {"forebay_backend_clock_ahead_seconds", METRIC_GAUGE, "seconds", "By how much versions are drawn ahead of the clock of this machine, as that of the store is ahead (Redis)", BACKEND(clock_ahead_us)},
     {"forebay_backend_clock_off_seconds", METRIC_GAUGE, "seconds", "By how much the clock of the store is off that of this machine, at the least, ahead or behind (Redis)", BACKEND(clock_off_us)},
     {"forebay_backend_map_age_seconds", METRIC_GAUGE, "seconds", "Time since it was learnt which node of a cluster has which slots", METRIC_OF_BACKEND, .write = write_map_age},

@@ -6,7 +6,7 @@ import os
 import sqlite3
 
 import pytest
-from forebay import Config, Redis, eventually, namespace, section, sqlite_backend
+from forebay import Config, Redis, Server, eventually, namespace, section, sqlite_backend
 
 ITEM_MAX = 64 << 10
 LONG = b"7" + b" " * (3 * ITEM_MAX)  # a number as well, with padding
@@ -238,3 +238,35 @@ def test_a_preload_takes_only_what_clients_can_ask_for(serve, store):
         assert client.get(f"b:sound{number}") == b"%d" % number
     assert client.ask("b:long") == ("error", UNFIT)
     server.check_alive()
+
+
+def write_by_sql_alone(server, path):
+    """And the server beside: nobody is taken for another one."""
+    client = server.client()
+    assert client.set("b:1", b"v") == b"STORED"
+    client.sync()
+    with sqlite3.connect(path, timeout=60) as database:
+        database.execute("INSERT INTO b(key, value, version) VALUES (CAST('b:2' AS BLOB), 'v', (SELECT max(version) + 4096 FROM b))")
+    database.close()
+    for value in (b"w", b"x"):
+        client.sync()
+        assert client.set("b:1", value) == b"STORED"
+    client.sync()
+    assert client.stats("backends")["local:rival"] == "0"
+
+
+def test_another_server_over_one_database_is_told_by_both(tmp_path):
+    """Rows that a program writes by SQL alone, whatever their versions, are none of another server."""
+    space = namespace("b", "b:", "write-behind", flush_delay="20ms")
+    path, told = str(tmp_path / "one.db"), "another server writes to this database"
+    first, second = (Server(tmp_path / name, config=Config(space, backends=[sqlite_backend(path=path)])) for name in "ab")
+    with first:
+        write_by_sql_alone(first, path)
+        with second:
+            for server, value in ((second, b"v"), (first, b"v"), (second, b"w")):
+                assert server.client().set("b:3", value) == b"STORED"
+                server.client().sync()
+            for server in (second, first):
+                eventually(lambda server=server: f'backend "local", {path}: {told}' in server.log())
+                assert server.client().stats("backends")["local:rival"] == "1"
+                assert server.log().count(told) == 1
