@@ -102,14 +102,13 @@ static void on_library_log(void *context, const char *format, va_list arguments)
 static struct MHD_Daemon *start_daemon(struct admin_http *http) {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
                      (http->socket.is_ipv6 ? MHD_USE_IPv6 : 0);
-    return MHD_start_daemon(flags, 0, on_accept, http, exchange_on_request, http, MHD_OPTION_EXTERNAL_LOGGER,
-                            on_library_log, http, MHD_OPTION_LISTEN_SOCKET, http->socket.fd,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CLIENTS_MAX + CLIENTS_SPARE),
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)PATIENCE_SECONDS,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, exchange_on_path,
-                            http, MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, http,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+    return MHD_start_daemon(
+        flags, 0, on_accept, http, exchange_on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log,
+        http, MHD_OPTION_LISTEN_SOCKET, http->socket.fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)(CLIENTS_MAX + CLIENTS_SPARE), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)PATIENCE_SECONDS,
+        MHD_OPTION_URI_LOG_CALLBACK, exchange_on_path, http, MHD_OPTION_NOTIFY_COMPLETED,
+        exchange_on_completed, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
 }
 
 /* Signals are the main thread's. */

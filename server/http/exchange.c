@@ -278,8 +278,10 @@ void *exchange_on_path(void *context, const char *uri, struct MHD_Connection *co
     struct client *client = client_of(connection);
     const char *nul = strstr(uri, "%00");
     (void)context;
-    if (client)
+    if (client) {
         client->path_has_nul = nul && nul < uri + strcspn(uri, "?");
+        client->path_has_space = strchr(uri, ' ') != NULL;
+    }
     return NULL;
 }
 
@@ -312,7 +314,7 @@ static enum MHD_Result begin(struct admin_http *http, struct MHD_Connection *con
     exchange->request.connection = connection;
     name_peer(exchange);
     *ret_exchange = exchange;
-    const char *fault = framing_fault(connection, version);
+    const char *fault = client->path_has_space ? "its path has a space" : framing_fault(connection, version);
     if (fault)
         return refuse_framing(exchange, fault);
     const char *length = http_header(&exchange->request, MHD_HTTP_HEADER_CONTENT_LENGTH);

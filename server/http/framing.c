@@ -61,6 +61,8 @@ const char *framing_fault(struct MHD_Connection *connection, const char *version
     MHD_get_connection_values_n(connection, MHD_HEADER_KIND, note_header, &framing);
     if (framing.fault)
         return framing.fault;
+    if (!framing.hosts && strcmp(version, MHD_HTTP_VERSION_1_0) != 0)
+        return "there is no Host";
     if (framing.hosts > 1)
         return "there is more than one Host";
     if (framing.lengths > 1)

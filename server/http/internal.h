@@ -23,6 +23,7 @@ struct client {
     bool busy;         /* a task works on its request */
     bool leaves;       /* it was shut down, and is about to be closed */
     bool path_has_nul; /* that of its request, which is cut there once it is decoded */
+    bool path_has_space;
 };
 
 TAILQ_HEAD(client_list, client);

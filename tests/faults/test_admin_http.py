@@ -166,6 +166,11 @@ def test_a_request_that_others_may_read_in_another_way_is_refused(serve):
             answers = all_that_is_answered(server, begin + head + b"\r\n\r\n0\r\n\r\n" + SECOND)
             assert answers.startswith("HTTP/1.1 400 ") and answers.count("HTTP/1.1") == 1, (method, head, answers)
             assert "\r\nConnection: close\r\n" in answers and (method == "HEAD" or said in answers), (method, head, answers)
+    for start, said in ((b"GET /livez HTTP/1.1\r\n\r\n", "there is no Host"),
+                        (b"GET /livez x HTTP/1.1\r\nHost: localhost\r\n\r\n", "its path has a space")):
+        answers = all_that_is_answered(server, start + SECOND)
+        assert answers.startswith("HTTP/1.1 400 ") and answers.count("HTTP/1.1") == 1 and said in answers, answers
+    assert all_that_is_answered(server, b"GET /livez HTTP/1.0\r\n\r\n").startswith("HTTP/1.1 200 ")
     answers = all_that_is_answered(server, b"GET /livez HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SECOND)
     assert answers.startswith("HTTP/1.1 400 ") and answers.count("HTTP/1.1") == 1 and "before 1.1" in answers
 
