@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See slow_log.h. */
 #include "policies/slow_log.h"
+#include "cache/base/count_text.h"
 #include <stdio.h>
 
 struct slow_call {
@@ -23,12 +24,12 @@ tell(const struct slow_call *slow, const struct log_field *fields, const char *f
 static void tell_slow(const struct slow_call *slow) {
     const char *name = slow->backend->options.store.name,
                *space = slow->space ? slow->space->options.name : NULL;
-    char of[128] = "", rows[32] = "", ended[48] = "";
+    char of[128] = "", rows[72] = "", ended[48] = "";
     struct log_field rows_field = slow->rows ? log_number("rows", slow->rows) : log_text("rows", NULL);
     if (space)
         snprintf(of, sizeof of, "namespace %s, ", space);
     if (slow->rows)
-        snprintf(rows, sizeof rows, " of %zu rows", slow->rows);
+        snprintf(rows, sizeof rows, " of %s", count_text(slow->rows, "row", "rows").text);
     if (slow->ending)
         snprintf(ended, sizeof ended, ", and failed (%s)", slow->ending);
     tell(slow,

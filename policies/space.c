@@ -2,6 +2,7 @@
 /* Namespaces: which key is whose, and what one is made of. */
 #include "policies/space.h"
 #include "backends/key.h"
+#include "cache/base/count_text.h"
 #include "cache/base/fit.h"
 #include "policies/absence.h"
 #include "policies/journal/disk.h"
@@ -122,8 +123,8 @@ void space_note_unreadable(struct space *space, struct slice key, const char *re
         return;
     tell_of_space(
         space, NULL, LOG_LEVEL_WARNING,
-        "namespace %s, keys \"%s*\": a row cannot be read (%llu reads of such rows so far): %s; level debug tells the key",
-        space->options.name, space->options.prefix, (unsigned long long)before + 1, reason);
+        "namespace %s, keys \"%s*\": a row cannot be read (%s of such rows so far): %s; level debug tells the key",
+        space->options.name, space->options.prefix, count_text(before + 1, "read", "reads").text, reason);
 }
 
 static bool init_dirty(struct space *space, char *error, size_t error_size) {
@@ -256,8 +257,9 @@ static void tell_damage(const struct space *space, const struct quarantine_damag
         space, NULL, LOG_LEVEL_ERROR,
         "namespace %s: its quarantine file in %s is damaged: no record that passes its check at offset %" PRIu64
         "; %" PRIu64
-        " bytes in %zu places are skipped, and the file is kept there under a name that begins with damaged-",
-        space->options.name, space->tier->options.data, damage->offset, damage->bytes, damage->places);
+        " bytes in %s are skipped, and the file is kept there under a name that begins with damaged-",
+        space->options.name, space->tier->options.data, damage->offset, damage->bytes,
+        count_text(damage->places, "place", "places").text);
 }
 
 static void tell_cut_short(const struct space *space, const struct quarantine_damage *damage) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See tell.h. */
 #include "policies/tell.h"
+#include "cache/base/count_text.h"
 #include <stdarg.h>
 
 static const char *backend_name(const struct tier_backend *backend) {
@@ -34,17 +35,19 @@ static bool is_owed(struct log_limit *limit) {
 
 static void tell_owed_of_space(struct space *space) {
     if (is_owed(&space->refused_lines))
-        tell_of_space(space, NULL, LOG_LEVEL_WARNING,
-                      "namespace %s: rows that the backend refuses to write: %" PRIu64
-                      " more lines of this kind left out",
-                      space->options.name, log_limit_take_left_out(&space->refused_lines));
+        tell_of_space(
+            space, NULL, LOG_LEVEL_WARNING,
+            "namespace %s: rows that the backend refuses to write: %s of this kind left out",
+            space->options.name,
+            count_text(log_limit_take_left_out(&space->refused_lines), "more line", "more lines").text);
 }
 
 static void tell_owed_of_backend(struct tier_backend *backend) {
     if (is_owed(&backend->slow_lines))
-        tell_of_backend(backend, NULL, LOG_LEVEL_WARNING,
-                        "backend %s: slow calls: %" PRIu64 " more lines of this kind left out",
-                        backend_name(backend), log_limit_take_left_out(&backend->slow_lines));
+        tell_of_backend(
+            backend, NULL, LOG_LEVEL_WARNING, "backend %s: slow calls: %s of this kind left out",
+            backend_name(backend),
+            count_text(log_limit_take_left_out(&backend->slow_lines), "more line", "more lines").text);
 }
 
 void tier_tell_left_out(struct tier *tier) {

@@ -8,6 +8,7 @@
  * counted, as clients and probes must not wait for it.
  */
 #include "server/log.h"
+#include "cache/base/count_text.h"
 #include "cache/base/fit.h"
 #include "server/server.h"
 #include <errno.h>
@@ -149,8 +150,8 @@ static void tell_lost(struct server *server) {
     atomic_uint_fast64_t *lost = &server->log_limits.lost;
     uint64_t lines = atomic_exchange_explicit(lost, 0, memory_order_relaxed);
     char message[LOG_MESSAGE_MAX];
-    snprintf(message, sizeof message,
-             "the log: %" PRIu64 " lines are missing, as standard error did not take them", lines);
+    snprintf(message, sizeof message, "the log: %s, as standard error did not take all",
+             count_text(lines, "line is missing", "lines are missing").text);
     if (lines > 0 && !put_message(server, LOG_LEVEL_WARNING, NULL, message))
         atomic_fetch_add_explicit(lost, lines, memory_order_relaxed);
 }
@@ -160,8 +161,8 @@ void server_log_left_out(struct server *server) {
     for (size_t i = 0; i < LOG_KIND_COUNT; i++) {
         struct log_limit *limit = &server->log_limits.kinds[i];
         if (log_limit_has_left_out(limit) && log_limit_admits(limit, kinds[i].burst, monotonic_us()))
-            server_log(server, LOG_LEVEL_WARNING, "%s: %" PRIu64 " more lines of this kind left out",
-                       kinds[i].what, log_limit_take_left_out(limit));
+            server_log(server, LOG_LEVEL_WARNING, "%s: %s of this kind left out", kinds[i].what,
+                       count_text(log_limit_take_left_out(limit), "more line", "more lines").text);
     }
 }
 

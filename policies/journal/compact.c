@@ -24,6 +24,7 @@
  * are of an earlier boot to whoever recovers them, before and after.
  */
 #include "policies/journal/compact.h"
+#include "cache/base/count_text.h"
 #include "cache/base/file_reason.h"
 #include "policies/journal/kept.h"
 #include "policies/journal/reader.h"
@@ -389,9 +390,10 @@ static void replace_files(struct compaction *self) {
     pthread_mutex_unlock(&journal->lock);
     atomic_fetch_add_explicit(&journal->compactions, 1, memory_order_relaxed);
     journal_log_limited(journal, JOURNAL_LINE_COMPACTION, LOG_LEVEL_NOTICE,
-                        "journal: %zu files that unwritten changes hold back are compacted, from %" PRIu64
+                        "journal: %s that unwritten changes hold back %s compacted, from %" PRIu64
                         " KiB to %" PRIu64 " KiB",
-                        self->file_count, self->bytes >> 10, bytes >> 10);
+                        count_text(self->file_count, "file", "files").text,
+                        self->file_count == 1 ? "is" : "are", self->bytes >> 10, bytes >> 10);
 }
 
 static void give_up(struct compaction *self, enum result result) {

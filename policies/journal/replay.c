@@ -14,6 +14,7 @@
  * not this one. That is as good as torn, and the records behind it are taken.
  */
 #include "policies/journal/replay.h"
+#include "cache/base/count_text.h"
 #include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/recycle.h"
@@ -51,9 +52,9 @@ static void progress(struct recovering *self) {
     if (now - self->progress_us < PROGRESS_US)
         return;
     self->progress_us = now;
-    journal_log(self->journal, LOG_LEVEL_NOTICE,
-                "journal: recovering, file %zu of %zu, %" PRIu64 " records, %" PRIu64 " MiB",
-                self->name_index + 1, self->name_count, self->recovery->records, self->recovery->bytes >> 20);
+    journal_log(self->journal, LOG_LEVEL_NOTICE, "journal: recovering, file %zu of %zu, %s, %" PRIu64 " MiB",
+                self->name_index + 1, self->name_count,
+                count_text(self->recovery->records, "record", "records").text, self->recovery->bytes >> 20);
 }
 
 /* ---- Records ---- */

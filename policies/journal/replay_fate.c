@@ -2,6 +2,7 @@
 /*
  * Whose records count: a namespace may be configured, not configured any more, or given up.
  */
+#include "cache/base/count_text.h"
 #include "policies/journal/replay.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -69,12 +70,12 @@ bool replay_keep_unknown(struct recovering *self, struct journal_file *file, siz
 void replay_name_unknown(const struct recovering *self) {
     for (size_t i = 0; i < self->unknown_count; i++)
         if (self->unknown[i].records > 0)
-            journal_log(self->journal, LOG_LEVEL_WARNING,
-                        "journal: %" PRIu64
-                        " records belong to namespace '%s', which is not configured: kept, in %" PRIu64
-                        " files of %s, until it is configured again or given up with --recover=discard:%s",
-                        self->unknown[i].records, self->unknown[i].name, self->unknown[i].files,
-                        self->journal->folder, self->unknown[i].name);
+            journal_log(
+                self->journal, LOG_LEVEL_WARNING,
+                "journal: %s to namespace '%s', which is not configured: kept, in %s of %s, until it is configured again or given up with --recover=discard:%s",
+                count_text(self->unknown[i].records, "record belongs", "records belong").text,
+                self->unknown[i].name, count_text(self->unknown[i].files, "file", "files").text,
+                self->journal->folder, self->unknown[i].name);
 }
 
 void replay_free_fates(struct recovering *self) {

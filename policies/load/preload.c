@@ -25,6 +25,7 @@
  * no longer than PRELOAD_PATIENCE_MS without an answer: a server without its backend still takes writes.
  */
 #include "policies/load/preload.h"
+#include "cache/base/count_text.h"
 #include "policies/load/coherence.h"
 #include "policies/load/filling.h"
 #include "policies/load/straight.h"
@@ -132,8 +133,8 @@ static void look_at_memory(struct preload *preload) {
 static void tell_begin(struct preload *preload, size_t entries) {
     preload->silent_since_us = 0;
     preload->evictions = count_evictions(preload->space);
-    tell_of_space(preload->space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloading %zu entries",
-                  preload->space->options.name, entries);
+    tell_of_space(preload->space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloading %s",
+                  preload->space->options.name, count_text(entries, "entry", "entries").text);
 }
 
 static enum backend_status scan_names(struct preload *preload) {
@@ -182,8 +183,8 @@ static void tell_progress(struct preload *preload, size_t done, size_t all) {
     if (done - preload->told < every || is_done(preload))
         return;
     preload->told = done;
-    tell_of_space(preload->space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloading, %zu of %zu entries",
-                  preload->space->options.name, done, all);
+    tell_of_space(preload->space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloading, %zu of %s",
+                  preload->space->options.name, done, count_text(all, "entry", "entries").text);
 }
 
 /* Keys that memory does not know, each with the stamp of that look. Of a store that went back (wary.h) those of which it may have
@@ -346,12 +347,12 @@ static void pause_for(const atomic_bool *stop, useconds_t pause_us) {
 static void tell_end(const struct preload *preload, enum backend_status status) {
     const struct space *space = preload->space;
     if (status != BACKEND_OK)
-        tell_of_space(space, NULL, LOG_LEVEL_WARNING, "namespace %s: the preload ended after %zu entries: %s",
-                      space->options.name, preload->filling.filled,
+        tell_of_space(space, NULL, LOG_LEVEL_WARNING, "namespace %s: the preload ended after %s: %s",
+                      space->options.name, count_text(preload->filling.filled, "entry", "entries").text,
                       atomic_load(preload->stop) ? "stopped" : preload->session.error.message);
     else
-        tell_of_space(space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloaded %zu entries%s",
-                      space->options.name, preload->filling.filled,
+        tell_of_space(space, NULL, LOG_LEVEL_NOTICE, "namespace %s: preloaded %s%s", space->options.name,
+                      count_text(preload->filling.filled, "entry", "entries").text,
                       preload->full ? ", memory is nearly full" : "");
 }
 

@@ -3,6 +3,7 @@
  * Which keys are whose, changed at once: a halt, in which the map is another one, and what goes before and behind it. See
  * reload.c for why nothing is lost or mixed up meanwhile.
  */
+#include "cache/base/count_text.h"
 #include "policies/policy.h"
 #include "policies/reload/internal.h"
 #include "policies/store.h"
@@ -99,8 +100,8 @@ static enum readiness look_at_removed(struct reloading *self, const struct space
     if (dirty || refused) {
         reloading_refuse(
             self,
-            "namespace \"%s\" cannot be removed while changes of it are in no store: %zu entries wait to be written, %zu are in quarantine. Give `sync %s`, or look at `quarantine list %s`, then reload again",
-            name, dirty, refused, name, name);
+            "namespace \"%s\" cannot be removed while changes of it are in no store: %s to be written, %zu in quarantine. Give `sync %s`, or look at `quarantine list %s`, then reload again",
+            name, count_text(dirty, "entry", "entries").text, refused, name, name);
         return REFUSED;
     }
     if (!has_all(self, space))

@@ -3,6 +3,7 @@
  * What the store had a newer version of, and so was not written.
  */
 #include "backends/mutations.h"
+#include "cache/base/count_text.h"
 #include "policies/tell.h"
 #include "policies/write/call_internal.h"
 #include <inttypes.h>
@@ -24,12 +25,12 @@ static void tell_superseded(struct writer *writer, const struct mutation *mutati
         return;
     tell_of_backend(
         writer->backend, NULL, LOG_LEVEL_ERROR,
-        "backend %s: %" PRIu64
-        " changes were not written, as the store has newer versions of this node (%u) that it did not make; of the last: here %" PRIu64
+        "backend %s: %s not written, as the store has newer versions of this node (%u) that it did not make; of the last: here %" PRIu64
         ", there %" PRIu64
         ". Does another server use the same node number, or has somebody changed versions there?",
-        call_backend_name(writer), all - writer->superseded_told, writer->tier->options.cache.node,
-        mutation->entry.version, mutation->superseded_by);
+        call_backend_name(writer),
+        count_text(all - writer->superseded_told, "change was", "changes were").text,
+        writer->tier->options.cache.node, mutation->entry.version, mutation->superseded_by);
     tell_of_backend(writer->backend, NULL, LOG_LEVEL_DEBUG,
                     "backend %s: the last change that was not written is of %.*s", call_backend_name(writer),
                     (int)mutation->entry.key.size, mutation->entry.key.data);

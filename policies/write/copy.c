@@ -2,6 +2,7 @@
 /* See copy.h. */
 #include "policies/write/copy.h"
 #include "backends/mutations.h"
+#include "cache/base/count_text.h"
 #include "cache/base/file_reason.h"
 #include "policies/tell.h"
 #include "policies/write/copy_note.h"
@@ -113,9 +114,9 @@ static void begin(struct space *space) {
                       space->options.name, target_name(space));
     else if (atomic_load(&copy->stage) < COPY_WHOLE)
         tell_of_space(space, NULL, LOG_LEVEL_NOTICE,
-                      "namespace %s: the copy to backend %s goes on, %" PRIu64 " of %" PRIu64
-                      " rows are done",
-                      space->options.name, target_name(space), counted(&copy->rows), counted(&copy->total));
+                      "namespace %s: the copy to backend %s goes on, %" PRIu64 " of %s done",
+                      space->options.name, target_name(space), counted(&copy->rows),
+                      count_text(counted(&copy->total), "row is", "rows are").text);
     note(space);
 }
 
@@ -211,15 +212,14 @@ static void tell_whole(struct space *space) {
     const struct copy *copy = space->copy;
     tell_of_space(
         space, NULL, LOG_LEVEL_NOTICE,
-        "namespace %s: the copy is complete, %" PRIu64
-        " rows are in backend %s, and so is every change from now on. Write backend = \"%s\" in place of backend and copy_to, and restart",
-        space->options.name, counted(&copy->rows), target_name(space), target_name(space));
+        "namespace %s: the copy is complete, %s in backend %s, and so is every change from now on. Write backend = \"%s\" in place of backend and copy_to, and restart",
+        space->options.name, count_text(counted(&copy->rows), "row is", "rows are").text, target_name(space),
+        target_name(space));
     if (counted(&copy->unreadable))
         tell_of_space(
             space, NULL, LOG_LEVEL_WARNING,
-            "namespace %s: %" PRIu64
-            " rows could not be read and are not in the copy; stats namespaces counts them as copy_unreadable",
-            space->options.name, counted(&copy->unreadable));
+            "namespace %s: %s could not be read, and will be missing from the copy; stats namespaces counts that as copy_unreadable",
+            space->options.name, count_text(counted(&copy->unreadable), "row", "rows").text);
 }
 
 static void end_walk(struct space *space) {
@@ -235,8 +235,8 @@ static void end_walk(struct space *space) {
     }
     tell_of_space(
         space, NULL, LOG_LEVEL_ERROR,
-        "namespace %s: backend %s refuses %zu rows of it, the copy is not complete, and walks again in a minute; make it take them, or change or delete them",
-        space->options.name, target_name(space), copy->refused_rows);
+        "namespace %s: backend %s refuses %s of it, the copy is not complete, and walks again in a minute; make it take them, or change or delete them",
+        space->options.name, target_name(space), count_text(copy->refused_rows, "row", "rows").text);
     enter(space, COPY_WALKS);
     copy->rest_until_us = monotonic_us() + WALK_AGAIN_US;
 }

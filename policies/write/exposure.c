@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See exposure.h. */
 #include "policies/write/exposure.h"
+#include "cache/base/count_text.h"
 #include "cache/base/own_file.h"
 #include <dirent.h>
 
@@ -60,8 +61,8 @@ static void tell_of_files(const struct service *service, const char *data) {
     if (exposed.count > 0)
         service_log(
             service, LOG_LEVEL_WARNING,
-            "every user of this machine can read or write %zu files of the data folder, among them %s (mode %04o): chmod go-rwx them",
-            exposed.count, exposed.path, (unsigned)exposed.mode);
+            "every user of this machine can read or write %s of the data folder, among them %s (mode %04o): chmod go-rwx them",
+            count_text(exposed.count, "file", "files").text, exposed.path, (unsigned)exposed.mode);
 }
 
 static void tell_of_store(const struct service *service, const struct backend_options *store) {

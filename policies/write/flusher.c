@@ -18,6 +18,7 @@
  * still has ours, so that the next read finds the newer one.
  */
 #include "policies/write/flusher.h"
+#include "cache/base/count_text.h"
 #include "cache/base/file_reason.h"
 #include "cache/base/size_text.h"
 #include "policies/absence.h"
@@ -185,8 +186,10 @@ static void tell_superseded(struct flusher *flusher, const struct mutation *muta
         return;
     tell_of_space(
         space, NULL, LOG_LEVEL_WARNING,
-        "namespace %s: %zu changes were accepted and then gave way to newer ones of other servers, the last to one of node %u: let one server at a time change a key, or use write-through",
-        space->options.name, flusher->superseded_untold, version_node(mutation->superseded_by, hash));
+        "namespace %s: %s and then gave way to newer ones of other servers, the last to one of node %u: let one server at a time change a key, or use write-through",
+        space->options.name,
+        count_text(flusher->superseded_untold, "change was accepted", "changes were accepted").text,
+        version_node(mutation->superseded_by, hash));
     tell_key(space, mutation->entry.key, "the last change that gave way is of");
     flusher->superseded_untold = 0;
     flusher->superseded_told_us = now_us;
@@ -265,10 +268,10 @@ void flusher_tell_refused(struct flusher *flusher, uint64_t now_us) {
     const struct space *space = flusher->space;
     if (flusher->refused_untold == 0 || !log_limit_admits(&flusher->refusals, LOG_LIMIT_BURST, now_us))
         return;
-    tell_of_space(
-        space, NULL, LOG_LEVEL_ERROR,
-        "namespace %s: the backend refuses %zu more rows, they are in quarantine: see quarantine list %s",
-        space->options.name, flusher->refused_untold, space->options.name);
+    tell_of_space(space, NULL, LOG_LEVEL_ERROR,
+                  "namespace %s: the backend refuses %s, now in quarantine: see quarantine list %s",
+                  space->options.name, count_text(flusher->refused_untold, "more row", "more rows").text,
+                  space->options.name);
     flusher->refused_untold = 0;
 }
 
@@ -415,9 +418,9 @@ bool flusher_flush(struct writer *writer, struct flusher *flusher) {
 /* A long recovery says what it is doing. */
 static void tell_progress(const struct space *space) {
     tell_of_space(space, NULL, LOG_LEVEL_NOTICE,
-                  "journal: recovering, %zu entries of namespace %s have yet to be written to backend %s",
-                  cache_dirty_entries(space->tier->cache, space->number), space->options.name,
-                  space->backend->options.store.name);
+                  "journal: recovering, %s of namespace %s to be written to backend %s",
+                  count_text(cache_dirty_entries(space->tier->cache, space->number), "entry", "entries").text,
+                  space->options.name, space->backend->options.store.name);
 }
 
 static void end_recovery(struct flusher *flusher) {
@@ -476,8 +479,8 @@ void flusher_judge_fullness(struct flusher *flusher, uint64_t age_us) {
     if (crowded && !was_crowded)
         tell_of_space(
             space, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
-            "namespace %s: its quarantine has %zu rows and %zu bytes, and quarantine_limit is %s: changes are refused. Make the backend take the rows and say quarantine retry %s, or raise quarantine_limit",
-            space->options.name, quarantine_count(space->quarantine), bytes,
+            "namespace %s: its quarantine has %s and %zu bytes, and quarantine_limit is %s: changes are refused. Make the backend take the rows and say quarantine retry %s, or raise quarantine_limit",
+            space->options.name, count_text(quarantine_count(space->quarantine), "row", "rows").text, bytes,
             size_text(space->options.quarantine_limit).text, space->options.name);
     else if (was_crowded && !crowded)
         tell_of_space(space, &flusher->quarantine_lines, LOG_LEVEL_NOTICE,

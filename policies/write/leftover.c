@@ -5,6 +5,7 @@
  */
 #include "policies/write/leftover.h"
 #include "cache/base/clock_text.h"
+#include "cache/base/count_text.h"
 #include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/disk.h"
@@ -170,8 +171,9 @@ void leftovers_describe(const struct leftover *one, char ret_text[SENTENCE]) {
     uint64_t all = one->changes + one->quarantined;
     if (one->quarantined)
         snprintf(quarantined, sizeof quarantined, ", %" PRIu64 " of them in quarantine", one->quarantined);
-    snprintf(ret_text, SENTENCE, "%" PRIu64 " acknowledged change%s of namespace \"%s\" (the oldest of %s%s)",
-             all, all == 1 ? "" : "s", one->name, clock_text(one->oldest_us, 0, time), quarantined);
+    snprintf(ret_text, SENTENCE, "%s of namespace \"%s\" (the oldest of %s%s)",
+             count_text(all, "acknowledged change", "acknowledged changes").text, one->name,
+             clock_text(one->oldest_us, 0, time), quarantined);
 }
 
 const char *leftovers_intention(enum fate fate) {
@@ -307,13 +309,13 @@ static bool drain(struct tier *tier, const struct tier_options *options, char *e
     if (left.entries)
         fit_print(
             error, error_size,
-            "%zu changes could not be written to their backends within drain_timeout; they stay in %s. See to the backends and start again",
-            left.entries, options->data);
+            "%s could not be written within drain_timeout, and what is left stays in %s. See to the backends and start again",
+            count_text(left.entries, "change", "changes").text, options->data);
     else
         fit_print(
             error, error_size,
-            "The backend still refuses %zu changes that are in quarantine in %s, as in namespace \"%s\". Make the backend take them, go back to policy = \"write-behind\" to see them with `quarantine list`, or give them up with --recover=discard:%s",
-            refused, options->data, name, name);
+            "The backend still refuses %s in quarantine in %s, as in namespace \"%s\". Make the backend take them, go back to policy = \"write-behind\" to see them with `quarantine list`, or give them up with --recover=discard:%s",
+            count_text(refused, "change", "changes").text, options->data, name, name);
     return false;
 }
 

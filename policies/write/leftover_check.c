@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a start would make of what earlier runs have left: told, and nothing is changed. */
+#include "cache/base/count_text.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/folder_lock.h"
 #include "policies/tier_parts.h"
@@ -30,6 +31,9 @@ static bool check_one(const struct tier_options *options, const struct leftover 
     return true;
 }
 
+#define FILES(count)       count_text(count, "file", "files").text
+#define QUARANTINES(count) count_text(count, "quarantine", "quarantines").text
+
 /* damaged: of the journal's files, those that a start has need of. */
 static void tell_damage(const struct tier_options *options, const struct leftovers *all, size_t damaged,
                         FILE *complaints) {
@@ -38,8 +42,8 @@ static void tell_damage(const struct tier_options *options, const struct leftove
     if (damaged)
         fprintf(complaints, "forebay: %s\n", all->damage);
     if (damaged + all->spoilt > 1)
-        fprintf(complaints, "forebay: %zu files of the journal and %zu quarantines in %s are damaged\n",
-                damaged, all->spoilt, options->data);
+        fprintf(complaints, "forebay: %s of the journal and %s in %s are damaged\n", FILES(damaged),
+                QUARANTINES(all->spoilt), options->data);
     if (damaged)
         fprintf(complaints, "forebay: --journal-dump=%s shows what is in the journal\n", options->data);
 }
@@ -56,10 +60,8 @@ static bool check_damage(const struct tier_options *options, const struct leftov
         tell_damage(options, all, damaged, complaints);
         return false;
     }
-    fprintf(
-        notes,
-        "%zu files of the journal and %zu quarantines in %s seem damaged: see forebay --journal-dump=%s\n",
-        damaged, all->spoilt, options->data, options->data);
+    fprintf(notes, "seem damaged in %s: %s of the journal and %s: see forebay --journal-dump=%s\n",
+            options->data, FILES(damaged), QUARANTINES(all->spoilt), options->data);
     return true;
 }
 

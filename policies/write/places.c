@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See places.h. */
 #include "policies/write/places.h"
+#include "cache/base/count_text.h"
 #include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/tell.h"
@@ -275,9 +276,9 @@ static bool describe_pending(const struct tier_options *options, const struct sp
     for (size_t i = 0; pending && i < before->count; i++)
         if (strcmp(before->list[i].name, now.name) == 0 && strcmp(before->list[i].where, now.where) != 0 &&
             !was_copied(options, &before->list[i], &now)) {
-            fit_print(ret_text, size,
-                      "namespace %s: %" PRIu64 " changes that were made for %s are pending, and go to %s now",
-                      now.name, pending, shown(before->list[i].where), now.where);
+            fit_print(ret_text, size, "namespace %s: %s made for %s, not written yet, will go to %s",
+                      now.name, count_text(pending, "change", "changes").text, shown(before->list[i].where),
+                      now.where);
             return true;
         }
     return false;

@@ -2,6 +2,7 @@
 /*
  * The file of a quarantine: opening it reads its log into the list, and writes it anew.
  */
+#include "cache/base/count_text.h"
 #include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/disk.h"
@@ -95,11 +96,11 @@ static bool set_aside(const struct quarantine *quarantine, const char *name, cha
 
 void quarantine_damage_refuses(const char *path, const struct quarantine_damage *damage, char *ret_text,
                                size_t size) {
-    fit_print(
-        ret_text, size,
-        "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64 " (%" PRIu64
-        " bytes in %zu places). What they held is lost; to start without it, use --recover=skip-damaged.",
-        path, damage->offset, damage->bytes, damage->places);
+    fit_print(ret_text, size,
+              "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64
+              " (%" PRIu64
+              " bytes in %s). What they held is lost; to start without it, use --recover=skip-damaged.",
+              path, damage->offset, damage->bytes, count_text(damage->places, "place", "places").text);
 }
 
 static bool may_go_on(const struct quarantine *quarantine, const char *name, bool skip_damaged,

@@ -2,6 +2,7 @@
 /* See rewrite.h. */
 #include "policies/write/rewrite.h"
 #include "cache/base/clock_text.h"
+#include "cache/base/count_text.h"
 #include "policies/tell.h"
 #include "policies/write/concern.h"
 #include "policies/write/internal.h"
@@ -251,8 +252,8 @@ static void say_past(const struct writer *writer, char *ret_text, size_t size) {
     if (!writer->backend->type->remembers_deletes)
         return;
     say_rest(writer, rest, sizeof rest);
-    snprintf(ret_text, size, ", and %llu changes that only the journal had%s",
-             past ? (unsigned long long)past_rewrite_written(past) : 0, rest);
+    snprintf(ret_text, size, ", and %s that only the journal had%s",
+             count_text(past ? past_rewrite_written(past) : 0, "change", "changes").text, rest);
 }
 
 static void tell_end(struct writer *writer) {
@@ -260,8 +261,9 @@ static void tell_end(struct writer *writer) {
     say_past(writer, past, sizeof past);
     tell_of_backend(
         writer->backend, &writer->rewritten_lines, LOG_LEVEL_NOTICE,
-        "backend %s: %llu entries that memory holds were written to the store again, where it had older ones or none%s",
-        writer->backend->options.store.name, (unsigned long long)writer->rewrite.written, past);
+        "backend %s: %s that memory holds %s written to the store again, where it had older ones or none%s",
+        writer->backend->options.store.name, count_text(writer->rewrite.written, "entry", "entries").text,
+        writer->rewrite.written == 1 ? "was" : "were", past);
 }
 
 static void finish(struct writer *writer) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/http/actions.h"
+#include "cache/base/count_text.h"
 #include "policies/operation.h"
 #include "server/config/settings.h"
 #include "server/log.h"
@@ -137,8 +138,8 @@ void action_drop(struct admin_http *http, const struct http_request *request, st
     enum operation_status status = operation_drop(server->tier, space, key, &entries);
     if (status == OPERATION_DONE)
         server_log_limited(server, LOG_KIND_ADMIN_ACTION, LOG_LEVEL_NOTICE,
-                           "admin: %" PRIu64 " changes of namespace %.*s were dropped from its quarantine",
-                           entries, (int)space.size, space.data);
+                           "admin: %s of namespace %.*s dropped from its quarantine",
+                           count_text(entries, "change", "changes").text, (int)space.size, space.data);
     answer_count(status, space, entries, reply);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* STARTING, LOADING: from the helper that makes the tier to the first client. */
+#include "cache/base/count_text.h"
 #include "cache/base/fit.h"
 #include "policies/journal/journal.h"
 #include "policies/policy.h"
@@ -176,9 +177,8 @@ static void announce(struct program *program) {
     if (!*addresses)
         server_log(server, LOG_LEVEL_WARNING,
                    "no client can connect: -p 0 leaves TCP out, and there is no -s");
-    server_log(server, LOG_LEVEL_NOTICE,
-               "forebay " FOREBAY_VERSION " serves %s with %u threads and %zu MB of memory",
-               *addresses ? addresses : "nobody", server->worker_count,
+    server_log(server, LOG_LEVEL_NOTICE, "forebay " FOREBAY_VERSION " serves %s with %s and %zu MB of memory",
+               *addresses ? addresses : "nobody", count_text(server->worker_count, "thread", "threads").text,
                program->settings.tier.cache.memory_limit >> 20);
     if (threads_are_given(program))
         rotation_tell_rest(server, LOG_KIND_UNLIMITED);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* STOPPING: the workers end, each with its last replies, what is dirty is drained, and the tier ends its threads. */
+#include "cache/base/count_text.h"
 #include "server/buffer.h"
 #include "server/last_resort.h"
 #include "server/listener.h"
@@ -117,14 +118,16 @@ static void name_quarantines(struct tier *tier, struct buffer *text) {
 static void describe_debts(struct tier *tier, const struct tier_left *left, struct buffer *text) {
     struct buffer files = {0};
     if (left->touches > 0)
-        buffer_print(text, "; %zu touches of rows that memory does not hold are left to the journal",
-                     left->touches);
+        buffer_print(text, "; %s of rows that memory does not hold left to the journal",
+                     count_text(left->touches, "touch", "touches").text);
     if (left->lacking > 0)
-        buffer_print(text, "; %zu backends have yet to be given again what their store has lost",
-                     left->lacking);
+        buffer_print(text, "; %s yet to be given again what the store has lost",
+                     count_text(left->lacking, "backend has", "backends have").text);
     name_quarantines(tier, &files);
     if (left->quarantined > 0)
-        buffer_print(text, "; %zu changes that backends refuse are in quarantine (%s)", left->quarantined,
+        buffer_print(text, "; %s that backends refuse %s in quarantine (%s)",
+                     count_text(left->quarantined, "change", "changes").text,
+                     left->quarantined == 1 ? "is" : "are",
                      files.failed ? "no memory to say where" : files.data);
     buffer_append(text, "", 1);
     buffer_free(&files);
@@ -139,6 +142,8 @@ static bool loses(struct tier *tier, const struct tier_left *left) {
     return lost;
 }
 
+#define ENTRIES(count) count_text(count, "entry", "entries").text
+
 static void tell_end(struct program *program) {
     struct server *server = &program->server;
     const struct tier_left *left = &program->drain.left;
@@ -152,19 +157,19 @@ static void tell_end(struct program *program) {
                                                      : LOG_LEVEL_NOTICE;
     server_log_left_out(server);
     if (left->entries == 0 && !has_debts)
-        server_log_last(server, level, "stopped; %zu entries drained, nothing left", drained);
+        server_log_last(server, level, "stopped; %s drained, nothing left", ENTRIES(drained));
     else if (left->entries == 0)
-        server_log_last(server, level, "stopped; %zu entries drained, none left%s", drained, debts);
+        server_log_last(server, level, "stopped; %s drained, none left%s", ENTRIES(drained), debts);
     else if (left->journaled >= left->entries)
         server_log_last(
             server, level,
-            "stopped; %zu entries drained, %zu left, all of them in the journal: the next start replays them%s",
-            drained, left->entries, debts);
+            "stopped; %s drained, %zu left, all of them in the journal: the next start replays them%s",
+            ENTRIES(drained), left->entries, debts);
     else
         server_log_last(
             server, level,
-            "stopped; %zu entries drained, %zu left, of which the journal holds %zu: the other %zu are lost%s",
-            drained, left->entries, left->journaled, left->entries - left->journaled, debts);
+            "stopped; %s drained, %zu left, of which the journal holds %zu: the other %zu are lost%s",
+            ENTRIES(drained), left->entries, left->journaled, left->entries - left->journaled, debts);
     buffer_free(&text);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the service manager is told. */
+#include "cache/base/count_text.h"
 #include "server/http/health.h"
 #include "server/listener.h"
 #include "server/program/program.h"
@@ -7,7 +8,8 @@
 static void describe_start(struct program *program, char *ret_text, size_t size) {
     uint64_t recovered = atomic_load_explicit(&program->recovered, memory_order_relaxed);
     if (recovered > 0)
-        snprintf(ret_text, size, "recovering: %" PRIu64 " records of the journal read", recovered);
+        snprintf(ret_text, size, "recovering: %s of the journal read",
+                 count_text(recovered, "record", "records").text);
     else
         snprintf(ret_text, size, "starting");
 }
@@ -17,8 +19,8 @@ static void describe_load(struct program *program, char *ret_text, size_t size) 
     struct cache_stats stats;
     uint64_t seconds = (monotonic_us() - program->server.started_us) / US_PER_SECOND;
     cache_get_stats(tier_cache(program->server.tier), CACHE_ALL_SPACES, &stats);
-    snprintf(ret_text, size, "preloading: %" PRIu64 " entries in memory, %" PRIu64 " s after the start",
-             stats.entries, seconds);
+    snprintf(ret_text, size, "preloading: %s in memory, %" PRIu64 " s after the start",
+             count_text(stats.entries, "entry", "entries").text, seconds);
 }
 
 static void describe_drain(struct program *program, char *ret_text, size_t size) {
@@ -28,7 +30,8 @@ static void describe_drain(struct program *program, char *ret_text, size_t size)
         entries += cache_dirty_entries(cache, (int)i);
         bytes += cache_dirty_bytes(cache, (int)i);
     }
-    snprintf(ret_text, size, "draining: %zu entries with %zu bytes left", entries, bytes);
+    snprintf(ret_text, size, "draining: %s with %zu bytes left", count_text(entries, "entry", "entries").text,
+             bytes);
 }
 
 void program_describe(void *context, char *ret_text, size_t size) {

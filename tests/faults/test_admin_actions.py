@@ -211,7 +211,7 @@ def test_quarantine_is_retried_and_dropped(serve_with_token):
     assert post(server, "/quarantine/drop?namespace=sessions&key=sess%3Aa")[::2] == (200, "OK 1\n")
     assert post(server, "/quarantine/drop?namespace=sessions&key=sess:a")[::2] == (200, "OK 0\n")
     assert post(server, "/quarantine/drop?namespace=sessions&key=sess:b%20b")[::2] == (200, "OK 1\n")
-    assert "notice: admin: 1 changes of namespace sessions were dropped from its quarantine" in server.log()
+    assert "notice: admin: 1 change of namespace sessions dropped from its quarantine" in server.log()
     assert client.get("sess:a") is None and quarantined() == 2
     execute("DROP TRIGGER rule")
     assert post(server, "/quarantine/retry?namespace=sessions&key=sess:c")[::2] == (200, "OK 1\n")

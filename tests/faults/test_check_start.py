@@ -113,7 +113,7 @@ def test_changes_that_go_to_another_store_than_they_were_made_for(serve, tmp_pat
     assert first.client().set("sess:1", b"v") == b"STORED"
     first.kill()
     server = at(tmp_path, SPACE, backends=[sqlite_backend(path="other.db")])
-    line = "namespace sessions: 1 changes that were made for sqlite:store.db, table sessions are pending, and go to sqlite:other.db"
+    line = "namespace sessions: 1 change made for sqlite:store.db, table sessions, not written yet, will go to sqlite:other.db"
     assert f"warning: {line}" in accepted(server)[1]
     with server:
         assert f"warning: {line}" in server.log()

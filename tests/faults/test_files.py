@@ -319,7 +319,7 @@ def test_files_that_everybody_can_read_are_told(tmp_path):
     with server_of(tmp_path) as server:
         log = server.log()
         assert f"backend local: every user can read {folder}/store.db (mode 0644)" in log, log
-        assert "read or write 2 files of the data folder" in log or "read or write 1 files of the data folder" in log, log
+        assert "read or write 2 files of the data folder" in log or "read or write 1 file of the data folder" in log, log
         assert modes(folder)["store.db"] == 0o644 and modes(folder)["store.db-wal"] == 0o644
     os.chmod(folder, 0o700)
     with server_of(tmp_path) as server:

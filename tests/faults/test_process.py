@@ -333,7 +333,7 @@ def test_stop_tells_what_is_in_quarantine(serve):
     assert client.set("sess:1", b"v") == b"STORED"
     eventually(lambda: client.stats("write_behind")["sessions:quarantine"] == "1")
     server.stop()
-    assert re.search(r"warning: stopped; 0 entries drained, none left; 1 changes that backends refuse are in quarantine "
+    assert re.search(r"warning: stopped; 0 entries drained, none left; 1 change that backends refuse is in quarantine "
                      rf"\(1 in {server.folder}/quarantine-sessions.log\)$", server.log().strip())
 
 

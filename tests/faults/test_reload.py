@@ -285,7 +285,7 @@ def test_a_namespace_comes_and_goes(serve, request, kind):
     assert answer == 'namespace "carts": flush_delay from 100ms to 10m'
     assert client.set("cart:2", b"two") == b"STORED"
     answer = reload(server, Config(SESSIONS, backends=backends), good=False)
-    assert 'namespace "carts" cannot be removed' in answer and "1 entries" in answer and "sync carts" in answer
+    assert 'namespace "carts" cannot be removed' in answer and "1 entry to be written" in answer and "sync carts" in answer
     assert client.get("cart:2") == b"two" and client.sync("carts") == 1
     assert reload(server, Config(SESSIONS, backends=backends)) == 'namespace "carts" removed'
     assert client.get("cart:1") is None and "carts:entries" not in client.stats("namespaces")

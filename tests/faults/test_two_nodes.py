@@ -392,7 +392,7 @@ def test_what_gives_way_is_told(tmp_path, redis):
             assert client.set("sess:n", text) == b"STORED"
             client.sync()
         assert redis.connect().hget("sess:n", "value") == b"after", "it has caught up"
-        assert "1 changes were accepted and then gave way to newer ones of other servers, the last to one of node 1" in right.log()
+        assert "1 change was accepted and then gave way to newer ones of other servers, the last to one of node 1" in right.log()
         assert re.search(r"its clock is (2\d\d\d|3000) ms behind this machine's", ahead.log())
         told = first.stats("backends")
         assert 2_000_000 <= int(told["remote:clock_off_us"]) <= 3_000_000 and told["remote:clock_ahead_us"] == "0"

@@ -140,8 +140,9 @@ RIG_TEST(a_namespace_is_removed, write_behind) {
     rig_expect(rig, "set t:a 1", "STORED");
     rig->space_count = 0;
     rig->options.drain_timeout = 77; /* nothing of a reload that is refused is taken over */
-    expect_refusal(rig,
-                   "namespace \"test\" cannot be removed while changes of it are in no store: 1 entries");
+    expect_refusal(
+        rig,
+        "namespace \"test\" cannot be removed while changes of it are in no store: 1 entry to be written");
     assert_int_equal(rig->tier->options.drain_timeout, 50);
     rig_expect(rig, "get t:a", "1");
     rig_do(rig, "sync");
@@ -163,7 +164,7 @@ RIG_TEST(a_quarantine_keeps_its_namespace, write_behind) {
     rig_do(rig, "sync");
     eventually(rig_stat(rig, "test:quarantine") == 1);
     rig->space_count = 0;
-    expect_refusal(rig, "1 are in quarantine");
+    expect_refusal(rig, "1 in quarantine");
     assert_int_equal(rig_stat(rig, "test:quarantine"), 1);
 }
 

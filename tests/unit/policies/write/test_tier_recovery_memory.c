@@ -355,7 +355,7 @@ RIG_TEST(a_long_recovery_tells_its_progress, write_behind) {
     for (int i = 0; i < KEYS; i++)
         rig_store(rig, "set key%d %d", i, i);
     crash(rig);
-    rig->awaited_log = "entries of namespace test have yet to be written to backend";
+    rig->awaited_log = "of namespace test to be written to backend";
     faulty_delay(rig->faulty, FAULTY_APPLY, 1100);
     rig_start(rig);
     eventually(awaited_logs(rig) >= 1);
@@ -373,7 +373,7 @@ RIG_TEST(a_recovery_that_waits_is_told_ever_more_rarely, write_behind) {
     rig_start(rig);
     rig_store(rig, "set key v");
     crash(rig);
-    rig->awaited_log = "entries of namespace test have yet to be written to backend";
+    rig->awaited_log = "of namespace test to be written to backend";
     faulty_fail_all(rig->faulty, FAULTY_APPLY, BACKEND_TRANSIENT);
     rig_start(rig);
     for (unsigned i = 0; i < TIMES; i++) {
