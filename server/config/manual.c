@@ -125,7 +125,7 @@ struct fact {
 static const struct fact exits[] = {
     {"0", "stopped as asked; `--help`, `--version`, `--print-config`; `--check`, if a start would succeed"},
     {"1",
-     "the start failed, or would fail (`--check`): address, folder, user, limits, backend, journal, what earlier runs left, authentication file, password file, token file. `--journal-dump`: a file is damaged. What is asked for cannot be written to standard output. A server that ran has stopped by itself (an address cannot be watched any more), or its stop hung"},
+     "the start failed, or would fail (`--check`): address, folder, user, limits, backend, journal, what earlier runs left, authentication file, password file, token file. `--journal-dump`: a file is damaged, or there is none. What is asked for cannot be written to standard output. A server that ran has stopped by itself (an address cannot be watched any more), or its stop hung"},
     {"64", "an option on the command line is wrong"},
     {"78", "the configuration file is wrong"},
     {0},
