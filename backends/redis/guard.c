@@ -56,6 +56,7 @@ static void find_guard_slot(const struct redis_cluster *cluster, struct redis_no
 }
 
 void redis_guard_take_next(const struct redis_cluster *cluster, struct redis_node *node) {
+    node->raised_version = 0;
     scan(cluster, node, node->guard_slot + STRIDE);
 }
 

@@ -389,6 +389,8 @@ static struct mutation delete (const struct store *store, const char *key, uint6
     return mutation;
 }
 
+enum { TRIES = 10 };
+
 /* A slot that is on its way again and again, with something large, is waited for no longer than a moment. */
 static bool may_be_repeated(const struct store *store, enum backend_status status) {
     return store->kind->rest && status == BACKEND_TRANSIENT;
@@ -400,7 +402,7 @@ static void apply_all(struct store *store, struct mutation *mutations, size_t co
     unsigned tries = 0;
     do
         status = type(store)->apply(store->writer, mutations, count, store->now, &error);
-    while (may_be_repeated(store, status) && ++tries < 10);
+    while (may_be_repeated(store, status) && ++tries < TRIES);
     if (status != BACKEND_OK)
         fail_msg("%s", error.message);
 }
@@ -416,7 +418,12 @@ static struct load_result load_from(struct store *store, struct backend_connecti
                                     unsigned table, struct slice key, uint32_t now) {
     struct load_result result;
     struct backend_error error;
-    if (type(store)->load(connection, store->list[table], &key, 1, now, &result, &error) != BACKEND_OK)
+    enum backend_status status;
+    unsigned tries = 0;
+    do
+        status = type(store)->load(connection, store->list[table], &key, 1, now, &result, &error);
+    while (may_be_repeated(store, status) && ++tries < TRIES);
+    if (status != BACKEND_OK)
         fail_msg("%s", error.message);
     return result;
 }

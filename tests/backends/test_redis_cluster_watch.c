@@ -15,23 +15,49 @@ static void give_away(unsigned slot, int to) {
 
 /* ---- Slots that move ---- */
 
-/* With the slot of the first master's number, and all that is in it, which are our own keys alone. lost: but the number. */
-static void move_number(bool lost) {
-    char applied[80], high[80] = "forebay: high_version:", from[64], to[64];
-    snprintf(applied, sizeof applied, "%s", redis_server_ask(&masters[0], "KEYS forebay:?applied:*"));
-    strcat(high, strchr(applied, '{'));
-    int slot = atoi(redis_server_ask(&masters[0], "CLUSTER KEYSLOT %s", applied));
-    snprintf(from, sizeof from, "%s", redis_server_ask(&masters[0], "CLUSTER MYID"));
-    snprintf(to, sizeof to, "%s", redis_server_ask(&masters[1], "CLUSTER MYID"));
-    redis_server_ask(&masters[1], "CLUSTER SETSLOT %d IMPORTING %s", slot, from);
-    redis_server_ask(&masters[0], "CLUSTER SETSLOT %d MIGRATING %s", slot, to);
-    if (lost)
-        assert_string_equal(redis_server_ask(&masters[0], "DEL %s", applied), "1");
-    redis_server_ask(&masters[0], "MIGRATE 127.0.0.1 %d %s 0 5000", masters[1].port, high);
-    redis_server_ask(&masters[0], "MIGRATE 127.0.0.1 %d %s 0 5000", masters[1].port, applied);
-    assert_string_equal(redis_server_ask(&masters[0], "CLUSTER COUNTKEYSINSLOT %d", slot), "0");
+/* The slot of the first master's number, in which are our own keys alone, on its way to the second one. */
+struct move {
+    int slot;
+    char applied[80], high[80], mark[80], from[64], to[64];
+};
+
+static void find_number(struct move *move) {
+    *move = (struct move){.high = "forebay: high_version:", .mark = "forebay: store:"};
+    snprintf(move->applied, sizeof move->applied, "%s",
+             redis_server_ask(&masters[0], "KEYS forebay:?applied:*"));
+    strcat(move->high, strchr(move->applied, '{'));
+    strcat(move->mark, strchr(move->applied, '{'));
+    move->slot = atoi(redis_server_ask(&masters[0], "CLUSTER KEYSLOT %s", move->applied));
+    snprintf(move->from, sizeof move->from, "%s", redis_server_ask(&masters[0], "CLUSTER MYID"));
+    snprintf(move->to, sizeof move->to, "%s", redis_server_ask(&masters[1], "CLUSTER MYID"));
+}
+
+static void begin_move(const struct move *move) {
+    redis_server_ask(&masters[1], "CLUSTER SETSLOT %d IMPORTING %s", move->slot, move->from);
+    redis_server_ask(&masters[0], "CLUSTER SETSLOT %d MIGRATING %s", move->slot, move->to);
+}
+
+static void move_key(const char *key) {
+    redis_server_ask(&masters[0], "MIGRATE 127.0.0.1 %d %s 0 5000", masters[1].port, key);
+}
+
+static void end_move(const struct move *move) {
+    assert_string_equal(redis_server_ask(&masters[0], "CLUSTER COUNTKEYSINSLOT %d", move->slot), "0");
     for (int i = MASTERS; i-- > 0;)
-        assert_string_equal(redis_server_ask(&masters[i], "CLUSTER SETSLOT %d NODE %s", slot, to), "OK");
+        assert_string_equal(redis_server_ask(&masters[i], "CLUSTER SETSLOT %d NODE %s", move->slot, move->to),
+                            "OK");
+}
+
+/* lost: all but the number. */
+static void move_number(bool lost) {
+    struct move move;
+    find_number(&move);
+    begin_move(&move);
+    if (lost)
+        assert_string_equal(redis_server_ask(&masters[0], "DEL %s", move.applied), "1");
+    move_key(move.high);
+    move_key(move.applied);
+    end_move(&move);
 }
 
 TEST(numbers_go_with_their_slots) {
@@ -46,6 +72,26 @@ TEST(numbers_go_with_their_slots) {
     }
     move_number(true);
     eventually(look(fixture, fixture->writer) == BACKEND_REPLACED);
+}
+
+/* Then the number is set in another slot, in which the high version has to be raised as well. */
+TEST(a_slot_may_begin_to_move_between_the_high_version_of_a_batch_and_its_number) {
+    struct fixture *fixture = *state;
+    struct move move;
+    open_writer(fixture, &fixture->writer);
+    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    find_number(&move);
+    assert_string_equal(redis_server_ask(&masters[0], "SET %s ours", move.mark),
+                        "OK"); /* both keys stay here */
+    begin_move(&move);
+    move_key(move.applied);
+    assert_int_equal(put_rows(fixture, 2000), BACKEND_OK);
+    move_key(move.high);
+    move_key(move.mark);
+    end_move(&move);
+    assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
+    eventually(look(fixture, fixture->writer) != BACKEND_TRANSIENT); /* a busy machine */
+    assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
 }
 
 /* It cannot be given a number before it has a slot. */
@@ -306,6 +352,7 @@ int main(void) {
         CASE(one_master_that_hangs_keeps_all_from_being_proven),
         CASE(versions_are_those_of_all_masters_that_answer),
         CASE(numbers_go_with_their_slots),
+        CASE(a_slot_may_begin_to_move_between_the_high_version_of_a_batch_and_its_number),
         CASE(a_master_without_slots_takes_rows_of_its_first_one),
         CASE(pages_go_over_all_masters),
         CASE(pages_begin_anew_where_a_slot_has_moved),
