@@ -4,10 +4,11 @@ the network between them, under load; and that what is broken there is noticed. 
 promised."""
 
 import time
+import types
 
 import pytest
 from crash import Violation
-from fault_kinds import Cut, CutOffAndKilled, MasterKilled, NodeKilled, SlotsMoved
+from fault_kinds import Cut, CutOffAndKilled, FailOver, MasterKilled, NodeKilled, ReplicaKilled, SlotsMoved, of_each_group
 from fault_model import LOST, SHOWN, Blind, Chain, Counter, Lock, Log, OwnKey
 from fault_rounds import FaultRounds, World
 from forebay import Redis
@@ -40,6 +41,15 @@ def test_the_rounds_see_what_is_lost(tmp_path):
     rounds.world = Careless
     with pytest.raises(Violation, match="seed 5, round"):
         rounds.run(20)
+
+
+@pytest.mark.parametrize("store, rounds", [
+    ("cluster", [[NodeKilled, FailOver], [NodeKilled, ReplicaKilled], [NodeKilled, FailOver]]),
+    ("plain", [[NodeKilled]] * 3),
+])
+def test_faults_that_concern_the_same_process_take_turns(store, rounds):
+    world = types.SimpleNamespace(store=types.SimpleNamespace(name=store))
+    assert [of_each_group([NodeKilled, FailOver, ReplicaKilled], world, turn) for turn in range(3)] == rounds
 
 
 # ---- The model ----

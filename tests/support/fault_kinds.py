@@ -8,7 +8,7 @@ so (goes_back) and does that within world.back; fault_rounds.py says what may be
 
 import time
 
-from forebay import no_file_can_be_written
+from forebay import eventually, no_file_can_be_written
 
 
 class Fault:
@@ -196,7 +196,8 @@ class ReplicaKilled(Fault):
     disturbs = False
 
     def begin(self):
-        self.replica = self.store.replica_of(self.store.master())
+        master = self.store.master()
+        self.replica = eventually(lambda: self.store.replica_of(master))
         self.replica.kill()
 
     def end(self):
@@ -256,3 +257,12 @@ class SlotsMoved(Fault):
 
 KINDS = (NodeKilled, DiskFull, Cut, Frozen, MasterPaused, MasterKilled, FailOver, ReplicaKilled, CutOffAndKilled,
          SentinelKilled, SlotsMoved)
+
+
+def of_each_group(kinds, world, turn):
+    """One of each group: of those that fit, another one in each turn."""
+    groups = {}
+    for kind in kinds:
+        if kind.fits(world):
+            groups.setdefault(kind.group, []).append(kind)
+    return [some[turn % len(some)] for some in groups.values()]

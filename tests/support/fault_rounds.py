@@ -34,7 +34,7 @@ import time
 
 from crash import Violation
 from fault_clients import LIMIT, Reader, Sharer, Writer, Writing
-from fault_kinds import KINDS, DiskFull, NodeKilled
+from fault_kinds import KINDS, DiskFull, NodeKilled, of_each_group
 from fault_model import LOST, SHOWN, Blind, Chain, Counter, Lock, Log
 from fault_stores import STORES
 from forebay import Config, Server, ServerFailed, eventually, namespace, section
@@ -149,10 +149,11 @@ class World:
         chosen = {}
         for kind in self.random.sample(kinds, min(len(kinds), self.random.choice((1, 2, 2, 3)))):
             chosen.setdefault(kind.group, kind)
-        return [kind(self, self.random) for kind in chosen.values()]
+        return list(chosen.values())
 
     def round(self, faults=None):
-        self.faults = [kind(self, self.random) for kind in faults if kind.fits(self)] if faults else self.draw()
+        kinds = of_each_group(faults, self, self.turn) if faults else self.draw()
+        self.faults = [kind(self, self.random) for kind in kinds]
         self.takeovers = self.store.takeovers()
         self.unasked = self.takeovers - self.compared
         self.events = []
@@ -426,7 +427,8 @@ class FaultRounds:
     world = World
 
     def __init__(self, folder, seed, kinds, plan=()):
-        """plan: the faults of the first round, of the second, and so on, and again; none: they are drawn."""
+        """plan: the faults of the first round, of the second, and so on, and again; none: they are drawn. Those of a group take
+        turns, from round to round of a world."""
         self.folder, self.seed, self.kinds, self.plan = str(folder), seed, list(kinds), list(plan)
         self.rounds = self.answered = self.discarded = 0
         self.met = collections.Counter()

@@ -172,10 +172,14 @@ class Watched(Store):
         self.all.join()
 
     def fail_over(self, master):
-        """As an operator asks for it. Sentinel may have reasons to refuse."""
+        """As an operator asks for it. Sentinel may have reasons to refuse, or to give up."""
         with contextlib.suppress(redis_py.RedisError):
             self.all.sentinels[0].connect().execute_command("SENTINEL", "FAILOVER", "mymaster")
-            self.all.await_failover(master)
+            eventually(lambda: "failover_in_progress" not in self.state()["flags"])
+
+    def state(self):
+        """The master's, as Sentinel sees it."""
+        return self.all.sentinels[0].connect().sentinel_master("mymaster")
 
     def start_sentinel(self):
         if not self.all.sentinels[0].running():
@@ -193,7 +197,7 @@ class Watched(Store):
 
     def in_place(self):
         """One master, that Sentinel names and the other one follows. Sentinel brings that about as well, but takes ten seconds."""
-        sentinel = self.all.sentinels[0].connect().sentinel_master("mymaster")
+        sentinel = self.state()
         if "failover_in_progress" in sentinel["flags"] or sentinel.get("is_odown") or sentinel.get("is_sdown"):
             return False
         master = self.master()
@@ -244,10 +248,11 @@ class Wide(Store):
         return [key for key in keys if any(first <= key_slot(key.name) <= last for first, last in ranges)]
 
     def replica_of(self, master):
-        return next(node for node in self.redis() if node is not master and role(node)[:3:2] == [b"slave", master.port])
+        """None: nobody says now that it follows this one."""
+        return next((node for node in self.redis() if node is not master and role(node)[:3:2] == [b"slave", master.port]), None)
 
     def cut_off(self, master):
-        self.replica_of(master).connect().config_set("masterauth", "of nobody")
+        eventually(lambda: self.replica_of(master)).connect().config_set("masterauth", "of nobody")
         master.connect().execute_command("CLIENT", "KILL", "TYPE", "replica")
 
     def join(self):
@@ -257,8 +262,9 @@ class Wide(Store):
 
     def fail_over(self, master):
         """As an operator asks for it: the master hands all on first."""
-        with contextlib.suppress(redis_py.ResponseError, StopIteration):
-            self.replica_of(master).connect().execute_command("CLUSTER", "FAILOVER")
+        replica = eventually(lambda: self.replica_of(master))
+        with contextlib.suppress(redis_py.ResponseError):
+            replica.connect().execute_command("CLUSTER", "FAILOVER")
 
     def await_promotion(self, master):
         """Its slots have another master, as all others see it."""
