@@ -4,9 +4,9 @@
  * be very many of them.
  *
  * The first byte says where they are cut (and, rarely, that they come one by one), the second in what state the parser
- * is (short lines, starved). What must hold: no step beyond the bytes; a request lies in them; wanted is more than
- * there is; and cut anywhere, the same requests come out, the same bytes are left over, and it is closed or not -
- * unless it is starved.
+ * is (short lines, starved, in a line of keys that has no end yet). What must hold: no step beyond the bytes; a request
+ * lies in them; wanted is more than there is; and cut anywhere, the same requests come out, the same bytes are left
+ * over, and it is closed or not - unless it is starved.
  */
 #ifndef FOREBAY_TESTS_FUZZ_REQUESTS_H
 #define FOREBAY_TESTS_FUZZ_REQUESTS_H
@@ -21,8 +21,10 @@ enum {
     REQUESTS_CUT = 252, /* first bytes from here on: one by one */
     REQUESTS_SHORT_LINES = 1,
     REQUESTS_STARVED = 2,
+    REQUESTS_OPEN = 4, /* and two bits more say which command's line it is */
     REQUESTS_IN_STATE =
         32, /* second bytes below that have these bits; the usual state is that of all others */
+    REQUESTS_GIVEN_MAX = 1 << 10, /* bytes of an input that end an open line; the rest is left out */
 };
 
 /* Those that came out so far, and where the next one begins. */
@@ -148,23 +150,58 @@ FUZZ_HARNESS void requests_take_first(struct requests *requests, const char *byt
     ASAN_UNPOISON_MEMORY_REGION(bytes + there, size - there);
 }
 
+/* The beginning of a line of keys that is longer than those that are judged whole; starved, than those that are waited
+ * for. What comes behind it may go on with its last key. */
+FUZZ_HARNESS size_t requests_put_beginning(char *out, unsigned state) {
+    static const char *const words[] = {"get ", "gets ", "gat 9", "gats x"};
+    const char *word = words[state / (2 * REQUESTS_OPEN) % 4];
+    size_t size = strlen(word), least = state & REQUESTS_STARVED ? PARSER_LINE_MAX : PARSER_GET_LINE_MAX;
+    memcpy(out, word, size);
+    while (size <= least) {
+        enum { KEY = ENTRY_KEY_MAX - 30 };
+        out[size++] = ' ';
+        memset(out + size, 'k', KEY);
+        size += KEY;
+    }
+    return size;
+}
+
+/* Whole, and cut behind the first `before` bytes at the earliest. */
+FUZZ_HARNESS void requests_compare(const char *bytes, size_t size, size_t before, unsigned cut,
+                                   struct requests parts) {
+    struct requests whole = parts;
+    requests_take(&whole, bytes, size);
+    FUZZ_CHECK(whole.at <= size);
+    if (whole.parser.starved)
+        return;
+    size_t step = cut < REQUESTS_CUT ? size : 1;
+    for (size_t there = before + (cut < REQUESTS_CUT ? cut % (size - before) : 1); there < size;
+         there += step)
+        requests_take_first(&parts, bytes, there, size);
+    requests_take(&parts, bytes, size);
+    FUZZ_CHECK(parts.sum == whole.sum && parts.closed == whole.closed);
+    FUZZ_CHECK(whole.closed || parts.at == whole.at);
+}
+
+FUZZ_HARNESS void requests_compare_open(const char *bytes, size_t size, unsigned cut, unsigned state) {
+    static char line[PARSER_GET_LINE_MAX + ENTRY_KEY_MAX + 16 + REQUESTS_GIVEN_MAX];
+    size_t before = requests_put_beginning(line, state);
+    size = size < REQUESTS_GIVEN_MAX ? size : REQUESTS_GIVEN_MAX;
+    memcpy(line + before, bytes, size);
+    ASAN_POISON_MEMORY_REGION(line + before + size, sizeof line - before - size);
+    requests_compare(line, before + size, before, cut, requests_begin(false, state));
+    ASAN_UNPOISON_MEMORY_REGION(line, sizeof line);
+}
+
 /* The bytes given are an exact copy themselves. */
 FUZZ_HARNESS void check_requests(const uint8_t *data, size_t size, bool is_binary) {
     if (size < 3)
         return;
     const char *bytes = (const char *)data + 2;
-    size -= 2;
-    struct requests whole = requests_begin(is_binary, data[1]), parts = whole;
-    requests_take(&whole, bytes, size);
-    FUZZ_CHECK(whole.at <= size);
-    if (whole.parser.starved)
-        return;
-    size_t step = data[0] < REQUESTS_CUT ? size : 1;
-    for (size_t there = data[0] < REQUESTS_CUT ? data[0] % size : 1; there < size; there += step)
-        requests_take_first(&parts, bytes, there, size);
-    requests_take(&parts, bytes, size);
-    FUZZ_CHECK(parts.sum == whole.sum && parts.closed == whole.closed);
-    FUZZ_CHECK(whole.closed || parts.at == whole.at);
+    if (!is_binary && data[1] < REQUESTS_IN_STATE && (data[1] & REQUESTS_OPEN))
+        requests_compare_open(bytes, size - 2, data[0], data[1]);
+    else
+        requests_compare(bytes, size - 2, 0, data[0], requests_begin(is_binary, data[1]));
 }
 
 #endif
