@@ -4,6 +4,7 @@
 #include "cache/base/fit.h"
 #include "server/tls/files.h"
 #include "server/tls/memory.h"
+#include "server/tls/rehearsal.h"
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -292,6 +293,8 @@ struct tls_context *tls_context_load(const struct settings *settings, char *ret_
     bool good = context && fill(context, settings, &sources, ret_error, error_size);
     if (!context)
         fit_print(ret_error, error_size, "no memory for the certificate");
+    if (good)
+        tls_rehearse(context->ssl);
     if (good && tls_memory_refusals() != refusals) {
         fit_print(ret_error, error_size,
                   "OpenSSL got no memory for TLS, and would do without a part of it: give it more");

@@ -204,6 +204,30 @@ def test_memory_that_lacks_where_tls_is_set_up_refuses_the_start(tmp_path, libra
         trial.close()
 
 
+def test_the_first_handshake_fetches_nothing_that_later_ones_need(tmp_path, library):
+    """Where memory lacks for that, OpenSSL says no to all that follow. The start has fetched it."""
+    trial = OverTls(str(tmp_path / "trial"), library, seed=20, notes=True)
+    try:
+        trial.server.spawn()
+        eventually(lambda: " serves " in trial.server.log())
+        first, later = places_of_handshake(trial), set()
+        for _ in range(3):
+            later |= places_of_handshake(trial)
+        callers = trial.faults.callers()
+        assert len(first & later) > 100
+        assert not [place for place in first - later if re.search(r"EVP_\w+_fetch", "".join(callers[place]))]
+        trial.server.stop()
+    finally:
+        trial.close()
+
+
+def places_of_handshake(trial):
+    """Where OpenSSL has asked for memory."""
+    trial.faults.order()
+    assert trial.server.answers()
+    return {place.hash for place in trial.faults.places() if place.kind == "tls memory"}
+
+
 def test_descriptors_that_are_not_given_back_are_seen(tmp_path, library):
     trial = Trial(str(tmp_path / "trial"), library, seed=20)
     try:
