@@ -187,7 +187,7 @@ static void run_forget(struct call *call) {
 
 static void run_crawl(struct call *call, struct slice classes) {
     uint64_t spaces;
-    switch (dump_classes(call->server, classes, true, &spaces)) {
+    switch (dump_classes(classes, &spaces)) {
     case DUMP_OK: /* there is nothing to do: what has expired is swept away all the time */
         atomic_fetch_add(&call->server->crawler_starts, 1);
         answer(call, "OK");
@@ -212,7 +212,7 @@ static enum command_result run_dump(struct call *call, struct slice classes, enu
                               : "ERROR cannot pipeline other commands before metadump");
         return COMMAND_ANSWERED;
     }
-    enum dump_status status = dump_classes(call->server, classes, false, &spaces);
+    enum dump_status status = dump_classes(classes, &spaces);
     if (status == DUMP_OK)
         status = dump_begin(call->server, spaces, form, &call->place->feed);
     switch (status) {

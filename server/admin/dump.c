@@ -112,25 +112,9 @@ static bool add_class(struct slice part, uint64_t *spaces) {
     return true;
 }
 
-static uint64_t count_entries(struct server *server, uint64_t spaces, bool ever) {
-    uint64_t entries = 0;
-    for (size_t i = 0; i < tier_space_count(server->tier); i++) {
-        struct cache_stats stats;
-        if (!(spaces >> i & 1))
-            continue;
-        cache_get_stats(tier_cache(server->tier), (int)i, &stats);
-        entries += stats.entries + (ever ? stats.total_stored : 0);
-    }
-    return entries;
-}
-
-enum dump_status dump_classes(struct server *server, struct slice word, bool ever, uint64_t *ret_spaces) {
+enum dump_status dump_classes(struct slice word, uint64_t *ret_spaces) {
     uint64_t spaces = 0;
-    if (words_equal(word, "hash")) {
-        *ret_spaces = UINT64_MAX;
-        return DUMP_OK;
-    }
-    if (words_equal(word, "all"))
+    if (words_equal(word, "all") || words_equal(word, "hash"))
         spaces = UINT64_MAX;
     while (spaces != UINT64_MAX && word.size > 0) {
         const char *comma = memchr(word.data, ',', word.size);
@@ -140,7 +124,7 @@ enum dump_status dump_classes(struct server *server, struct slice word, bool eve
             return DUMP_BAD_CLASS;
     }
     *ret_spaces = spaces;
-    return count_entries(server, spaces, ever) > 0 ? DUMP_OK : DUMP_NOTHING;
+    return spaces ? DUMP_OK : DUMP_NOTHING;
 }
 
 enum dump_status dump_begin(struct server *server, uint64_t spaces, enum dump_form form,

@@ -22,13 +22,12 @@ enum dump_status {
     DUMP_OK,
     DUMP_RUNNING,   /* one at a time */
     DUMP_BAD_CLASS, /* no such class */
-    DUMP_NOTHING,   /* the classes hold nothing */
+    DUMP_NOTHING,   /* no class was named */
     DUMP_NO_MEMORY,
 };
 
-/* Reads "all", "hash" or "1,2": a set of namespaces, one bit each. DUMP_NOTHING when they hold no entry;
- * with ever: when they have never held one. */
-enum dump_status dump_classes(struct server *server, struct slice word, bool ever, uint64_t *ret_spaces);
+/* Reads "all", "hash" or "1,2": a set of namespaces, one bit each. */
+enum dump_status dump_classes(struct slice word, uint64_t *ret_spaces);
 
 /* A dump of these namespaces, as a feed. server->dumping is true until it is freed; it ends when the client has not read
  * for idle_timeout, or a minute where there is none, so that it does not keep others from theirs. */

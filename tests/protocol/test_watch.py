@@ -155,8 +155,7 @@ def test_deletes_in_packets_are_told(server, connect):
 def watch_connections(server):
     """A watcher of connections; the one that waited for the server's start has gone, so that its end is not told."""
     watcher = Listener(server.port)
-    if server.what == "forebay":
-        forebay.eventually(lambda: watcher.stats()["curr_connections"] == "1")
+    forebay.eventually(lambda: watcher.stats()["curr_connections"] == "1")
     assert watcher.command(b"watch connevents") == b"OK"
     return watcher
 
@@ -342,9 +341,16 @@ def test_what_a_client_sends_behind_a_dump_is_answered(connect, kind):
     assert client.line() == b"VALUE key-1 1 3"
 
 
+@pytest.mark.parametrize("what, end", [(b"metadump all", b"END"), (b"metadump hash", b"END"), (b"mgdump 1", b"EN")])
+def test_a_dump_of_nothing_is_one(connect, what, end):
+    client = connect()
+    assert client.command(b"lru_crawler " + what) == b"OK"
+    assert client.until(end) == []
+
+
 def test_a_dump_that_cannot_be_is_refused(connect):
     client = connect()
-    assert client.command(b"lru_crawler metadump all") == b"NOTSTARTED no items to crawl"
+    assert client.command(b"lru_crawler crawl ,") == b"NOTSTARTED no items to crawl"
     assert client.command(b"lru_crawler metadump 99") == b"BADCLASS invalid class id"
     client.send(b"mg k\r\nlru_crawler mgdump all\r\n")
     assert client.line() == b"EN"
@@ -366,12 +372,13 @@ def test_a_cachedump_shows_the_keys_of_a_class(connect, kind):
     fill(client, 40)
     client.send(b"stats cachedump 1 0\r\n")
     lines = client.until(b"END")
-    if kind == "memcached" and not lines:
-        pytest.skip("its entries have not drifted to the cold segment yet")
+    if kind == "memcached" and len(lines) < 7:
+        pytest.skip("its entries have not drifted to the cold segment, which is all that it shows")
     for line in lines:
         number, end = re.fullmatch(rb"ITEM key-(\d+) \[3 b; (\d+) s\]", line).groups()
         assert (int(end) != 0) == (int(number) % 2)
-    assert len(lines) == len(set(lines)) == 40
+    assert len(lines) == len(set(lines))
+    assert len(lines) == 40 or kind == "memcached"
     client.send(b"stats cachedump 1 7\r\n")
     assert len(client.until(b"END")) == 7
     client.send(b"stats cachedump 2 7\r\n")
