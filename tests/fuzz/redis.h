@@ -51,6 +51,7 @@ static inline void check_redis(const uint8_t *data, size_t size) {
     store.tables[1].specific = &string.base;
     redis_peer_take(peer, choices_of(asked.end, (size_t)(data + size - asked.end)));
     redis_talk(&store, &asked, calls);
+    redis_peer_take(peer, choices_of(data, 0)); /* what calls that gave up have sent he reads later */
 }
 
 #endif
