@@ -94,7 +94,10 @@ static inline const char *config_choose_value(struct choices *choices) {
                                          "\"x\ny\"",
                                          "1.5",
                                          "\"9999999999h\"",
-                                         "\"[::1]:5\""};
+                                         "\"[::1]:5\"",
+                                         "\"127.0.0.1:1\"",
+                                         "{\"[::]:1\", \"[::1]:1\"}",
+                                         "{\"shutdown\"}"};
     return values[choose(choices, sizeof values / sizeof *values)];
 }
 
@@ -140,6 +143,10 @@ static const char *const config_spaces[] = {
     "namespace n { prefix = n\npolicy = read-through\nbackend = a\nabsent_filter = true\n",
     "namespace o { prefix = o\npolicy = read-through\nbackend = a\npreload_wait = true\n",
     "namespace p { prefix = p\nflush_delay = \"1s\"\nttl = \"1h\"\n",
+    "namespace q { prefix = q\npolicy = write-behind\nbackend = a\ncopy_to = b\n",
+    "namespace r { prefix = r\npolicy = write-through\nbackend = b\ncopy_to = a\n",
+    "namespace s { prefix = s\npolicy = write-behind\nbackend = a\ncopy_to = a\n",
+    "namespace t { prefix = t\npolicy = write-through\nbackend = a\ncopy_to = nobody\n",
     NULL};
 
 static const char *const *const config_sections[SECTION_KINDS] = {
@@ -267,7 +274,11 @@ static inline void check_options_chosen(struct choices *choices) {
                                             "ring",
                                             "epoll",
                                             "unix:/s",
-                                            ":"};
+                                            ":",
+                                            "no_modern,no_maxconns_fast,maxconns_fast,lru_crawler",
+                                            "ssl_chain_cert=/c,ssl_key=/k,ssl_ca_cert=/a",
+                                            "ssl_verify_mode=3,ssl_min_version=3,ssl_kernel_tls",
+                                            "read_buf_mem_limit=8,ext_path=/e,proxy_config=/p"};
     char rooms[OPTION_WORDS_MAX][64], *words[OPTION_WORDS_MAX + 1] = {(char *)"forebay"};
     int count = 1;
     while (choices_left(choices) && count < OPTION_WORDS_MAX - 1) {
