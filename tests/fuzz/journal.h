@@ -5,8 +5,8 @@
  *
  * What must hold: no step beyond the bytes; no record that does not lie in the file whole; of a file that nobody damaged, every
  * record; of one that was cut off, those before that, and how much is missing of what had been synced; what recovery shows
- * once, having cut and set aside, it shows again; and whoever only looks (survey, dump) finds records, and damage, where
- * recovery does.
+ * once, having cut and set aside, it shows again, when it is asked to at once and the next time; and whoever only looks
+ * (survey, dump) finds records, and damage, where recovery does.
  */
 #ifndef FOREBAY_TESTS_FUZZ_JOURNAL_H
 #define FOREBAY_TESTS_FUZZ_JOURNAL_H
@@ -208,6 +208,8 @@ static inline void journal_check_bytes(const struct journal_image *image) {
 struct journal_shown {
     struct journal_replayer base; /* first */
     uint64_t count, sum;          /* of the records that recovery shows, in any order */
+    uint64_t first_count, first_sum;
+    bool is_second; /* they are shown twice */
 };
 
 static inline void journal_show(struct journal_shown *shown, const struct journal_record *record) {
@@ -227,18 +229,40 @@ static inline bool journal_show_all(struct journal_replayer *self, const struct 
     return true;
 }
 
-static inline enum journal_status journal_recover_folder(const char *folder, bool skip_damaged,
+/* For a replayer that cannot hold all at once: the same once more. */
+static inline bool journal_show_again(struct journal_replayer *self, bool *ret_again) {
+    struct journal_shown *shown = (struct journal_shown *)(void *)self;
+    FUZZ_CHECK(!shown->is_second || (shown->count == shown->first_count && shown->sum == shown->first_sum));
+    *ret_again = !shown->is_second;
+    if (shown->is_second)
+        return true;
+    shown->first_count = shown->count;
+    shown->first_sum = shown->sum;
+    shown->count = shown->sum = 0;
+    shown->is_second = true;
+    return true;
+}
+
+static inline bool journal_keep_unknown(struct journal_replayer *self, struct slice space) {
+    (void)self, (void)space;
+    return true;
+}
+
+static inline enum journal_status journal_recover_folder(const char *folder, bool skip_damaged, bool gives_up,
                                                          struct journal_shown *ret_shown) {
     struct journal_options options = {.folder = folder,
                                       .series_count = 1,
                                       .file_size = 16384,
                                       .compact_after_ms = JOURNAL_COMPACT_NEVER,
                                       .spaces = journal_space_names,
-                                      .space_count = JOURNAL_SPACES - 1};
+                                      .space_count = JOURNAL_SPACES - 1,
+                                      .discarded = &journal_space_names[1],
+                                      .discarded_count = gives_up};
     struct journal_recovery recovery = {0};
     struct journal_error error;
     struct journal *journal;
-    *ret_shown = (struct journal_shown){.base = {.records = journal_show_all}};
+    *ret_shown = (struct journal_shown){
+        .base = {.records = journal_show_all, .end = journal_show_again, .keeps = journal_keep_unknown}};
     enum journal_status status =
         journal_open(&options, skip_damaged, &ret_shown->base, &recovery, &journal, &error);
     if (status == JOURNAL_OK) {
@@ -255,8 +279,9 @@ static inline void journal_look_at_folder(const char *folder, struct survey *ret
     fclose(nowhere);
 }
 
-/* Recovery of the file, strict and lenient; and once more, when there is nothing to skip any more. */
-static inline void journal_check_folder(const struct journal_image *image) {
+/* Recovery of the file, strict and lenient; and once more, when there is nothing to skip any more. gives_up: what is there of one
+ * of the namespaces. */
+static inline void journal_check_folder(const struct journal_image *image, bool gives_up) {
     const char *folder = fuzz_folder();
     struct journal_shown strict, first, again;
     struct survey survey;
@@ -264,13 +289,13 @@ static inline void journal_check_folder(const struct journal_image *image) {
     journal_look_at_folder(folder, &survey);
     bool damaged = survey.damaged > 0;
     survey_free(&survey);
-    enum journal_status status = journal_recover_folder(folder, false, &strict);
+    enum journal_status status = journal_recover_folder(folder, false, gives_up, &strict);
     if (status == JOURNAL_FAILED) /* a format of the future; or more namespaces than memory */
         return;
     FUZZ_CHECK((status == JOURNAL_DAMAGED) == damaged);
-    FUZZ_CHECK(journal_recover_folder(folder, true, &first) == JOURNAL_OK);
+    FUZZ_CHECK(journal_recover_folder(folder, true, gives_up, &first) == JOURNAL_OK);
     FUZZ_CHECK(status != JOURNAL_OK || (strict.count == first.count && strict.sum == first.sum));
-    FUZZ_CHECK(journal_recover_folder(folder, false, &again) == JOURNAL_OK);
+    FUZZ_CHECK(journal_recover_folder(folder, false, gives_up, &again) == JOURNAL_OK);
     FUZZ_CHECK(again.count == first.count && again.sum == first.sum);
 }
 
@@ -282,7 +307,7 @@ static inline void check_journal(const uint8_t *data, size_t size) {
     journal_make(&image, &choices);
     journal_check_bytes(&image);
     if (whole_way)
-        journal_check_folder(&image);
+        journal_check_folder(&image, choose(&choices, 4) == 3);
 }
 
 #endif
