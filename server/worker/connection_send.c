@@ -4,6 +4,7 @@
 #include "server/config/settings.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
+#include "server/worker/share.h"
 #include "server/worker/tls.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -137,6 +138,7 @@ static ssize_t send_pieces(struct connection *connection, const char *base, cons
 
 static void note_sent(struct connection *connection, size_t sent) {
     count_add(&connection->worker->bytes_written, sent);
+    connection->worker->sent += sent;
     connection->moved += sent;
     connection->room -= (int64_t)sent;
 }
@@ -150,8 +152,11 @@ void connection_send(struct connection *connection, const char *base, struct pie
     ssize_t sent = 0;
     if (connection_state(connection) == CONNECTION_BROKEN)
         sent = -1;
-    else if (!connection->held && !connection->pending)
-        sent = send_pieces(connection, base, pieces, count);
+    else if (!connection->held && !connection->pending) {
+        connection->waits_to_send = share_keeps_from_sending(connection->worker, pieces, count);
+        if (!connection->waits_to_send)
+            sent = send_pieces(connection, base, pieces, count);
+    }
     connection_sent(connection, base, pieces, count, sent);
 }
 
@@ -178,7 +183,7 @@ static __attribute__((noinline)) void account_for(struct connection *connection,
     }
     if (!connection->pending)
         uncount_answer(connection, connection->counted_answer);
-    else if (!connection->held) {
+    else if (!connection->held && !connection->waits_to_send) {
         connection->room = 0;
         set_sends(connection, true);
     }
@@ -193,6 +198,13 @@ void connection_sent(struct connection *connection, const char *base, struct pie
     }
     note_sent(connection, (size_t)sent);
     uncount_answer(connection, connection->counted_answer);
+}
+
+bool connection_has_much_to_send(const struct connection *connection) {
+    size_t size = 0;
+    for (const struct pending *one = connection->pending; one && size <= SHARE_LEAST; one = one->next)
+        size += one->size - one->sent;
+    return size > SHARE_LEAST;
 }
 
 bool connection_send_pending(struct connection *connection) {
