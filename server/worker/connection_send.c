@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+enum { PENDING_PIECES = 8 }; /* of one send: a large value with what is before and behind it, twice */
+
 /* What could not be sent at once: owned bytes and held values, in order. */
 struct pending {
     struct pending *next;
@@ -207,25 +209,45 @@ bool connection_has_much_to_send(const struct connection *connection) {
     return size > SHARE_LEAST;
 }
 
-bool connection_send_pending(struct connection *connection) {
-    while (connection->pending) {
+/* The first of what is pending, as one send takes it. Returns how many they are. */
+static size_t pieces_of_pending(const struct connection *connection, struct piece *pieces) {
+    size_t count = 0;
+    for (const struct pending *one = connection->pending; one && count < PENDING_PIECES; one = one->next)
+        pieces[count++] = (struct piece){.data = one->data + one->sent, .size = one->size - one->sent};
+    return count;
+}
+
+/* So many bytes of what is pending have gone. True: all of these pieces. */
+static bool note_pending_sent(struct connection *connection, size_t count, size_t sent) {
+    note_sent(connection, sent);
+    count_add(&connection->worker->unsent_bytes, -(uint64_t)sent);
+    for (; count > 0; count--) {
         struct pending *first = connection->pending;
-        struct piece rest = {.offset = first->sent, .size = first->size - first->sent};
-        ssize_t sent = send_pieces(connection, first->data, &rest, 1);
+        size_t part = first->size - first->sent < sent ? first->size - first->sent : sent;
+        first->sent += part;
+        sent -= part;
+        if (first->sent < first->size)
+            return false;
+        drop_first(connection);
+    }
+    return true;
+}
+
+bool connection_send_pending(struct connection *connection) {
+    struct piece pieces[PENDING_PIECES];
+    while (connection->pending) {
+        size_t count = pieces_of_pending(connection, pieces);
+        ssize_t sent = send_pieces(connection, NULL, pieces, count);
         if (sent < 0) {
             connection_set_state(connection, CONNECTION_BROKEN);
             return false;
         }
-        note_sent(connection, (size_t)sent);
-        first->sent += (size_t)sent;
-        count_add(&connection->worker->unsent_bytes, -(uint64_t)sent);
-        if (first->sent < first->size) {
+        if (!note_pending_sent(connection, count, (size_t)sent)) {
             connection->room = 0;
             set_sends(connection, true);
             connection->writable = sent > 0; /* once it takes nothing, an edge tells when it does */
             return false;
         }
-        drop_first(connection);
     }
     uncount_answer(connection, connection->counted_answer);
     set_sends(connection, false);
