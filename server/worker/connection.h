@@ -110,9 +110,10 @@ struct connection {
     bool guarded;             /* auth/guard.h is asked before each of its requests */
     bool awaits_check;        /* its credential is at the front of its own buffer and is checked later */
     bool has_waited;          /* for the check of the credential at the front */
+    bool awaits_prover;       /* its credential found no room with the prover */
     bool sasl_begun;          /* the client was asked for what belongs to its mechanism */
     uint8_t auth_failures;    /* credentials that were refused */
-    uint32_t opened;          /* in which second, monotonic */
+    uint32_t opened;          /* in which second, monotonic; later where it had to wait for the prover */
     uint64_t check_us;        /* awaits_check: not before this, monotonic */
     struct proof *proof;      /* of its credential: under way, or done and to be looked at */
     struct identity identity; /* of a user; otherwise all NULL */

@@ -104,6 +104,7 @@ struct worker {
     bool observes;              /* the observer has something to do in this turn, or replies have a limit */
     size_t parked;              /* connections whose ticket is with the tier */
     size_t strangers;           /* connections that have not authenticated */
+    uint32_t strangers_seen;    /* in which second they were last looked at */
     const struct users *fed_by; /* who may be fed was last looked at with these */
     size_t awaiting_check;      /* connections that wait to have their credential checked */
     size_t handshakes;          /* of connections that are to be encrypted, under way */
