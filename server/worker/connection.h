@@ -90,12 +90,13 @@ struct connection {
     size_t line_key;  /* number of the key last parsed in the line at line_start */
     const char *line_start;
     bool run_failed; /* a key of the line at hand, which gets no more answers; of packets: untold.h */
-    bool is_queued;  /* is in worker->ready or worker->behind: connection_queue.h */
+    bool is_queued;  /* is in a queue of its worker: connection_queue.h */
     bool readable;   /* the socket may hold bytes: edges are reported once, so this remembers them */
     bool hung_up;    /* the peer ended or the socket failed: after the bytes comes the end, without an edge */
     bool writable;   /* of a connection that sends: the socket may take bytes */
     bool sends;      /* waits for the socket to take what is pending */
-    bool held;       /* its replies wait for the journal */
+    bool waits_to_send; /* what is pending waits for a later turn: share.h */
+    bool held;          /* its replies wait for the journal */
     bool ahead_is_full; /* nothing more of an open line is read before replies are sent */
     bool resumed; /* its own buffer holds whole requests that are to be parsed before the socket is read */
     bool behind;  /* these, or what it sent besides, are more than its share of a turn: share.h */
@@ -109,9 +110,10 @@ struct connection {
     bool guarded;             /* auth/guard.h is asked before each of its requests */
     bool awaits_check;        /* its credential is at the front of its own buffer and is checked later */
     bool has_waited;          /* for the check of the credential at the front */
+    bool awaits_prover;       /* its credential found no room with the prover */
     bool sasl_begun;          /* the client was asked for what belongs to its mechanism */
     uint8_t auth_failures;    /* credentials that were refused */
-    uint32_t opened;          /* in which second, monotonic */
+    uint32_t opened;          /* in which second, monotonic; later where it had to wait for the prover */
     uint64_t check_us;        /* awaits_check: not before this, monotonic */
     struct proof *proof;      /* of its credential: under way, or done and to be looked at */
     struct identity identity; /* of a user; otherwise all NULL */
@@ -130,7 +132,7 @@ struct connection {
  * place to watch it: the socket is then still the caller's. */
 struct connection *connection_open(struct worker *worker, const struct accepted *accepted);
 
-/* Frees the connection; it must be neither parked nor in worker->ready or worker->behind. */
+/* Frees the connection; it must be neither parked nor in a queue. */
 void connection_close(struct connection *connection);
 
 /* The same for any that is not parked: if need be at the end of the turn that comes to it, and nothing of it is served

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Connections that wait to be served, in the order in which they will be: a worker has one of those that the next turn serves
- * (worker->ready), and one of those that wait for their share behind them (worker->behind: share.h). A connection is in one
- * queue at most (is_queued, next_queued).
+ * (worker->ready), one of those that wait for their share behind them (worker->behind: share.h), and one of those that wait to
+ * be sent large values (worker->to_send). A connection is in one queue at most (is_queued, next_queued).
  *
  * What is put at the front keeps its order, too: the front is a queue before the queue. In an order of last come first served
  * somebody in the middle might never come to the front while others keep coming there.
@@ -64,12 +64,13 @@ static inline struct connection *connection_queue_pop(struct connection_queue *q
     return first;
 }
 
-/* Empties it. Returns the first of what it had, with the others behind it (next_queued); of each the caller
- * ends is_queued. */
-static inline struct connection *connection_queue_take_all(struct connection_queue *queue) {
-    struct connection *first = queue->first;
+/* All that it has is moved into another one, which is empty or not yet a queue. */
+static inline void connection_queue_move(struct connection_queue *queue, struct connection_queue *into) {
+    connection_queue_init(into);
+    if (!queue->first)
+        return;
+    *into = (struct connection_queue){queue->first, queue->tail, &into->first, queue->count};
     connection_queue_init(queue);
-    return first;
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include "server/config/settings.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
+#include "server/worker/share.h"
 #include "server/worker/tls.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+enum { PENDING_PIECES = 8 }; /* of one send: a large value with what is before and behind it, twice */
 
 /* What could not be sent at once: owned bytes and held values, in order. */
 struct pending {
@@ -137,6 +140,7 @@ static ssize_t send_pieces(struct connection *connection, const char *base, cons
 
 static void note_sent(struct connection *connection, size_t sent) {
     count_add(&connection->worker->bytes_written, sent);
+    connection->worker->sent += sent;
     connection->moved += sent;
     connection->room -= (int64_t)sent;
 }
@@ -150,8 +154,11 @@ void connection_send(struct connection *connection, const char *base, struct pie
     ssize_t sent = 0;
     if (connection_state(connection) == CONNECTION_BROKEN)
         sent = -1;
-    else if (!connection->held && !connection->pending)
-        sent = send_pieces(connection, base, pieces, count);
+    else if (!connection->held && !connection->pending) {
+        connection->waits_to_send = share_keeps_from_sending(connection->worker, pieces, count);
+        if (!connection->waits_to_send)
+            sent = send_pieces(connection, base, pieces, count);
+    }
     connection_sent(connection, base, pieces, count, sent);
 }
 
@@ -178,7 +185,7 @@ static __attribute__((noinline)) void account_for(struct connection *connection,
     }
     if (!connection->pending)
         uncount_answer(connection, connection->counted_answer);
-    else if (!connection->held) {
+    else if (!connection->held && !connection->waits_to_send) {
         connection->room = 0;
         set_sends(connection, true);
     }
@@ -195,25 +202,52 @@ void connection_sent(struct connection *connection, const char *base, struct pie
     uncount_answer(connection, connection->counted_answer);
 }
 
-bool connection_send_pending(struct connection *connection) {
-    while (connection->pending) {
+bool connection_has_much_to_send(const struct connection *connection) {
+    size_t size = 0;
+    for (const struct pending *one = connection->pending; one && size <= SHARE_LEAST; one = one->next)
+        size += one->size - one->sent;
+    return size > SHARE_LEAST;
+}
+
+/* The first of what is pending, as one send takes it. Returns how many they are. */
+static size_t pieces_of_pending(const struct connection *connection, struct piece *pieces) {
+    size_t count = 0;
+    for (const struct pending *one = connection->pending; one && count < PENDING_PIECES; one = one->next)
+        pieces[count++] = (struct piece){.data = one->data + one->sent, .size = one->size - one->sent};
+    return count;
+}
+
+/* So many bytes of what is pending have gone. True: all of these pieces. */
+static bool note_pending_sent(struct connection *connection, size_t count, size_t sent) {
+    note_sent(connection, sent);
+    count_add(&connection->worker->unsent_bytes, -(uint64_t)sent);
+    for (; count > 0; count--) {
         struct pending *first = connection->pending;
-        struct piece rest = {.offset = first->sent, .size = first->size - first->sent};
-        ssize_t sent = send_pieces(connection, first->data, &rest, 1);
+        size_t part = first->size - first->sent < sent ? first->size - first->sent : sent;
+        first->sent += part;
+        sent -= part;
+        if (first->sent < first->size)
+            return false;
+        drop_first(connection);
+    }
+    return true;
+}
+
+bool connection_send_pending(struct connection *connection) {
+    struct piece pieces[PENDING_PIECES];
+    while (connection->pending) {
+        size_t count = pieces_of_pending(connection, pieces);
+        ssize_t sent = send_pieces(connection, NULL, pieces, count);
         if (sent < 0) {
             connection_set_state(connection, CONNECTION_BROKEN);
             return false;
         }
-        note_sent(connection, (size_t)sent);
-        first->sent += (size_t)sent;
-        count_add(&connection->worker->unsent_bytes, -(uint64_t)sent);
-        if (first->sent < first->size) {
+        if (!note_pending_sent(connection, count, (size_t)sent)) {
             connection->room = 0;
             set_sends(connection, true);
             connection->writable = sent > 0; /* once it takes nothing, an edge tells when it does */
             return false;
         }
-        drop_first(connection);
     }
     uncount_answer(connection, connection->counted_answer);
     set_sends(connection, false);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A connection's bytes out: sent at once; what the socket does not take is kept, and so is all of it while the connection is
- * held (held.h). A long answer to a command (a list, a dump) is counted, beyond CONNECTION_ANSWER, until it has gone
+ * held (held.h), or where the turn has sent what one sends (share.h). A long answer to a command (a list, a dump) is counted, beyond CONNECTION_ANSWER, until it has gone
  * (server->answer_bytes), and what others do not read is held below a limit.
  */
 #ifndef FOREBAY_SERVER_WORKER_CONNECTION_SEND_H
@@ -32,6 +32,9 @@ void connection_sent(struct connection *connection, const char *base, struct pie
 /* It is about to be sent one answer of that size, which counts until all of its replies have gone. False: those of others
  * who do not read take too much; one alone may have any size. */
 bool connection_count_answer(struct connection *connection, size_t size);
+
+/* Whether more than SHARE_LEAST bytes are kept. */
+bool connection_has_much_to_send(const struct connection *connection);
 
 /* Sends what was kept; true when all of it went. */
 bool connection_send_pending(struct connection *connection);

@@ -79,14 +79,16 @@ struct worker {
     uint64_t second_began_us; /* that of now, by the wall clock */
     uint32_t second;          /* monotonic */
     struct connection_queue ready;
-    struct connection_queue behind; /* share.h */
-    char *input;                    /* TURN_INPUT bytes */
+    struct connection_queue behind, to_send; /* share.h */
+    char *input;                             /* TURN_INPUT bytes */
     size_t input_used;
     struct output output;
-    size_t said;     /* bytes of replies in this turn, before those of the output */
-    size_t executed; /* requests, each key of a line, in this turn */
-    size_t unserved; /* connections that this turn has yet to serve */
-    bool is_full;    /* somebody had less than a whole share of this turn: share.h */
+    size_t said;       /* bytes of replies in this turn, before those of the output */
+    size_t sent;       /* bytes that sockets took in this turn */
+    size_t send_limit; /* of that, where large values begin to wait: share.h */
+    size_t executed;   /* requests, each key of a line, in this turn */
+    size_t unserved;   /* connections that this turn has yet to serve */
+    bool is_full;      /* somebody had less than a whole share of this turn: share.h */
     /* Where the replies of the get line at hand begin, and how many came before; under a limit alone. Its connection,
      * or NULL once they were sent. */
     const struct connection *line_owner;
@@ -102,6 +104,7 @@ struct worker {
     bool observes;              /* the observer has something to do in this turn, or replies have a limit */
     size_t parked;              /* connections whose ticket is with the tier */
     size_t strangers;           /* connections that have not authenticated */
+    uint32_t strangers_seen;    /* in which second they were last looked at */
     const struct users *fed_by; /* who may be fed was last looked at with these */
     size_t awaiting_check;      /* connections that wait to have their credential checked */
     size_t handshakes;          /* of connections that are to be encrypted, under way */

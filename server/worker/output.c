@@ -133,7 +133,9 @@ void output_break(struct output *output) {
 static bool send_or_queue(struct output *output, const struct io_type *type, struct piece *pieces,
                           size_t count) {
     struct connection *connection = pieces->connection;
-    if (type && connection_sends_freely(connection) && type->send(connection, output->data, pieces, count))
+    if (type && connection_sends_freely(connection) &&
+        !share_keeps_from_sending(connection->worker, pieces, count) &&
+        type->send(connection, output->data, pieces, count))
         return true;
     connection_send(connection, output->data, pieces, count);
     return false;

@@ -28,11 +28,11 @@ struct piece {
     struct connection *connection;
     size_t offset, size;
     struct cache_large *large; /* held; data points into it */
-    const char *data;
+    const char *data;          /* NULL: at the offset from the output's data */
 };
 
 static inline const char *piece_data(const struct piece *piece, const char *base) {
-    return piece->large ? piece->data : base + piece->offset;
+    return piece->data ? piece->data : base + piece->offset;
 }
 
 /* Several pieces, as one send takes them. */

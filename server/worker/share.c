@@ -2,6 +2,7 @@
 #include "server/worker/share.h"
 #include "server/worker/connection.h"
 #include "server/worker/internal.h"
+#include "server/worker/output.h"
 #include <assert.h>
 #include <linux/sock_diag.h>
 #include <sys/socket.h>
@@ -83,4 +84,31 @@ void share_admit(struct worker *worker) {
     struct connection *first;
     for (int i = 0; i < SHARE_BEHIND && (first = connection_queue_pop(&worker->behind)); i++)
         connection_set_ready(first);
+}
+
+/* ---- What a turn sends ---- */
+
+bool share_is_sent(const struct worker *worker) {
+    return worker->sent >= worker->send_limit;
+}
+
+static bool has_large(const struct piece *pieces, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (pieces[i].large)
+            return true;
+    return false;
+}
+
+bool share_keeps_from_sending(struct worker *worker, const struct piece *pieces, size_t count) {
+    bool keeps = __builtin_expect(share_is_sent(worker), false) && has_large(pieces, count);
+    worker->is_full |= keeps;
+    return keeps;
+}
+
+void share_let_wait_to_send(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    if (connection->is_queued)
+        return;
+    count(&worker->yields);
+    connection_queue_append(&worker->to_send, connection);
 }

@@ -14,6 +14,12 @@
  * SHARE_BEHIND, in order, after all that have just become ready: so who asks for little waits for a turn of bounded
  * length, however many ask for much. Whose replies had to wait for their socket is behind as well, when they have gone.
  *
+ * The one reply more may be a large value, of which many are said in no time: what takes long is to send them. So once
+ * SHARE_TURN bytes of a turn were sent, replies of others with a large value, and what is left of such from earlier turns,
+ * are sent by later ones: their connections wait for that in worker->to_send. Where some do, SHARE_TO_SEND bytes of a turn
+ * are theirs, in order, after all else: so who has waited goes on, however many come and ask. A turn sends no more than
+ * that, and what is then left of the reply at hand, once for each part.
+ *
  * A connection's bytes are not counted with each reply: the output has a mark, and only when it has grown to there is
  * it looked whose they are. Invariant: the mark is at most SHARE_LOOK behind the beginning of what is said to the
  * connection at hand, and behind where it was looked last. What a socket takes is asked of the kernel then, and goes by
@@ -28,6 +34,7 @@
 
 struct connection;
 struct output;
+struct piece; /* output.h */
 struct worker;
 
 enum {
@@ -35,6 +42,7 @@ enum {
     SHARE_LEAST = 8 << 10,
     SHARE_LOOK = 4 << 10,
     SHARE_TURN = 4 << 20, /* bytes of a turn; whoever is served after them has SHARE_LEAST */
+    SHARE_TO_SEND = SHARE_TURN / 2,
     SHARE_UNSENT =
         512 << 10, /* for each so many bytes that wait for clients or the journal, a share is a part less */
     SHARE_KEYS = 512,
@@ -66,5 +74,17 @@ void share_let_wait(struct connection *connection);
 
 /* Makes the first of worker->behind ready, behind those that are. */
 void share_admit(struct worker *worker);
+
+/* ---- What a turn sends ---- */
+
+/* Whether these replies of a connection, all that it is to be sent now, have to wait for a later turn; this one is full then
+ * (worker->is_full). */
+bool share_keeps_from_sending(struct worker *worker, const struct piece *pieces, size_t count);
+
+/* Whether what is left of earlier replies has to wait, too. */
+bool share_is_sent(const struct worker *worker);
+
+/* Puts it into worker->to_send, and counts that (conn_yields). */
+void share_let_wait_to_send(struct connection *connection);
 
 #endif

@@ -17,7 +17,8 @@
  * (server/protocol/parser.h: one too long to be kept, or of which a share was served) goes on with the key that parked,
  * as what was before it is not kept. The same keeping serves a connection whose replies are held, and a client that
  * does not read its replies (deferred): the requests wait until the replies are sent. So do those of a client that has
- * had its share of the turn (share.h): they wait until others were served.
+ * had its share of the turn (share.h): they wait until others were served. Where a turn has sent much, large values
+ * wait to be sent, which are kept in the same way as what a socket does not take.
  *
  * Invariant: slices of the batch point into the worker's input or into a connection's own buffer; neither
  * moves before the batch was executed.
@@ -73,6 +74,10 @@ static void settle(struct connection *connection) {
         parked_settle(connection);
     if (io_type->settle)
         io_type->settle(connection);
+    if (connection->waits_to_send && !connection->held) {
+        share_let_wait_to_send(connection);
+        return;
+    }
     if (connection_is_parked(connection) || connection->held || connection->awaits_check)
         return;
     bool is_due = connection_is_due(connection) && !connection->worker->stopping;
@@ -108,31 +113,52 @@ static void note_duration(struct worker *worker, uint64_t began_us) {
     histogram_add(&worker->turn_times, now_us - began_us, 1);
 }
 
-void turn_run(struct worker *worker) {
-    parked_collect(worker);
-    if (worker->held)
-        held_collect(worker);
-    share_admit(worker);
-    worker->unserved = worker->ready.count;
-    struct connection *first = connection_queue_take_all(&worker->ready);
-    /* Some wait for a turn that is written to the journal, or the journal does: nobody else may come and make one,
-     * where what sends requests here has seen that changes are refused. */
-    if (!first && !worker->undated && !tier_has_unwritten(worker->tier))
-        return;
-    uint64_t began_us = monotonic_us();
-    worker->input_used = worker->said = worker->executed = 0;
+static void begin(struct worker *worker, uint64_t began_us) {
+    worker->input_used = worker->said = worker->sent = worker->executed = 0;
+    worker->send_limit = worker->to_send.first ? SHARE_TURN - SHARE_TO_SEND : SHARE_TURN;
     worker->is_full = false;
     share_set(worker, 0);
     tier_time_begin(worker->tier, began_us);
     worker->observes = observe_turn(&worker->observer) || worker->server->settings->reply_limit > 0;
     tier_turn_begin(worker->tier, &worker->now);
-    for (struct connection *connection = first; connection; connection = connection->next_queued) {
+}
+
+/* Whatever the turn has sent before; and what the others may be sent of it stays the same. */
+static void serve_those_to_send(struct worker *worker, struct connection_queue *served) {
+    size_t sent = worker->sent, limit = worker->send_limit;
+    struct connection *connection;
+    worker->send_limit = sent + SHARE_TO_SEND;
+    worker->unserved = 1;
+    while (!share_is_sent(worker) && (connection = connection_queue_pop(&worker->to_send))) {
+        connection_queue_append(served, connection);
+        turn_serve(worker, connection);
+    }
+    worker->send_limit = limit + worker->sent - sent;
+}
+
+void turn_run(struct worker *worker) {
+    struct connection_queue served;
+    parked_collect(worker);
+    if (worker->held)
+        held_collect(worker);
+    share_admit(worker);
+    connection_queue_move(&worker->ready, &served);
+    /* Some wait for a turn that is written to the journal, or the journal does: nobody else may come and make one,
+     * where what sends requests here has seen that changes are refused. */
+    if (!served.first && !worker->to_send.first && !worker->undated && !tier_has_unwritten(worker->tier))
+        return;
+    uint64_t began_us = monotonic_us();
+    begin(worker, began_us);
+    worker->unserved = served.count;
+    for (struct connection *connection = served.first; connection; connection = connection->next_queued) {
         turn_serve(worker, connection);
         worker->unserved--;
     }
+    if (worker->to_send.first)
+        serve_those_to_send(worker, &served);
     turn_execute_batch(worker);
     turn_journal_and_send(worker, true);
     count_add(&worker->full_turns, worker->is_full);
     note_duration(worker, began_us);
-    settle_all(first);
+    settle_all(served.first);
 }

@@ -143,11 +143,16 @@ static bool parse_region(struct worker *worker, struct connection *connection, s
 }
 
 /* Whether its replies have gone, so that it may go on. */
-static bool sends_all(struct connection *connection) {
+static bool sends_all(struct worker *worker, struct connection *connection) {
     if (connection->held)
         return false;
     if (!connection->pending)
         return true;
+    connection->waits_to_send = share_is_sent(worker) && connection_has_much_to_send(connection);
+    if (connection->waits_to_send) {
+        worker->is_full = true;
+        return false;
+    }
     bool sent = connection_send_pending(connection);
     if (!sent && connection_reads_ahead(connection))
         connection_read_ahead(connection);
@@ -167,7 +172,7 @@ static bool reads_on(struct worker *worker, const struct connection *connection,
 
 void turn_serve(struct worker *worker, struct connection *connection) {
     bool was_slow = connection->pending != NULL;
-    if (!sends_all(connection))
+    if (!sends_all(worker, connection))
         return;
     if (was_slow && connection->resumed) { /* what it has asked for besides comes when others were served */
         connection->behind = true;

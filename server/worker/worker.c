@@ -68,7 +68,7 @@ static void try_to_finish(struct worker *worker) {
     bool sent = waited > STOP_SEND_SECONDS || !has_pending(worker);
     if (waited > STOP_SECONDS ||
         (worker->parked == 0 && !worker->held && !worker->undated && !worker->ready.first &&
-         !worker->behind.first && sent && !has_newcomers(worker)))
+         !worker->behind.first && !worker->to_send.first && sent && !has_newcomers(worker)))
         worker->finished = true;
 }
 
@@ -175,7 +175,7 @@ static inline bool read_clocks(struct worker *worker) {
 
 /* Waits until there is something to do, and puts the connections concerned into worker->ready. */
 static void gather(struct worker *worker) {
-    bool waits = !worker->ready.first && !worker->behind.first;
+    bool waits = !worker->ready.first && !worker->behind.first && !worker->to_send.first;
     bool woken = worker->io_type->wait(worker->io, waits ? rest_of_second(worker) : 0);
     bool is_new_second = read_clocks(worker);
     if (woken)
@@ -266,6 +266,7 @@ struct worker *worker_create(struct server *server, const struct io_type *io_typ
         server->settings->limits_requests ? server->settings->requests_per_event : (unsigned)SHARE_KEYS;
     connection_queue_init(&worker->ready);
     connection_queue_init(&worker->behind);
+    connection_queue_init(&worker->to_send);
     worker->held_tail = &worker->held;
     worker->io_type = io_type;
     worker->wake = -1;

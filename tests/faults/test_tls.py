@@ -118,6 +118,23 @@ def fail(server, count):
 # ---- What is served ----
 
 
+@pytest.mark.parametrize("way", ["epoll", "auto"])
+def test_large_values_that_wait_for_a_later_turn_come_whole(serve_tls, way):
+    """Asked for by more clients at once than a turn is to send to."""
+    server, value = serve_tls(memory="64mb", threads=1, io=way), b"x" * (1000 << 10)
+    with server.client() as other, contextlib.ExitStack() as stack:
+        assert other.set("large", value) == b"STORED"
+        crowd = [stack.enter_context(server.tls()) for _ in range(20)]
+        before = int(other.stats()["conn_yields"])
+        server.pause()
+        for client in crowd:
+            client.send(b"get large\r\n")
+        server.resume()
+        for client in crowd:
+            assert client.values()[0][2] == value
+        assert int(other.stats()["conn_yields"]) - before >= 4
+
+
 @VERSIONS
 def test_requests_of_all_sizes_are_answered(shared, certificates, version):
     with shared.tls(certificates.context(version=version)) as client:

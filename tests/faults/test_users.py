@@ -23,6 +23,7 @@ NO_READ = b"CLIENT_ERROR not allowed: this user may not read the namespace of th
 NO_WRITE = b"CLIENT_ERROR not allowed: this user may not write the namespace of this key"
 FAILURE = b"CLIENT_ERROR authentication failure"
 UNAUTHENTICATED = b"CLIENT_ERROR unauthenticated"
+QUEUE = 64  # passwords that wait to be proven: server/worker/auth/prover.h
 
 
 def hashed(password, cost=1):
@@ -331,9 +332,11 @@ def test_others_are_served_while_a_password_is_proven(serve, users):
 
 @pytest.mark.threads
 def test_many_log_in_at_once(serve, users):
-    """More than the queue has room for: all of them get in, in their time; some leave before, and a stop waits for none."""
-    server = serve(config=users.config(auth_timeout="100s"))
-    clients = [server.client() for _ in range(100)]
+    """More than the queue has room for, and than are proven within auth_timeout: waiting for the server does not count, and all
+    of them get in; some leave before."""
+    users.write("web", hashed(b"open sesame", cost=4))
+    server = serve(config=users.config(auth_timeout="1s"))
+    clients = [server.client() for _ in range(150)]
     for i, client in enumerate(clients):
         client.send(client.storage("set", "x", b"web open sesame") + b"mn\r\n")
         if i % 4 == 0:
@@ -341,6 +344,19 @@ def test_many_log_in_at_once(serve, users):
     for i, client in enumerate(clients):
         if i % 4:
             assert [client.line(), client.line()] == [b"STORED", b"MN"]
+
+
+def test_who_guesses_keeps_no_more_connections_by_a_full_queue(serve, users):
+    """Of who is known to fail, waiting for room in the queue counts. All of them ask before that is known: at once, by epoll. Of
+    those that find no room at first, some are closed without an answer."""
+    users.write("web", hashed(b"open sesame", cost=6))
+    server = serve(config=users.config(auth_timeout="1s", threads=1, io="epoll"))
+    clients = [server.client() for _ in range(120)]
+    server.pause()
+    for client in clients:
+        client.send(client.storage("set", "x", b"web wrong"))
+    server.resume()
+    assert any(until_closed(client) == [] for client in clients[QUEUE:])
 
 
 @pytest.mark.threads

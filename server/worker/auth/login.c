@@ -132,6 +132,7 @@ static struct proof *submit(struct worker *worker, struct connection *connection
 static void begin_proof(struct worker *worker, size_t i, struct slice user, struct slice password) {
     struct connection *connection = worker->slots[i].connection;
     connection->proof = submit(worker, connection, user, password);
+    connection->awaits_prover = !connection->proof;
     if (!connection->proof) {
         let_wait(worker, i);
         return;
@@ -284,11 +285,28 @@ static bool is_being_judged(const struct connection *connection) {
            (connection->is_queued && !connection->pending && (proof || connection->has_waited));
 }
 
+/* It has done all that it can: its credential is with the prover, or found no room there. The latter only of who is trusted:
+ * who fills the queue with guesses is not, as soon as some are proven wrong. */
+static bool waits_for_prover(const struct worker *worker, const struct connection *connection) {
+    const struct proof *proof = connection->proof;
+    return (proof && !proof->is_done) || (connection->awaits_prover && is_trusted(worker, connection));
+}
+
+/* For the seconds that have passed. */
+static void stop_clock(struct connection *connection, uint32_t passed) {
+    uint32_t age = connection->worker->second - connection->opened;
+    connection->opened += passed < age ? passed : age;
+}
+
 void login_end_strangers(struct worker *worker) {
     uint32_t timeout = worker->server->settings->auth_timeout;
+    uint32_t passed = worker->second - worker->strangers_seen;
     struct connection *next;
+    worker->strangers_seen = worker->second;
     for (struct connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
+        if (!connection->authenticated && waits_for_prover(worker, connection))
+            stop_clock(connection, passed);
         if (connection->authenticated || is_being_judged(connection) || connection->held ||
             connection_is_parked(connection) || worker->second - connection->opened <= timeout ||
             (connection->is_queued && connection_state(connection) != CONNECTION_OPEN)) /* it ends by then */

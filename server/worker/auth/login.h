@@ -35,8 +35,8 @@ void login_execute(struct worker *worker, size_t i);
 /* Lets those come again whose credential has waited long enough. Once a second. */
 void login_admit_waiting(struct worker *worker);
 
-/* Closes those who have had auth_timeout to authenticate, but nobody whose password is being proven. Once a second, unless
- * there are no strangers. */
+/* Closes those who have had auth_timeout to authenticate, beside the seconds in which they have waited for the prover. Once
+ * a second, unless there are no strangers. */
 void login_end_strangers(struct worker *worker);
 
 /* Lets those come again whose password is proven, or is not. */

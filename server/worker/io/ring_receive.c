@@ -136,7 +136,7 @@ void ring_received(struct io *io, struct connection *connection, int result, uns
         note_end(link, result);
     else
         note_size(connection, (size_t)result);
-    if (connection->behind && !connection->pending)
+    if (connection->pending ? connection->waits_to_send : connection->behind)
         leave_buffers(io, connection);
     connection->hung_up |= link->ended;
     connection->readable = has_more(link);

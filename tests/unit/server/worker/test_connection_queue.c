@@ -97,19 +97,33 @@ TEST(an_empty_one_can_be_filled_again) {
     ASSERT_POPS(7, 6);
 }
 
-TEST(all_of_it_is_taken_in_its_order) {
+TEST(all_of_it_is_moved_in_its_order) {
     struct rig *rig = *state;
+    struct connection_queue moved;
     append(rig, 1);
     append(rig, 2);
     append_to_front(rig, 3);
-    const struct connection *first = connection_queue_take_all(&rig->queue);
-    assert_int_equal(first->fd, 3);
-    assert_int_equal(first->next_queued->fd, 1);
-    assert_int_equal(first->next_queued->next_queued->fd, 2);
-    assert_null(first->next_queued->next_queued->next_queued);
+    connection_queue_move(&rig->queue, &moved);
+    assert_int_equal(moved.count, 3);
     append(rig, 4);
     append_to_front(rig, 5);
     ASSERT_POPS(5, 4);
+    rig->queue = (struct connection_queue){0};
+    connection_queue_move(&moved, &rig->queue);
+    append(rig, 6);
+    append_to_front(rig, 7); /* what was at the front before is it no longer */
+    ASSERT_POPS(7, 3, 1, 2, 6);
+}
+
+TEST(an_empty_one_is_moved_as_an_empty_one) {
+    struct rig *rig = *state;
+    struct connection_queue moved;
+    connection_queue_move(&rig->queue, &moved);
+    assert_null(moved.first);
+    connection_queue_append(&moved, &rig->connections[1]);
+    assert_int_equal(connection_queue_pop(&moved)->fd, 1);
+    append(rig, 2);
+    ASSERT_POPS(2);
 }
 
 /* Each round `some` of those who wait for one of a few things get one, from the front on; they ask again, behind the others. Who
@@ -121,7 +135,9 @@ TEST(who_got_nothing_comes_before_who_did_and_nobody_is_left_out) {
     for (int i = 0; i < MANY; i++)
         append(rig, i);
     for (int round = 0; round < ROUNDS; round++) {
-        struct connection *connection = connection_queue_take_all(&rig->queue), *next;
+        struct connection_queue moved;
+        connection_queue_move(&rig->queue, &moved);
+        struct connection *connection = moved.first, *next;
         for (int place = 0; connection; connection = next, place++) {
             next = connection->next_queued;
             connection->is_queued = false;
@@ -142,7 +158,8 @@ int main(void) {
         CASE(those_at_the_front_are_served_in_the_order_in_which_they_came_there),
         CASE(who_is_in_it_is_not_put_into_it_again),
         CASE(an_empty_one_can_be_filled_again),
-        CASE(all_of_it_is_taken_in_its_order),
+        CASE(all_of_it_is_moved_in_its_order),
+        CASE(an_empty_one_is_moved_as_an_empty_one),
         CASE(who_got_nothing_comes_before_who_did_and_nobody_is_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
