@@ -316,6 +316,9 @@ struct backend_connection {
     /* The kind's, of the writer's connection, by high_version: a part of the store has less than it had acknowledged to the
      * connection before; its identity is another one, too. */
     bool went_back;
+    /* The kind's, of the writer's connection, as opened: a table that has had rows was gone, and has been made anew: which, and
+     * where, for a line that goes on with what becomes of it; "": none was. */
+    char lost[480];
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
      * closed for the calls that fail because of it. */
     bool witness;

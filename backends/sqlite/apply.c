@@ -297,6 +297,8 @@ static enum backend_status apply_run(const struct batch *batch, struct batch_pla
     enum mutation_kind kind = at(batch, &places[0])->kind;
     struct sqlite_table *table = sqlite_table_of(batch->connection, at(batch, &places[0])->table);
     enum backend_status status = sqlite_ready_table(batch->connection, table, batch->error);
+    if (status == BACKEND_OK && kind != MUTATION_DELETE)
+        status = sqlite_note_filled(batch->connection, table, batch->error);
     if (status == BACKEND_OK && batch->some_on)
         status = look_what_they_are_on(batch, table, places, count, &count);
     if (status != BACKEND_OK || count == 0)
@@ -389,6 +391,7 @@ enum backend_status sqlite_apply(struct backend_connection *base, struct mutatio
     status = sqlite_check_version(connection, ret_error);
     if (status == BACKEND_OK)
         status = apply_ordered(&batch, count, highest);
+    sqlite_end_filling(connection, status == BACKEND_OK);
     if (status != BACKEND_OK)
         sqlite_roll_back(connection);
     else

@@ -54,6 +54,9 @@ struct sqlite_table {
     bool own_sql;
     bool unready;   /* its statements failed, or could not be made: they are made anew before the next call */
     bool was_ready; /* over this connection, so the table was there */
+    bool filled;    /* the writer's: it has had rows (lost_table.c) */
+    bool lost; /* the writer's: and was missing when it was opened, which is noted until the writer goes on */
+    bool fills;         /* the writer's: that it has rows is noted in the transaction at hand */
     sqlite3_stmt *load; /* both kinds */
 
     /* A table of ours; all but pick, page and walk are the writer's. */
@@ -236,7 +239,8 @@ void sqlite_files_note_checkpoint(struct sqlite_connection *connection, bool com
 enum backend_status sqlite_schema_open(struct sqlite_connection *connection, struct backend_error *ret_error);
 void sqlite_schema_close(struct sqlite_connection *connection);
 
-/* Checks what is there as sqlite_schema_open does for the writer, and makes nothing. */
+/* Checks what is there as sqlite_schema_open does for the writer, and makes nothing. With BACKEND_OK the error's message says which
+ * tables were lost. */
 enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
                                         struct backend_error *ret_error);
 
@@ -267,6 +271,23 @@ enum backend_status sqlite_look_for_table(struct sqlite_connection *connection,
                                           const struct sqlite_table *table, struct backend_error *ret_error);
 enum backend_status sqlite_look_for_tables(struct sqlite_connection *connection,
                                            struct backend_error *ret_error);
+
+/* While it opens, in one transaction: what the file says of its tables, before any is made; and then, when all are there that can
+ * be, what it says from now on, and what is to be told (backend_connection.lost). */
+void sqlite_read_table_notes(struct sqlite_connection *connection);
+enum backend_status sqlite_renew_table_notes(struct sqlite_connection *connection,
+                                             struct backend_error *ret_error);
+
+/* Which tables were missing, as sqlite_read_table_notes has found, with the place; "": none. Cut at size. */
+void sqlite_say_lost(const struct sqlite_connection *connection, char *ret_text, size_t size);
+
+/* In a batch, before rows are put into a table; and at its end. */
+enum backend_status sqlite_note_filled(struct sqlite_connection *connection, struct sqlite_table *table,
+                                       struct backend_error *ret_error);
+void sqlite_end_filling(struct sqlite_connection *connection, bool committed);
+
+/* What was missing has been told, and need not be again. */
+enum backend_status sqlite_settle_lost(struct sqlite_connection *connection, struct backend_error *ret_error);
 
 /* ---- own_sql.c ---- */
 

@@ -150,7 +150,5 @@ enum backend_status sqlite_probe(const struct backend_options *options, struct b
         usleep(PAUSE_US);
         status = probe_once(options, &own, ret_error);
     }
-    if (status == BACKEND_OK)
-        *ret_error->message = '\0';
     return status;
 }

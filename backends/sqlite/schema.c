@@ -12,8 +12,8 @@
  *     client_cas  INTEGER, NULL: the version
  *     marks       INTEGER, NULL: none
  *
- * and forebay_meta(name, value) keeps "schema", the version of this layout, and "high_version". A table that
- * exists is used if it has exactly these columns in this order, and refused otherwise: it is somebody else's.
+ * and forebay_meta(name, value) keeps "schema", the version of this layout, "high_version", and for each table that has had
+ * rows "table NAME" (lost_table.c). A table that exists is used if it has exactly these columns in this order, and refused otherwise: it is somebody else's.
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
@@ -325,6 +325,8 @@ static enum backend_status make_all(struct sqlite_connection *connection, struct
     enum backend_status status = check_schema_version(connection, ret_error);
     if (status == BACKEND_OK && sqlite3_exec(connection->db, sql, NULL, NULL, NULL) != SQLITE_OK)
         status = sqlite_refuse(connection, "cannot make forebay_meta", ret_error);
+    if (status == BACKEND_OK)
+        sqlite_read_table_notes(connection);
     for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++) {
         struct sqlite_table *table = &connection->tables[i];
         if (!table->own_sql)
@@ -435,6 +437,8 @@ static enum backend_status make_and_prepare(struct sqlite_connection *connection
     if (status == BACKEND_OK)
         status = prepare_tables(connection, ret_error);
     if (status == BACKEND_OK && connection->role == BACKEND_WRITER)
+        status = sqlite_renew_table_notes(connection, ret_error);
+    if (status == BACKEND_OK && connection->role == BACKEND_WRITER)
         status = sqlite_high_version(&connection->base, &connection->high_version, ret_error);
     return status;
 }
@@ -480,12 +484,14 @@ static enum backend_status probe_table(struct sqlite_connection *connection, str
     return found ? check_table(connection, table->table->name, ret_error) : BACKEND_OK;
 }
 
-static enum backend_status probe_high_version(struct sqlite_connection *connection,
-                                              struct backend_error *ret_error) {
+/* What forebay_meta says. */
+static enum backend_status probe_meta(struct sqlite_connection *connection, struct backend_error *ret_error) {
     bool found;
     if (!find_table(connection, "forebay_meta", &found))
         return sqlite_refuse(connection, "reading the schema", ret_error);
     enum backend_status status = found ? prepare_common(connection, ret_error) : BACKEND_OK;
+    if (found)
+        sqlite_read_table_notes(connection);
     return found && status == BACKEND_OK
                ? sqlite_high_version(&connection->base, &connection->high_version, ret_error)
                : status;
@@ -495,7 +501,7 @@ static enum backend_status probe_all(struct sqlite_connection *connection, struc
     enum backend_status status = check_schema_version(connection, ret_error);
     for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++)
         status = probe_table(connection, &connection->tables[i], ret_error);
-    return status == BACKEND_OK ? probe_high_version(connection, ret_error) : status;
+    return status == BACKEND_OK ? probe_meta(connection, ret_error) : status;
 }
 
 enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
@@ -509,6 +515,8 @@ enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
         return sqlite_refuse_to_open(connection, ret_error);
     status = probe_all(connection, ret_error);
     sqlite_roll_back(connection);
+    if (status == BACKEND_OK)
+        sqlite_say_lost(connection, ret_error->message, sizeof ret_error->message);
     return status;
 }
 

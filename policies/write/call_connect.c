@@ -22,6 +22,14 @@ enum {
 
 /* ---- Opening ---- */
 
+/* A part of it is gone, with all that was in it, and nothing else shows it. */
+static void tell_lost_part(struct writer *writer) {
+    tell_of_backend(
+        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR, "%s: %s", writer->session.connection->lost,
+        writer->session.starting ? "what only it had is gone, except what the journal still has to write"
+                                 : "what memory holds is written to it again");
+}
+
 /* A connection is open. */
 static void take_over(struct writer *writer, uint64_t version) {
     struct backend_connection *connection = writer->session.connection;
@@ -45,7 +53,10 @@ static void take_over(struct writer *writer, uint64_t version) {
             writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
             "backend %s: it is another store than before the outage: what memory holds is written to it again",
             call_backend_name(writer));
-    bool went_back = connection->went_back;
+    bool lost_part = *connection->lost && !lost; /* else that was told when it was noticed */
+    if (lost_part)
+        tell_lost_part(writer);
+    bool went_back = connection->went_back || lost_part;
     bool regressed = regress_note(writer, version, replaced || went_back) || other || went_back;
     if (regressed)
         count(&writer->counters.store_regressions);

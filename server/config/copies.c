@@ -30,7 +30,8 @@ static bool check_table(struct config_loading *loading, struct space_draft *draf
     struct backend_table *table = &draft->options.copy_table;
     *table = (struct backend_table){.name = draft->options.name,
                                     .key_prefix = draft->options.prefix,
-                                    .specific = type == draft->type ? draft->options.table.specific : NULL};
+                                    .specific = type == draft->type ? draft->options.table.specific : NULL,
+                                    .written = true};
     return (draft->type->check_table(&draft->options.table, "copy_to", &complaint) &&
             type->check_table(table, "copy_to", &complaint)) ||
            config_fail(&loading->report, config_line(draft->section, complaint.setting), "%s",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is particular to SQLite: refusals, locks and full disks, the rows as the sqlite3 shell sees them, and upkeep. Files
- * that others change, and the application's own SQL, are in test_sqlite_files.c and test_sqlite_own_sql.c. What every backend
+ * that others change, and the application's own SQL, are in test_sqlite_files.c and test_sqlite_own_sql.c, tables that are gone in test_sqlite_lost_table.c. What every backend
  * owes is in test_conformance.c.
  */
 #include "tests/support/sqlite_fixture.h"
@@ -419,35 +419,6 @@ TEST(a_row_that_ends_its_transaction_is_named_alone) {
     assert_string_equal(ask(fixture, "SELECT count(*) FROM sessions"), "0");
 }
 
-/* Its rows are lost, whatever else the store has: the caller opens it anew and writes what it knows. */
-TEST(a_store_whose_table_was_dropped_is_another) {
-    struct fixture *fixture = *state;
-    open_both(fixture);
-    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
-    assert_value(fixture, "sess:a", "one");
-    shell(fixture, "DROP TABLE sessions");
-    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_TABLE_FAILED);
-    assert_says(fixture, "no such table");
-    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_REPLACED);
-    assert_says(fixture, "the table \"sessions\" was dropped or renamed");
-    assert_string_equal(ask(fixture, "SELECT count(*) FROM sqlite_schema WHERE name = 'sessions'"), "0");
-    sqlite_backend.close(fixture->writer);
-    assert_int_equal(open_writer(fixture), BACKEND_OK);
-    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
-    assert_value(fixture, "sess:a", "one");
-    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "two", 2)), BACKEND_OK);
-}
-
-TEST(a_look_sees_that_a_table_is_gone) {
-    struct fixture *fixture = *state;
-    open_both(fixture);
-    assert_int_equal(sqlite_backend.look(fixture->writer, &fixture->error), BACKEND_OK);
-    shell(fixture, "CREATE TABLE somebodys(x); ALTER TABLE sessions RENAME TO others");
-    assert_int_equal(sqlite_backend.look(fixture->writer, &fixture->error), BACKEND_REPLACED);
-    shell(fixture, "ALTER TABLE others RENAME TO Sessions");
-    assert_int_equal(sqlite_backend.look(fixture->writer, &fixture->error), BACKEND_OK);
-}
-
 /* What a purge meets in one table neither ends the purge of the others nor the checkpoints. */
 TEST(upkeep_goes_on_beside_a_table_that_failed) {
     struct fixture *fixture = *state;
@@ -643,8 +614,6 @@ int main(void) {
         CASE(a_refused_row_is_permanent_and_undoes_its_batch),
         CASE(all_refused_rows_of_a_batch_are_named),
         CASE(a_row_that_ends_its_transaction_is_named_alone),
-        CASE(a_store_whose_table_was_dropped_is_another),
-        CASE(a_look_sees_that_a_table_is_gone),
         CASE(upkeep_goes_on_beside_a_table_that_failed),
         CASE(a_call_waits_no_longer_than_its_caller),
         CASE(a_load_never_sees_half_a_batch),
