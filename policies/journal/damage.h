@@ -23,6 +23,7 @@ struct damage {
 /* What refuses a start, and how to start all the same. */
 void damage_refuses(const char *folder, const char *name, const struct damage *damage, char *ret_text,
                     size_t size);
+void damage_of_missing_refuses(const char *folder, const char *name, char *ret_text, size_t size);
 void damage_of_low_water_refuses(const char *folder, char *ret_text, size_t size);
 
 #endif

@@ -3,6 +3,7 @@
 #include "cache/base/clock_text.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/format.h"
+#include "policies/journal/listed.h"
 #include "policies/journal/low_water_file.h"
 #include "policies/journal/names.h"
 #include <errno.h>
@@ -158,6 +159,19 @@ static void print_mark(FILE *out, uint64_t mark) {
     print_time(out, mark);
 }
 
+/* 1 if a file is missing that was in use. Beside a server that runs, it may just have been used again. */
+static int dump_missing(const char *folder, const struct low_waters *all, FILE *out) {
+    char name[JOURNAL_NAME_MAX];
+    int result = 0;
+    for (size_t i = 0; i < all->file_count; i++) {
+        if (!listed_is_missing(folder, &all->files[i], name))
+            continue;
+        fprintf(out, "%s missing: it was in use\n", name);
+        result = 1;
+    }
+    return result;
+}
+
 static int dump_low_waters(const char *folder, FILE *out, bool *ret_absent) {
     struct low_waters all = {0};
     enum low_water_status status = low_water_file_read(&journal_disk_system, folder, &all);
@@ -179,8 +193,9 @@ static int dump_low_waters(const char *folder, FILE *out, bool *ret_absent) {
         print_mark(out, all.list[i].mark);
     }
     putc('\n', out);
+    int result = dump_missing(folder, &all, out);
     low_waters_free(&all);
-    return 0;
+    return result;
 }
 
 int journal_dump(const char *folder, FILE *out, FILE *complaints) {

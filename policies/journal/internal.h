@@ -16,7 +16,7 @@
  *     replay.c            reading at the start: replay_fate.c whose records count, replay_damage.c what is no record,
  *                         replay_low_water.c from where on they count
  *     damage.c            how damage is told;   survey.c  whoever only wants to know what there is
- *     low_water_file.c    the file that holds the low-water versions
+ *     low_water_file.c    the file that holds the low-water versions;   listed.c  which files it says are in use
  *     names.c             the names in the folder
  *     format.c            the bytes;   disk.c  the system calls;   dump.c  for people to read
  *
@@ -90,6 +90,8 @@ struct journal_file {
     bool is_replaced;     /* what is needed of it is in another file: it can go */
     bool is_unreadable;   /* the compactor has tried in vain */
     bool holds_discarded; /* records that were given up: they must not come back */
+    bool is_listed;       /* the low-water file on disk says that it is in use (listed.c), */
+    bool is_being_listed; /* and so does the one that is being written */
     uint64_t passed_at;   /* by keep_clock_us, when it was retained */
 
     /* The worker stores, others load. */
@@ -230,6 +232,7 @@ struct journal {
     /* Under the lock. */
     bool stopping;
     bool sync_wanted, recycle_wanted;
+    bool list_wanted;             /* a file was begun: that it is in use is to be noted */
     struct journal_wish *wish;    /* what the syncer is asked to do, NULL: nothing */
     struct journal_list files;    /* current and sealed */
     struct journal_list retained; /* in the order in which they were passed */

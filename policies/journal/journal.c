@@ -332,6 +332,8 @@ enum journal_status journal_open(const struct journal_options *options, bool ski
         status = start_series(journal, ret_error);
     }
     if (status == JOURNAL_OK)
+        recycle_note_now(journal); /* which files are in use; where it fails, that is told, and tried again */
+    if (status == JOURNAL_OK)
         status = start_threads(journal, ret_error);
     if (status != JOURNAL_OK) {
         destroy(journal);

@@ -10,11 +10,13 @@
  * a full disk; a crash in the middle leaves the other copy, and either will do, since nothing is recycled
  * before both are written; and a copy that decays later is covered by its twin.
  *
- *     copy:  magic 8, CRC32C of what follows 4, count of entries 4, serial 8, entries, supplements
+ *     copy:  magic 8, CRC32C of what follows 4, count of entries 4, serial 8, entries, supplements, count of files 4, files
  *     entry: version 8, length of the name 2, name
  *     supplement, of each entry, in their order: mark 8, forgotten 8
+ *     file:  series 4, sequence 8
  *
- * Earlier versions have no supplements: they pass over them, and leave zeros in their place, which say nothing.
+ * Earlier versions have no supplements, and no files: they pass over them, and leave zeros in their place, which say nothing.
+ * The files take what is left of the copy, whose length the entries alone give: 1,300 of them in most.
  */
 #include "policies/journal/low_water_file.h"
 #include "policies/journal/crc32c.h"
@@ -38,6 +40,9 @@ enum {
     ENTRY_LENGTH = 8,
     SUPPLEMENT = 16,
     SUPPLEMENT_FORGOTTEN = 8,
+    FILES_HEADER = 4,
+    FILE_SIZE = 12,
+    FILE_SEQUENCE = 4,
 };
 
 static void put(char *to, uint64_t value, size_t size) {
@@ -84,14 +89,71 @@ void low_waters_free(struct low_waters *all) {
     for (size_t i = 0; i < all->count; i++)
         free((void *)(uintptr_t)all->list[i].space.data);
     free(all->list);
+    free(all->files);
     *all = (struct low_waters){0};
 }
 
-static size_t copy_size(const struct low_waters *all) {
+/* Up to the files. */
+static size_t size_of_entries(const struct low_waters *all) {
     size_t size = COPY_HEADER;
     for (size_t i = 0; i < all->count; i++)
         size += ENTRY_HEADER + all->list[i].space.size + SUPPLEMENT;
-    return (size + COPY_UNIT - 1) / COPY_UNIT * COPY_UNIT;
+    return size;
+}
+
+static size_t copy_size(const struct low_waters *all) {
+    return (size_of_entries(all) + COPY_UNIT - 1) / COPY_UNIT * COPY_UNIT;
+}
+
+/* How many files there is room for behind the entries. */
+static size_t room_for_files(size_t copy, size_t entries) {
+    return entries + FILES_HEADER <= copy ? (copy - entries - FILES_HEADER) / FILE_SIZE : 0;
+}
+
+bool low_waters_add_file(struct low_waters *all, unsigned series, uint64_t sequence) {
+    if (all->file_count >= room_for_files(copy_size(all), size_of_entries(all)))
+        return false;
+    if ((all->file_count & (all->file_count - 1)) == 0) { /* a power of 2, or 0: it is full */
+        struct low_water_file *files =
+            realloc(all->files, (all->file_count ? 2 * all->file_count : 1) * sizeof *files);
+        if (!files)
+            return false;
+        all->files = files;
+    }
+    all->files[all->file_count++] = (struct low_water_file){series, sequence};
+    return true;
+}
+
+bool low_waters_list_file(const struct low_waters *all, unsigned series, uint64_t sequence) {
+    for (size_t i = 0; i < all->file_count; i++)
+        if (all->files[i].series == series && all->files[i].sequence == sequence)
+            return true;
+    return false;
+}
+
+/* A namespace that was added may have left room for fewer. */
+static void encode_files(const struct low_waters *all, char *at, size_t room) {
+    size_t count = all->file_count < room ? all->file_count : room;
+    if (count == 0)
+        return;
+    put(at, count, FILES_HEADER);
+    at += FILES_HEADER;
+    for (size_t i = 0; i < count; i++, at += FILE_SIZE) {
+        put(at, all->files[i].series, FILE_SEQUENCE);
+        put(at + FILE_SEQUENCE, all->files[i].sequence, 8);
+    }
+}
+
+/* False: no memory. More than there is room for was not written by us, and says nothing. */
+static bool decode_files(const char *at, size_t room, struct low_waters *all) {
+    size_t count = room ? get(at, FILES_HEADER) : 0;
+    bool good = true;
+    if (count > room)
+        return true;
+    at += FILES_HEADER;
+    for (size_t i = 0; i < count && good; i++, at += FILE_SIZE)
+        good = low_waters_add_file(all, (unsigned)get(at, FILE_SEQUENCE), get(at + FILE_SEQUENCE, 8));
+    return good;
 }
 
 static void encode(const struct low_waters *all, char *copy, size_t size) {
@@ -111,6 +173,7 @@ static void encode(const struct low_waters *all, char *copy, size_t size) {
         put(at, all->list[i].mark, 8);
         put(at + SUPPLEMENT_FORGOTTEN, all->list[i].forgotten, 8);
     }
+    encode_files(all, at, room_for_files(size, (size_t)(at - copy)));
     put(copy + COPY_CRC, crc32c(0, copy + COPY_COUNT, size - COPY_COUNT), 4);
 }
 
@@ -132,6 +195,11 @@ static enum low_water_status decode(const char *copy, size_t size, struct low_wa
     for (size_t i = 0; i < count && at + SUPPLEMENT <= size; i++, at += SUPPLEMENT) {
         all.list[i].mark = get(copy + at, 8);
         all.list[i].forgotten = get(copy + at + SUPPLEMENT_FORGOTTEN, 8);
+    }
+    if (at == size_of_entries(&all) && size == copy_size(&all) &&
+        !decode_files(copy + at, room_for_files(size, at), &all)) {
+        low_waters_free(&all);
+        return LOW_WATER_DAMAGED;
     }
     *ret_all = all;
     return LOW_WATER_OK;

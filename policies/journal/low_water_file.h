@@ -19,9 +19,18 @@ struct low_water {
     uint64_t forgotten; /* journal_forgotten */
 };
 
+/* A file of a series, by the numbers in its name. */
+struct low_water_file {
+    unsigned series;
+    uint64_t sequence;
+};
+
 struct low_waters {
     struct low_water *list; /* owns the names */
     size_t count;
+    /* Those that are in use (listed.c), as many as there is room for; none: it is not known. */
+    struct low_water_file *files;
+    size_t file_count;
     uint64_t serial; /* counts the writes */
     size_t on_disk;  /* bytes of a copy in the file that was read; 0: none was */
 };
@@ -31,6 +40,10 @@ struct low_water *low_waters_find(struct low_waters *all, struct slice space);
 /* Copies the name. False: no memory. */
 bool low_waters_add(struct low_waters *all, struct slice space, uint64_t version);
 void low_waters_free(struct low_waters *all);
+
+/* Lists a file. False: there is no memory for it, or no room in the low-water file. */
+bool low_waters_add_file(struct low_waters *all, unsigned series, uint64_t sequence);
+bool low_waters_list_file(const struct low_waters *all, unsigned series, uint64_t sequence);
 
 enum low_water_status {
     LOW_WATER_OK,

@@ -5,6 +5,7 @@
  */
 #include "policies/journal/recycle.h"
 #include "cache/base/file_reason.h"
+#include "policies/journal/listed.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -60,10 +61,13 @@ static bool raise_noted(struct journal *journal) {
 
 /* Durable before anything is recycled on their account: see low_water_file.c. */
 static bool note_low_waters(struct journal *journal) {
-    if (!raise_noted(journal) && !journal->low_water_failing)
+    bool raised = raise_noted(journal), others = listed_renew(journal);
+    if (!raised && !others && !journal->low_water_failing)
         return true;
     bool good = low_water_file_update(journal->disk, journal->folder, &journal->low_waters);
-    if (!good && !journal->low_water_failing)
+    if (good)
+        listed_note_written(journal);
+    else if (!journal->low_water_failing)
         journal_log_limited(journal, JOURNAL_LINE_LOW_WATER, LOG_LEVEL_ERROR,
                             "journal: cannot write %s/low-water: %s. No file is recycled until it succeeds",
                             journal->folder, file_reason(errno).text);
@@ -114,11 +118,15 @@ static bool is_noted(const struct journal *journal, const struct journal_file *f
            journal->low_waters.list[space].version;
 }
 
-static bool can_go(const struct journal *journal, const struct journal_file *file) {
-    bool passed = is_sealed(file) && !file->pinned && !file->is_compacted;
+bool recycle_is_done_with(const struct journal *journal, const struct journal_file *file) {
+    bool passed = is_sealed(file) && !file->pinned;
     for (size_t i = 0; passed && !file->is_replaced && i < journal->space_count; i++)
         passed = is_noted(journal, file, i);
     return passed;
+}
+
+static bool can_go(const struct journal *journal, const struct journal_file *file) {
+    return recycle_is_done_with(journal, file) && !file->is_compacted && !file->is_listed;
 }
 
 /* What the file still waits for. */
@@ -287,10 +295,19 @@ static void give_blanks(struct journal *journal, const uint64_t *blanks, size_t 
 
 /* ---- The pass ---- */
 
+static bool take_list_wish(struct journal *journal) {
+    pthread_mutex_lock(&journal->lock);
+    bool wanted = journal->list_wanted;
+    journal->list_wanted = false;
+    pthread_mutex_unlock(&journal->lock);
+    return wanted;
+}
+
 struct journal_file *recycle_take_passed(struct journal *journal) {
     size_pool(journal, count_in_use(journal));
     trim_pool(journal);
     bool wanted = wants_recycling(journal);
+    wanted |= take_list_wish(journal);
     bool due = monotonic_us() - journal->low_water_noted_us >= LOW_WATER_INTERVAL_MS * 1000;
     if ((!wanted && !due) || !note_low_waters(journal))
         return NULL;

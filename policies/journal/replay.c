@@ -9,6 +9,8 @@
  *     no record, and whole ones behind it       damage, with one exception (*)
  *     a header that fails its check, or is      damage: a file gets its name when its header is on disk
  *         not there whole
+ *     no file, where low-water says that it     damage: it keeps its name as long as that says so (listed.h)
+ *         is in use
  *
  * (*) The system was rebooted since, and the place had not been synced: the disk has kept later pages but
  * not this one. That is as good as torn, and the records behind it are taken.
@@ -256,6 +258,9 @@ static enum journal_status recover_files(struct recovering *self) {
     for (size_t i = 0; i < self->name_count; i++)
         if (self->names[i].sequence >= journal->next_sequence)
             self->journal->next_sequence = self->names[i].sequence + 1;
+    status = replay_miss_files(self);
+    if (status != JOURNAL_OK)
+        return status;
     if (self->replayer->begins)
         self->replayer->begins(self->replayer, bytes_of_files(self));
     for (; status == JOURNAL_OK && self->name_index < self->name_count; self->name_index++)

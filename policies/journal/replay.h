@@ -82,6 +82,9 @@ void replay_free_fates(struct recovering *self);
 enum journal_status replay_damaged(struct recovering *self, const char *what, uint64_t offset,
                                    uint64_t bytes);
 
+/* Are the files there that were in use? JOURNAL_OK: go on without those that are not. */
+enum journal_status replay_miss_files(struct recovering *self);
+
 /* A write that was not completed. */
 void replay_torn(struct recovering *self, size_t offset, size_t extent);
 

@@ -2,6 +2,7 @@
 /*
  * What is no record: telling it, and what becomes of its file. What was damaged is kept for people to look at.
  */
+#include "policies/journal/listed.h"
 #include "policies/journal/replay.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,32 @@ enum journal_status replay_damaged(struct recovering *self, const char *what, ui
     journal_log_limited(self->journal, JOURNAL_LINE_DAMAGE, LOG_LEVEL_WARNING,
                         "journal: %s/%s is damaged: %s at offset %" PRIu64 ", %" PRIu64 " bytes skipped",
                         self->journal->folder, replay_file_name(self), what, offset, bytes);
+    return JOURNAL_OK;
+}
+
+/* Numbers are not given twice: the file may be put back. */
+static void leave_number(struct journal *journal, uint64_t sequence) {
+    if (sequence >= journal->next_sequence && sequence <= INT64_MAX)
+        journal->next_sequence = sequence + 1;
+}
+
+enum journal_status replay_miss_files(struct recovering *self) {
+    struct journal *journal = self->journal;
+    char name[JOURNAL_NAME_MAX];
+    for (size_t i = 0; i < self->low_waters.file_count; i++) {
+        const struct low_water_file *listed = &self->low_waters.files[i];
+        leave_number(journal, listed->sequence);
+        if (!listed_is_missing(journal->folder, listed, name))
+            continue;
+        if (!self->skip_damaged) {
+            damage_of_missing_refuses(journal->folder, name, self->error->message,
+                                      sizeof self->error->message);
+            return JOURNAL_DAMAGED;
+        }
+        self->recovery->skipped_damaged++;
+        journal_log_limited(journal, JOURNAL_LINE_DAMAGE, LOG_LEVEL_WARNING,
+                            "journal: %s/%s is missing: what it held is lost", journal->folder, name);
+    }
     return JOURNAL_OK;
 }
 

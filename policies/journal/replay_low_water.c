@@ -4,6 +4,7 @@
  * when all is read.
  */
 #include "cache/base/own_file.h"
+#include "policies/journal/listed.h"
 #include "policies/journal/replay.h"
 #include <errno.h>
 
@@ -73,11 +74,14 @@ enum journal_status replay_start_low_waters(struct recovering *self) {
     low_waters->serial = self->low_waters.serial;
     low_waters->on_disk = self->low_waters.on_disk;
     if (good)
+        listed_renew(journal);
+    if (good)
         good = low_water_file_create(journal->disk, journal->folder, low_waters) ||
                (low_water_file_fits(low_waters) &&
                 low_water_file_update(journal->disk, journal->folder, low_waters));
     if (!good)
         return replay_fail(self, JOURNAL_FAILED, "journal: cannot write %s/low-water: %s", journal->folder,
                            own_file_reason(errno).text);
+    listed_note_written(journal);
     return JOURNAL_OK;
 }

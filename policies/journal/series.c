@@ -162,6 +162,8 @@ static void begin_file(struct journal_series *series, struct journal_file *file)
         /* Last, and under the lock: once it is sealed the syncer may recycle and free it. */
         atomic_store_explicit(&before->sealed, true, memory_order_release);
     }
+    journal->list_wanted = journal->recycle_wanted = true;
+    pthread_cond_signal(&journal->syncer_wanted);
     pthread_mutex_unlock(&journal->lock);
 }
 

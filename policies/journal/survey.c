@@ -5,6 +5,7 @@
 #include "cache/base/own_file.h"
 #include "policies/journal/damage.h"
 #include "policies/journal/format.h"
+#include "policies/journal/listed.h"
 #include "policies/journal/low_water_file.h"
 #include "policies/journal/names.h"
 #include <errno.h>
@@ -169,6 +170,26 @@ static void look_at_low_waters(struct looking *looking) {
         damage_of_low_water_refuses(looking->folder, survey->problem, sizeof survey->problem);
 }
 
+/* Beside a server that runs: a file leaves its name when it is listed no more. */
+static bool is_still_listed(const struct looking *looking, const struct low_water_file *listed) {
+    struct low_waters now = {0};
+    bool still = low_water_file_read(&journal_disk_system, looking->folder, &now) == LOW_WATER_OK &&
+                 low_waters_list_file(&now, listed->series, listed->sequence);
+    low_waters_free(&now);
+    return still;
+}
+
+static void look_for_missing(struct looking *looking) {
+    struct survey *survey = looking->survey;
+    char name[JOURNAL_NAME_MAX];
+    for (size_t i = 0; i < looking->low_waters.file_count; i++) {
+        const struct low_water_file *listed = &looking->low_waters.files[i];
+        if (listed_is_missing(looking->folder, listed, name) && is_still_listed(looking, listed) &&
+            survey->damaged++ == 0)
+            damage_of_missing_refuses(looking->folder, name, survey->problem, sizeof survey->problem);
+    }
+}
+
 bool survey_folder(const char *folder, struct survey *ret_survey) {
     struct survey survey = {0};
     struct looking looking = {.folder = folder, .survey = &survey};
@@ -178,6 +199,7 @@ bool survey_folder(const char *folder, struct survey *ret_survey) {
         good = true;
     if (good)
         look_at_low_waters(&looking);
+    look_for_missing(&looking);
     journal_disk_system.boot(&journal_disk_system, looking.boot);
     for (size_t i = 0; good && i < survey.files; i++) {
         looking.name = names[i].name;
@@ -199,10 +221,18 @@ void survey_free(struct survey *survey) {
     *survey = (struct survey){0};
 }
 
+static bool lists_files(const char *folder) {
+    struct low_waters all = {0};
+    bool lists =
+        low_water_file_read(&journal_disk_system, folder, &all) == LOW_WATER_OK && all.file_count > 0;
+    low_waters_free(&all);
+    return lists;
+}
+
 bool survey_finds_files(const char *folder) {
     struct journal_name *names = NULL;
     size_t count = 0;
     bool found = journal_list_folder(folder, &names, &count) && count > 0;
     free(names);
-    return found;
+    return found || lists_files(folder);
 }

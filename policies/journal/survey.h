@@ -20,8 +20,9 @@ struct survey_space {
 struct survey {
     struct survey_space *spaces; /* with records only */
     size_t space_count;
-    size_t files;   /* of journals, whatever is in them */
-    size_t damaged; /* of these, and low-water: recovery cannot read all of it. journal_dump tells more */
+    size_t files; /* of journals, whatever is in them */
+    /* Of these, and low-water, and files that are missing: recovery cannot read all of it. journal_dump tells more. */
+    size_t damaged;
     size_t failing; /* of those that are damaged: recovery skips nothing of them, and fails */
     bool low_water_damaged;
     char problem[SURVEY_PROBLEM_MAX]; /* what refuses a start, of the first that are damaged, in its words */
@@ -32,7 +33,7 @@ struct survey {
 bool survey_folder(const char *folder, struct survey *ret_survey);
 void survey_free(struct survey *survey);
 
-/* Whether there is any file of a journal in the folder: costs no reading. */
+/* Whether there is any file of a journal in the folder, or should be: no file of a series is read. */
 bool survey_finds_files(const char *folder);
 
 #endif

@@ -116,7 +116,9 @@ static inline void low_water_make_copy(char *copy, struct choices *choices) {
 }
 
 static inline bool low_waters_equal(struct low_waters *a, struct low_waters *b) {
-    bool equal = a->count == b->count;
+    bool equal = a->count == b->count && a->file_count == b->file_count;
+    for (size_t i = 0; equal && i < a->file_count; i++)
+        equal = a->files[i].series == b->files[i].series && a->files[i].sequence == b->files[i].sequence;
     for (size_t i = 0; equal && i < a->count; i++)
         equal = slice_equal(a->list[i].space, b->list[i].space) && a->list[i].version == b->list[i].version &&
                 a->list[i].mark == b->list[i].mark && a->list[i].forgotten == b->list[i].forgotten;

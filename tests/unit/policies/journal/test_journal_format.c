@@ -95,11 +95,13 @@ TEST(a_low_water_file_is_these_bytes) {
     memory_disk_begin(&disk);
     assert_true(low_waters_add(&all, SLICE("plain"), 0x0102030405060708));
     all.list[0].mark = 0x1112131415161718;
+    assert_true(low_waters_add_file(&all, 0x21, 0x3132333435363738));
     assert_true(low_water_file_create(&disk.base, "folder", &all));
     assert_int_equal(disk.size, 2 * LOW_WATER_COPY);
     assert_memory_equal(disk.bytes, "FOREBAYL", 8);
     assert_memory_equal(disk.bytes + 12, "\1\0\0\0\x42\0\0\0\0\0\0\0\x08\x07\x06\x05\x04\x03\x02\x01", 20);
     assert_memory_equal(disk.bytes + 32, "\5\0plain\x18\x17\x16\x15\x14\x13\x12\x11\0", 16);
+    assert_memory_equal(disk.bytes + 55, "\1\0\0\0\x21\0\0\0\x38\x37\x36\x35\x34\x33\x32\x31\0", 17);
     uint32_t crc = slow_crc(disk.bytes + 12, LOW_WATER_COPY - 12);
     for (int i = 0; i < 4; i++)
         assert_int_equal((uint8_t)disk.bytes[8 + i], crc >> 8 * i & 0xff);
