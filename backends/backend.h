@@ -89,6 +89,9 @@ struct backend_options {
     unsigned timeout_ms;                     /* above 0; a call that waits longer is BACKEND_TRANSIENT */
     const struct backend_specific *specific; /* NULL: the kind's defaults */
     unsigned node; /* the number of this server: in its versions, and in what a store keeps for each */
+    /* Of the writer: the number that this server had when the store acknowledged to it last; that of now, or another one, whose
+     * marks in the store are then taken for its own, unless another server has it. */
+    unsigned former_node;
     const struct backend_table *const *tables;
     size_t table_count;
     bool coherent; /* a watcher will be opened, and asked for changes */

@@ -35,6 +35,7 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
     options.running = !session->starting;
     options.reads_only = reads_only(backend);
     options.node = backend->tier->options.cache.node;
+    options.former_node = session->role == BACKEND_WRITER ? backend->former_node : options.node;
     options.nodes = backend->nodes;
     options.acknowledged = &backend->store->acknowledged;
     options.renews = session->renews;

@@ -38,6 +38,7 @@ struct tier_backend {
     unsigned timeout_ms;
     struct store *store; /* which one is open */
     struct backend_nodes *nodes;
+    unsigned former_node; /* the writer's (write/store_note.h): backend_options */
     struct backend_calls calls;
     struct log_limit slow_lines; /* of the log: slow_log.h */
     struct loader *loader;

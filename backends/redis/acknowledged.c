@@ -21,6 +21,8 @@
  * two answer as masters for a while. So each load there, the writer's as well, ends with a GET of the number, in the same
  * pipeline.
  *
+ * A server whose number was changed goes on from what is at the name of the one before (former.c).
+ *
  * In a cluster each master has an end and a number of its own (proofs.c).
  */
 #include "backends/failure.h"
@@ -30,7 +32,8 @@
 
 /* So it tells a time as well; and two servers with the same node number, which they should not have, do no harm. */
 static uint64_t next_number(const struct redis_connection *connection) {
-    uint64_t now_us = wall_us(), next = connection->base.applied + 1;
+    uint64_t former = connection->former_applied, before = connection->base.applied;
+    uint64_t now_us = wall_us(), next = (before > former ? before : former) + 1;
     return now_us > next ? now_us : next;
 }
 
@@ -131,13 +134,17 @@ static enum redis_step hear_number(struct redis_connection *connection, uint64_t
     return step;
 }
 
-static enum redis_step read_number(struct redis_connection *connection, bool makes, uint64_t *ret_number,
-                                   enum backend_status *ret_status, struct backend_error *ret_error) {
+enum making { NOT, IF_NONE, ANYWAY };
+
+static enum redis_step read_number(struct redis_connection *connection, enum making makes,
+                                   uint64_t *ret_number, enum backend_status *ret_status,
+                                   struct backend_error *ret_error) {
     enum redis_step step = REDIS_DONE;
     const struct slice set[] = {SLICE("SET"), key_of(connection),
                                 redis_number(connection, next_number(connection)), SLICE("NX")};
     const struct slice get[] = {SLICE("GET"), set[1]};
-    if ((makes && !redis_append_slices(connection, 4, set)) || !redis_append_slices(connection, 2, get))
+    if ((makes && !redis_append_slices(connection, makes == IF_NONE ? 4 : 3, set)) ||
+        !redis_append_slices(connection, 2, get))
         return redis_out_of_memory(connection, ret_status, ret_error);
     if (makes)
         step = hear_number(connection, NULL, ret_status, ret_error);
@@ -147,14 +154,14 @@ static enum redis_step read_number(struct redis_connection *connection, bool mak
 enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_found,
                                     uint64_t *ret_number, enum backend_status *ret_status,
                                     struct backend_error *ret_error) {
-    uint64_t found = 0;
-    enum redis_step step = read_number(connection, false, &found, ret_status, ret_error);
+    uint64_t found = 0, former = connection->former_applied;
+    enum redis_step step = read_number(connection, NOT, &found, ret_status, ret_error);
     uint64_t number = found;
-    if (step == REDIS_DONE && found == 0)
-        step = read_number(connection, true, &number, ret_status, ret_error);
+    if (step == REDIS_DONE && (found == 0 || found < former))
+        step = read_number(connection, found == 0 ? IF_NONE : ANYWAY, &number, ret_status, ret_error);
     if (step != REDIS_DONE)
         return step;
-    *ret_found = found;
+    *ret_found = found > former ? found : former;
     *ret_number = number;
     return REDIS_DONE;
 }
@@ -183,7 +190,7 @@ enum redis_step redis_compare_applied(struct redis_connection *connection, enum 
     uint64_t number = 0, least = expected(connection);
     if (least == 0)
         return REDIS_DONE;
-    enum redis_step step = read_number(connection, false, &number, ret_status, ret_error);
+    enum redis_step step = read_number(connection, NOT, &number, ret_status, ret_error);
     if (step != REDIS_DONE || number >= least)
         return step;
     if (number == 0 && connection->role == BACKEND_WRITER) /* the mark knows better what has become of it */
@@ -231,7 +238,7 @@ enum redis_step redis_look_for_applied(struct redis_connection *connection, enum
     uint64_t number = 0;
     if (connection->base.applied == 0)
         return REDIS_DONE;
-    enum redis_step step = read_number(connection, false, &number, ret_status, ret_error);
+    enum redis_step step = read_number(connection, NOT, &number, ret_status, ret_error);
     if (step != REDIS_DONE || number >= connection->base.applied)
         return step;
     if (number != 0)

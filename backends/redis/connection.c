@@ -38,6 +38,7 @@ static struct redis_connection *allocate(const struct backend_options *options, 
     connection->base.type = &redis_backend;
     connection->role = role;
     connection->node = options->node;
+    connection->former_node = role == BACKEND_WRITER ? options->former_node : options->node;
     connection->nodes = options->nodes;
     connection->acknowledged = role == BACKEND_READER ? options->acknowledged : NULL;
     connection->writes = role == BACKEND_WRITER && !options->reads_only;
@@ -234,6 +235,8 @@ static enum redis_step high_work(struct redis_connection *connection, void *cont
     freeReplyObject(reply);
     if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
         step = redis_learn_mark(connection, ret_status, ret_error);
+    if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
+        step = redis_learn_former(connection, ret_status, ret_error);
     if (step == REDIS_DONE && connection->role == BACKEND_WRITER)
         step = redis_register(connection, ret_status, ret_error);
     task->refused |= step == REDIS_FAILED && *ret_status == BACKEND_REFUSED;

@@ -21,6 +21,7 @@
  *     script.c      the scripts
  *     load.c        loading
  *     apply.c       batches
+ *     former.c        a server that had another number before
  *     acknowledged.c  what a batch ends with: its number, and replicas that have it; and a load
  *     scan.c        the newest entries, with picks.c
  *     pages.c       all keys, page by page
@@ -98,6 +99,7 @@ struct redis_connection {
     bool only_looks;            /* a probe: no script is loaded, whether that would be allowed is asked */
     bool writes;                /* a replica will not do */
     unsigned node, replicas;    /* of this server; that have to have each batch */
+    unsigned former_node;       /* of this server, before (backend_options) */
     unsigned timeout_ms;
     char tombstone_seconds[16];
     struct redis_table *tables;
@@ -123,7 +125,8 @@ struct redis_connection {
     char itself[REDIS_SELF_SIZE];  /* of the process */
     char heir_of[REDIS_SELF_SIZE]; /* a process that had the number and is dead; "-": none */
     uint64_t batch_number;         /* of the batch in hand (acknowledged.c) */
-    bool too_few;                  /* replicas have it */
+    uint64_t former_applied; /* of the last one by the number that the server had before; 0: there is none */
+    bool too_few;            /* replicas have it */
 
     struct redis_watch watch;
     struct redis_hearing *hearing; /* of a cluster; NULL: not begun */
@@ -320,6 +323,13 @@ enum redis_step redis_judge_wait(struct redis_connection *connection, const redi
 enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_found,
                                     uint64_t *ret_number, enum backend_status *ret_status,
                                     struct backend_error *ret_error);
+
+/* ---- former.c ---- */
+
+/* The writer's, before it registers itself: the number of the last batch by the number that this server had before, which
+ * redis_learn_applied takes for its own. */
+enum redis_step redis_learn_former(struct redis_connection *connection, enum backend_status *ret_status,
+                                   struct backend_error *ret_error);
 
 /* Over a new link, the writer's or a reader's: has the store all that was acknowledged? REDIS_FAILED with BACKEND_REPLACED: no. */
 enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,

@@ -5,6 +5,7 @@
 #include "policies/store.h"
 #include "policies/tell.h"
 #include "policies/write/internal.h"
+#include "policies/write/store_note.h"
 
 static const char *name_of(const struct writer *writer) {
     return writer->backend->options.store.name;
@@ -68,6 +69,8 @@ bool regress_note(struct writer *writer, uint64_t version, bool other) {
     writer->store_version = version;
     if (applied) /* else the store does not take it now */
         regress_expect(writer, applied);
+    if (applied && !starting)
+        store_note_number(writer);
     return older || lacks;
 }
 
@@ -86,7 +89,7 @@ bool regress_may_follow(struct writer *writer) {
     return writer->backend->type->remembers_deletes && (writer->tier->journal || writer->began_older);
 }
 
-void regress_look_back(struct writer *writer) {
+static void look_back(struct writer *writer) {
     if (!writer->tier->journal || !writer->backend->type->remembers_deletes)
         return;
     uint64_t noted = noted_mark(writer);
@@ -103,4 +106,11 @@ void regress_look_back(struct writer *writer) {
         count(&writer->counters.store_regressions);
     if (owed || lacks || writer->began_older)
         rewrite_begin_past(writer, 0);
+}
+
+void regress_look_back(struct writer *writer) {
+    look_back(writer);
+    if (session_is_open(&writer->session) &&
+        (writer->session.connection->applied || !writer->backend->type->remembers_deletes))
+        store_note_number(writer);
 }

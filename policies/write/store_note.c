@@ -19,13 +19,17 @@ static bool path_of(const struct writer *writer, const char *rest, char *ret_pat
 
 void store_note_read(struct writer *writer) {
     char path[4096];
-    struct store_note note = {0};
+    unsigned node = writer->tier->options.cache.node;
+    struct store_note note = {.node = node};
     FILE *file = path_of(writer, "", path, sizeof path) ? own_file_read(path) : NULL;
+    writer->noted.node = writer->backend->former_node = node;
     if (!file)
         return;
-    if (fscanf(file, "high_version %" SCNu64 " versions_below %" SCNu64, &note.version, &note.below) >= 1) {
+    if (fscanf(file, "high_version %" SCNu64 " versions_below %" SCNu64 " node %u", &note.version,
+               &note.below, &note.node) >= 1) {
         writer->noted = note;
         writer->store_version = note.version;
+        writer->backend->former_node = note.node;
     }
     fclose(file);
 }
@@ -37,14 +41,14 @@ bool store_note_begins_above(struct writer *writer) {
 
 static bool write_file(const char *path, const struct store_note *note) {
     FILE *file = own_file_write(path);
-    bool written = file && fprintf(file, "high_version %" PRIu64 "\nversions_below %" PRIu64 "\n",
-                                   note->version, note->below) > 0;
+    bool written = file && fprintf(file, "high_version %" PRIu64 "\nversions_below %" PRIu64 "\nnode %u\n",
+                                   note->version, note->below, note->node) > 0;
     return file && fclose(file) == 0 && written;
 }
 
 static void write_note(struct writer *writer, uint64_t below) {
     char path[4096], fresh[4096];
-    struct store_note note = {writer->store_version, below};
+    struct store_note note = {writer->store_version, below, writer->backend->former_node};
     if (!path_of(writer, "", path, sizeof path) || !path_of(writer, ".new", fresh, sizeof fresh))
         return;
     enum progress_state before = progress_begin_call(&writer->progress);
@@ -56,6 +60,14 @@ static void write_note(struct writer *writer, uint64_t below) {
 
 static uint64_t some_way_above(uint64_t version) {
     return version_from_us(version_us(version) + AHEAD_US, 0);
+}
+
+void store_note_number(struct writer *writer) {
+    unsigned node = writer->tier->options.cache.node;
+    if (writer->backend->former_node == node)
+        return;
+    writer->backend->former_node = node;
+    write_note(writer, writer->noted.below);
 }
 
 void store_note_keep(struct writer *writer, uint64_t now_us) {
@@ -75,7 +87,7 @@ void store_note_before(struct writer *writer, uint64_t version) {
 
 void store_note_end(struct writer *writer) {
     uint64_t version = writer->store_version, tried = writer->tried_version; /* it may have arrived */
-    struct store_note end = {version, version > tried ? version : tried};
+    struct store_note end = {.version = version, .below = version > tried ? version : tried};
     if (writer->reached && (end.version != writer->noted.version || end.below != writer->noted.below))
         write_note(writer, end.below);
 }

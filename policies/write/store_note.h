@@ -7,7 +7,10 @@
  *     versions_below N   what was written to it is below. A start that cannot ask the store begins above: the clock may
  *                        have been ahead, and a journal does not know of versions that were drawn without it
  *
- * A file for each backend, "backend-NAME.version", of these two lines (of the first alone, before there was the second).
+ *     node N             the server's number when the store acknowledged to it last. A start with another number looks the
+ *                        old one up there, and goes on where it ended (backend_options.former_node)
+ *
+ * A file for each backend, "backend-NAME.version", of these lines (of the first ones alone, before there were the others).
  * It is replaced as a whole, at most every ten seconds while versions grow, and at the end; it is not synced. So the
  * first may lag behind the store, and a copy that is a few seconds older may pass unnoticed after a crash; it never runs
  * ahead. The second does, by some seconds, and is noted before anything above it is written; at an end it is what was
@@ -24,6 +27,7 @@ struct writer;
 
 struct store_note {
     uint64_t version, below;
+    unsigned node;
 };
 
 /* Before the first connection. */
@@ -32,6 +36,10 @@ void store_note_read(struct writer *writer);
 /* For a start without the store: versions are drawn above all that was written to it. False: it says what no clock
  * gives, and counts for nothing. */
 bool store_note_begins_above(struct writer *writer);
+
+/* The store has been compared with what was noted: from now on it is asked by the number of now. On disk before anything is
+ * noted by that. */
+void store_note_number(struct writer *writer);
 
 /* If it is time. */
 void store_note_keep(struct writer *writer, uint64_t now_us);
