@@ -253,13 +253,10 @@ void space_list_table(struct space *space, struct tier_backend *backend) {
 }
 
 static void tell_damage(const struct space *space, const struct quarantine_damage *damage) {
-    tell_of_space(
-        space, NULL, LOG_LEVEL_ERROR,
-        "namespace %s: its quarantine file in %s is damaged: no record that passes its check at offset %" PRIu64
-        "; %" PRIu64
-        " bytes in %s are skipped, and the file is kept there under a name that begins with damaged-",
-        space->options.name, space->tier->options.data, damage->offset, damage->bytes,
-        count_text(damage->places, "place", "places").text);
+    char what[320];
+    quarantine_say_skipped(damage, what, sizeof what);
+    tell_of_space(space, NULL, LOG_LEVEL_ERROR, "namespace %s: its quarantine file in %s %s",
+                  space->options.name, space->tier->options.data, what);
 }
 
 static void tell_cut_short(const struct space *space, const struct quarantine_damage *damage) {
@@ -277,7 +274,7 @@ bool space_open_quarantine(struct space *space, uint64_t *highest, char *error, 
                                         tier->options.recovery.skip_damaged, &damage, error, error_size);
     if (!space->quarantine)
         return false;
-    if (damage.places)
+    if (quarantine_is_damaged(&damage))
         tell_damage(space, &damage);
     if (damage.cut_short)
         tell_cut_short(space, &damage);

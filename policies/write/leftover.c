@@ -65,12 +65,12 @@ static bool find_in_journals(struct leftovers *all, const char *folder) {
     return good;
 }
 
-/* The namespace of "quarantine-NAME.log"; false: another file. */
-static bool parse_quarantine(const char *file, char ret_name[NAME_SHOWN]) {
-    static const char before[] = "quarantine-", behind[] = ".log";
-    size_t size = strlen(file), around = sizeof before - 1 + sizeof behind - 1;
+/* The namespace of "quarantine-NAME" with this behind it; false: another file. */
+static bool parse_quarantine(const char *file, const char *behind, char ret_name[NAME_SHOWN]) {
+    static const char before[] = "quarantine-";
+    size_t size = strlen(file), around = sizeof before - 1 + strlen(behind);
     if (size <= around || size - around >= NAME_SHOWN || strncmp(file, before, sizeof before - 1) != 0 ||
-        strcmp(file + size - (sizeof behind - 1), behind) != 0)
+        strcmp(file + size - strlen(behind), behind) != 0)
         return false;
     snprintf(ret_name, NAME_SHOWN, "%.*s", (int)(size - around), file + sizeof before - 1);
     return true;
@@ -85,10 +85,23 @@ static bool find_in_quarantine(struct leftovers *all, const char *folder, const 
         snprintf(all->unread, sizeof all->unread, "/%s", file);
         return false;
     }
-    if (summary.damage.places > 0 && all->spoilt++ == 0)
+    if (quarantine_is_damaged(&summary.damage) && all->spoilt++ == 0)
         quarantine_damage_refuses(path, &summary.damage, all->spoilt_damage, sizeof all->spoilt_damage);
     struct leftover found = {.quarantined = summary.entries, .oldest_us = summary.oldest * UINT64_C(1000000)};
     return summary.entries == 0 || add(all, name, &found);
+}
+
+/* One that should be there, and is not. */
+static bool find_gone(struct leftovers *all, const char *folder, const char *name) {
+    char path[PATH_SHOWN], file[NAME_SHOWN + 32];
+    struct quarantine_summary summary;
+    snprintf(file, sizeof file, "quarantine-%s.log", name);
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    if (access(path, F_OK) == 0 || errno != ENOENT ||
+        !quarantine_look(&journal_disk_system, path, &summary) || !summary.damage.gone)
+        return true;
+    snprintf(all->gone, sizeof all->gone, "%s", name);
+    return find_in_quarantine(all, folder, file, name);
 }
 
 static bool find_in_quarantines(struct leftovers *all, const char *folder) {
@@ -98,8 +111,10 @@ static bool find_in_quarantines(struct leftovers *all, const char *folder) {
         return errno == ENOENT;
     for (struct dirent *found; good && (found = readdir(stream));) {
         char name[NAME_SHOWN];
-        if (parse_quarantine(found->d_name, name))
+        if (parse_quarantine(found->d_name, ".log", name))
             good = find_in_quarantine(all, folder, found->d_name, name);
+        else if (parse_quarantine(found->d_name, ".note", name))
+            good = find_gone(all, folder, name);
     }
     int failure = errno;
     closedir(stream);
@@ -242,7 +257,7 @@ static bool discard(const struct tier_options *options, const struct leftover *o
     char what[SENTENCE], path[PATH_SHOWN];
     struct service service = {options->wake, options->log, options->context};
     snprintf(path, sizeof path, "%s/quarantine-%s.log", options->data, one->name);
-    if (one->quarantined && unlink(path) != 0) {
+    if (one->quarantined && !quarantine_forget(&journal_disk_system, path)) {
         fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
         return false;
     }
@@ -366,6 +381,27 @@ static bool settle_one(const struct tier_options *options, const struct leftover
     return true;
 }
 
+/* A quarantine that is gone of a namespace that opens none: of the others, it is found when it is opened. */
+static bool settle_gone(const struct tier_options *options, const char *name, char *error,
+                        size_t error_size) {
+    char path[PATH_SHOWN];
+    struct quarantine_summary summary;
+    const struct space_options *space = leftovers_space_of(options, name);
+    bool discarded = leftovers_decide(options, name) == FATE_DISCARDED;
+    snprintf(path, sizeof path, "%s/quarantine-%s.log", options->data, name);
+    if (!*name || (!discarded && space && space->policy->holds_back) ||
+        !quarantine_look(&journal_disk_system, path, &summary))
+        return true;
+    if (!discarded && !options->recovery.skip_damaged) {
+        quarantine_damage_refuses(path, &summary.damage, error, error_size);
+        return false;
+    }
+    if (quarantine_forget(&journal_disk_system, path))
+        return true;
+    fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
+    return false;
+}
+
 /* The journals are read here only if that is told to be dealt with: their recovery finds what refuses a start. */
 bool leftovers_settle(const struct tier_options *options, char *ret_error, size_t error_size) {
     struct leftovers all;
@@ -375,6 +411,7 @@ bool leftovers_settle(const struct tier_options *options, char *ret_error, size_
     if (!leftovers_look(options, told, &all))
         return leftovers_out_of_reach(options, &all, ret_error, error_size);
     name_absent(options, &all);
+    good = settle_gone(options, all.gone, ret_error, error_size);
     for (size_t i = 0; good && i < all.count; i++)
         good = settle_one(options, &all.list[i], &flush, ret_error, error_size);
     if (good && flush)

@@ -28,6 +28,7 @@ struct leftovers {
     size_t spoilt;       /* quarantines that would be opened */
     /* What a start would say of the first of each. */
     char damage[PROBLEM_SHOWN], spoilt_damage[PROBLEM_SHOWN];
+    char gone[NAME_SHOWN];        /* of a namespace, whose quarantine's file is missing; "": none */
     char unread[NAME_SHOWN + 32]; /* the quarantine's file that could not be */
 };
 

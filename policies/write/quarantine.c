@@ -126,6 +126,7 @@ static bool add_chain(struct quarantine *quarantine, struct refused *chain) {
     pthread_mutex_lock(&quarantine->mutex);
     bool added = put_chain(quarantine, chain);
     pthread_mutex_unlock(&quarantine->mutex);
+    quarantine_note(quarantine);
     if (added)
         keep_short(quarantine);
     return added;
@@ -179,8 +180,10 @@ static bool let_go(struct quarantine *quarantine, struct refused *going) {
             quarantine_list_remove(quarantine, kept);
     }
     pthread_mutex_unlock(&quarantine->mutex);
-    if (gone)
+    if (gone) {
+        quarantine_note(quarantine);
         keep_short(quarantine);
+    }
     return gone;
 }
 
@@ -278,6 +281,7 @@ enum quarantine_drop quarantine_drop_all(struct quarantine *quarantine, struct q
     bool gone = log_gone(quarantine, going);
     if (gone) {
         dropped = take_all(quarantine);
+        quarantine_note(quarantine);
         keep_short(quarantine);
     }
     for (struct refused *kept = quarantine->first; kept; kept = kept->next)

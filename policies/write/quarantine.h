@@ -16,13 +16,19 @@
 
 struct journal_disk;
 
-/* Places in a file that hold no record though records follow. */
+/* What is wrong with a file. */
 struct quarantine_damage {
-    size_t places;
+    size_t places;          /* that hold no record though records follow, */
     uint64_t bytes, offset; /* of all; of the first */
+    uint64_t missing;       /* bytes behind the end that were synced, and are no records any more */
+    size_t gone;            /* entries that it had, if the file itself is not there */
     bool cut_short;         /* what is behind the last record was begun and is none, */
     uint64_t end;           /* from here on */
 };
+
+static inline bool quarantine_is_damaged(const struct quarantine_damage *damage) {
+    return damage->places > 0 || damage->missing > 0 || damage->gone > 0;
+}
 
 /* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. A damaged file is refused, or
  * (skip_damaged) kept beside the new one as damaged-N-quarantine-NAME.log, and *ret_damage says what was passed over. The
@@ -33,7 +39,7 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
 void quarantine_close(struct quarantine *quarantine);
 
 /* What a quarantine's file holds, without opening it as a quarantine: nothing is changed. oldest: in seconds. False:
- * it cannot be read; errno. */
+ * it cannot be read, or there is none, and none is missing; errno. */
 struct quarantine_summary {
     size_t entries;
     uint32_t oldest;
@@ -42,9 +48,15 @@ struct quarantine_summary {
 bool quarantine_look(const struct journal_disk *disk, const char *path,
                      struct quarantine_summary *ret_summary);
 
+/* Gives up what the file holds, and that it was there. False: errno. */
+bool quarantine_forget(const struct journal_disk *disk, const char *path);
+
 /* What refuses a start, and how to start all the same. */
 void quarantine_damage_refuses(const char *path, const struct quarantine_damage *damage, char *ret_text,
                                size_t size);
+
+/* The same in a line of the log, as what was skipped. */
+void quarantine_say_skipped(const struct quarantine_damage *damage, char *ret_text, size_t size);
 
 /* Entries held, and the memory that they take, bytes. 0 for NULL. */
 size_t quarantine_count(const struct quarantine *quarantine);

@@ -28,10 +28,11 @@ struct refused {
 };
 
 struct quarantine {
-    char *folder, *path;
+    char *folder, *path, *note_path;
 
     pthread_mutex_t file_mutex; /* of a change; before mutex */
     struct quarantine_log log;  /* under file_mutex */
+    uint64_t noted_end;         /* the same: that is what the note says, at the most */
     struct progress at_disk;    /* of who has file_mutex: in a call while the file is written */
 
     /* Changes under both, so that who has one of them may look; what is to be retried, under mutex alone. */
@@ -75,6 +76,9 @@ void quarantine_list_put_off(struct quarantine *quarantine, struct refused *kept
 
 /* Writes the record of an entry. False: errno. */
 bool quarantine_write_add(struct quarantine_log *log, const struct refused *kept);
+
+/* Behind a change of the file and of the list: notes how far the file is good, and how much it holds. */
+void quarantine_note(struct quarantine *quarantine);
 
 /* Writes the file anew with the entries held. If that fails, the old file stays in use. */
 void quarantine_rewrite(struct quarantine *quarantine);

@@ -7,12 +7,14 @@
 #include "cache/base/own_file.h"
 #include "policies/journal/disk.h"
 #include "policies/write/quarantine_list.h"
+#include "policies/write/quarantine_note.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { NUMBERS_MAX = 1000 /* of damaged files of one name */ };
@@ -55,6 +57,25 @@ bool quarantine_write_add(struct quarantine_log *log, const struct refused *kept
     return quarantine_log_write(log, &record);
 }
 
+void quarantine_note(struct quarantine *quarantine) {
+    struct quarantine_note note = {quarantine->log.end, quarantine_count(quarantine)};
+    if (quarantine->log.handle < 0)
+        return;
+    if (quarantine_note_write(quarantine->log.disk, quarantine->note_path, &note, false))
+        quarantine->noted_end = note.end;
+}
+
+/* Before a file that is no longer than this takes its place. */
+static bool unnote_beyond(struct quarantine *quarantine, uint64_t end) {
+    static const struct quarantine_note nothing;
+    if (quarantine->noted_end <= end)
+        return true;
+    bool good = quarantine_note_write(quarantine->log.disk, quarantine->note_path, &nothing, true);
+    if (good)
+        quarantine->noted_end = 0;
+    return good;
+}
+
 void quarantine_rewrite(struct quarantine *quarantine) {
     struct quarantine_log fresh;
     bool written = true;
@@ -63,7 +84,9 @@ void quarantine_rewrite(struct quarantine *quarantine) {
     for (const struct refused *kept = quarantine->first; kept && written; kept = kept->next)
         written = quarantine_write_add(&fresh, kept);
     written = written && quarantine_log_reserve(&fresh, quarantine->room_to_go);
+    written = written && unnote_beyond(quarantine, fresh.end);
     quarantine_log_end_anew(&quarantine->log, written, &fresh);
+    quarantine_note(quarantine);
 }
 
 /* ---- Opening it ---- */
@@ -96,21 +119,62 @@ static bool set_aside(const struct quarantine *quarantine, const char *name, cha
 
 void quarantine_damage_refuses(const char *path, const struct quarantine_damage *damage, char *ret_text,
                                size_t size) {
-    fit_print(ret_text, size,
-              "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64
-              " (%" PRIu64
-              " bytes in %s). What they held is lost; to start without it, use --recover=skip-damaged.",
-              path, damage->offset, damage->bytes, count_text(damage->places, "place", "places").text);
+    if (damage->gone)
+        fit_print(
+            ret_text, size,
+            "The quarantine file %s is missing: it held %s when the server ended. Put it back; what they held is lost otherwise. To start without it, use --recover=skip-damaged.",
+            path, count_text(damage->gone, "entry", "entries").text);
+    else if (damage->places == 0)
+        fit_print(ret_text, size,
+                  "The quarantine file %s is damaged: records that were synced are missing at offset %" PRIu64
+                  " (%" PRIu64
+                  " bytes). What they held is lost; to start without it, use --recover=skip-damaged.",
+                  path, damage->end, damage->missing);
+    else
+        fit_print(ret_text, size,
+                  "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64
+                  " (%" PRIu64
+                  " bytes in %s). What they held is lost; to start without it, use --recover=skip-damaged.",
+                  path, damage->offset, damage->bytes, count_text(damage->places, "place", "places").text);
+}
+
+void quarantine_say_skipped(const struct quarantine_damage *damage, char *ret_text, size_t size) {
+    if (damage->gone)
+        fit_print(ret_text, size, "is missing: what it held, %s, is lost",
+                  count_text(damage->gone, "entry", "entries").text);
+    else if (damage->places == 0)
+        fit_print(ret_text, size,
+                  "is damaged: records that were synced are missing at offset %" PRIu64 " (%" PRIu64
+                  " bytes), and the file is kept there under a name that begins with damaged-",
+                  damage->end, damage->missing);
+    else
+        fit_print(
+            ret_text, size,
+            "is damaged: no record that passes its check at offset %" PRIu64 "; %" PRIu64
+            " bytes in %s are skipped, and the file is kept there under a name that begins with damaged-",
+            damage->offset, damage->bytes, count_text(damage->places, "place", "places").text);
 }
 
 static bool may_go_on(const struct quarantine *quarantine, const char *name, bool skip_damaged,
                       const struct quarantine_damage *damage, char *error, size_t error_size) {
-    if (damage->places == 0)
+    if (!quarantine_is_damaged(damage))
         return true;
     if (skip_damaged)
-        return set_aside(quarantine, name, error, error_size);
+        return damage->gone || set_aside(quarantine, name, error, error_size);
     quarantine_damage_refuses(quarantine->path, damage, error, error_size);
     return false;
+}
+
+/* What the note misses. A file of which nothing is needed may be empty. */
+static void miss(const struct quarantine_note *note, struct quarantine_damage *damage) {
+    if (note->end > damage->end && (damage->end > 0 || note->count > 0))
+        damage->missing = note->end - damage->end;
+}
+
+/* Before the file is made anew. */
+static bool is_there(const struct quarantine *quarantine) {
+    struct stat status;
+    return lstat(quarantine->path, &status) == 0 || errno != ENOENT;
 }
 
 static bool open_file(struct quarantine *quarantine, const char *folder, const char *space, bool skip_damaged,
@@ -123,9 +187,21 @@ static bool open_file(struct quarantine *quarantine, const char *folder, const c
         return false;
     log->folder = quarantine->folder;
     log->path = quarantine->path;
+    if (!(quarantine->note_path = quarantine_note_path(quarantine->path)))
+        return false;
+    struct quarantine_note note = quarantine_note_read(log->disk, quarantine->note_path);
+    quarantine->noted_end = note.end;
+    if (!is_there(quarantine))
+        ret_damage->gone = (size_t)note.count;
+    if (ret_damage->gone && !may_go_on(quarantine, name, skip_damaged, ret_damage, error, error_size))
+        return false;
     log->handle = log->disk->open(log->disk, log->path, O_RDWR | O_CREAT);
+    size_t gone = ret_damage->gone;
     if (log->handle < 0 || !replay(quarantine, ret_damage))
         return false;
+    ret_damage->gone = gone;
+    if (!gone)
+        miss(&note, ret_damage);
     if (!may_go_on(quarantine, name, skip_damaged, ret_damage, error, error_size))
         return false;
     quarantine_rewrite(quarantine);
@@ -166,17 +242,38 @@ void quarantine_close(struct quarantine *quarantine) {
     pthread_mutex_destroy(&quarantine->file_mutex);
     free(quarantine->folder);
     free(quarantine->path);
+    free(quarantine->note_path);
     free(quarantine);
 }
 
+/* Of a file that is not there. False: nothing is known of one. */
+static bool look_for_gone(const struct quarantine_note *note, struct quarantine_summary *ret_summary) {
+    if (errno != ENOENT || note->count == 0)
+        return false;
+    *ret_summary = (struct quarantine_summary){.oldest = UINT32_MAX, .damage.gone = (size_t)note->count};
+    return true;
+}
+
+static struct quarantine_note note_of(const struct journal_disk *disk, const char *path) {
+    char *note_path = quarantine_note_path(path);
+    struct quarantine_note note = {0};
+    if (note_path)
+        note = quarantine_note_read(disk, note_path);
+    free(note_path);
+    return note;
+}
+
+/* The note is read first, as the file of a server that runs grows meanwhile. */
 bool quarantine_look(const struct journal_disk *disk, const char *path,
                      struct quarantine_summary *ret_summary) {
+    struct quarantine_note note = note_of(disk, path);
     struct quarantine quarantine = {.log = {.disk = disk, .handle = disk->open(disk, path, O_RDONLY)}};
     struct quarantine_summary summary = {.oldest = UINT32_MAX};
     if (quarantine.log.handle < 0)
-        return false;
+        return look_for_gone(&note, ret_summary);
     bool good = replay(&quarantine, &summary.damage);
     int failure = errno;
+    miss(&note, &summary.damage);
     for (const struct refused *kept = quarantine.first; kept; kept = kept->next) {
         summary.entries++;
         if (kept->since < summary.oldest)
@@ -187,5 +284,16 @@ bool quarantine_look(const struct journal_disk *disk, const char *path,
     errno = failure;
     if (good)
         *ret_summary = summary;
+    return good;
+}
+
+/* The note first: what is left then is a file of which nothing is known. */
+bool quarantine_forget(const struct journal_disk *disk, const char *path) {
+    char *note_path = quarantine_note_path(path);
+    bool good = note_path && (disk->remove(disk, note_path) == 0 || errno == ENOENT) &&
+                (disk->remove(disk, path) == 0 || errno == ENOENT);
+    int failure = errno;
+    free(note_path);
+    errno = failure;
     return good;
 }

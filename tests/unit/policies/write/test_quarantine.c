@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- In good weather ---- */
 
@@ -147,11 +148,137 @@ TEST(what_follows_damage_is_kept_where_that_is_wanted) {
     assert_holds(fixture, "c", "value", 7);
 }
 
+/* ---- What is missing ---- */
+
+static void path_of(const struct fixture *fixture, const char *kind, char ret_path[512]) {
+    snprintf(ret_path, 512, "%s/quarantine-name%%20space.%s", fixture->rig.folder, kind);
+}
+
+static void remove_file(const struct fixture *fixture, const char *kind) {
+    char path[512];
+    path_of(fixture, kind, path);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* By an opening and by whoever looks, in the same words. */
+static void assert_refused(struct fixture *fixture, const char *said) {
+    struct quarantine_summary summary;
+    char path[512], told[600];
+    path_of(fixture, "log", path);
+    quarantine_close(fixture->quarantine);
+    fixture->quarantine = quarantine_open(&fixture->disk.calls, fixture->rig.folder, "name space", false,
+                                          &fixture->damage, fixture->error, sizeof fixture->error);
+    assert_null(fixture->quarantine);
+    assert_non_null(strstr(fixture->error, said));
+    assert_true(quarantine_look(&fixture->disk.calls, path, &summary));
+    quarantine_damage_refuses(path, &summary.damage, told, sizeof told);
+    assert_string_equal(told, fixture->error);
+}
+
+static void assert_skipped(struct fixture *fixture, size_t left, size_t set_aside) {
+    fixture->skip_damaged = true;
+    reopen(fixture);
+    fixture->skip_damaged = false;
+    assert_true(quarantine_is_damaged(&fixture->damage));
+    assert_int_equal(journal_rig_count_named(&fixture->rig, "damaged-"), set_aside);
+    assert_int_equal(quarantine_count(fixture->quarantine), left);
+    reopen(fixture); /* the next start needs no option */
+    assert_false(quarantine_is_damaged(&fixture->damage));
+    assert_int_equal(quarantine_count(fixture->quarantine), left);
+}
+
+TEST(what_was_synced_at_the_end_is_missed) {
+    struct fixture *fixture = *state;
+    char path[512], said[160];
+    size_t size = record_size("value");
+    path_of(fixture, "log", path);
+    leave_three(fixture);
+    spoil(fixture, 2 * size + HEAD_SIZE);
+    snprintf(said, sizeof said, "records that were synced are missing at offset %zu (%zu bytes)", 2 * size,
+             size);
+    assert_refused(fixture, said);
+    assert_skipped(fixture, 2, 1);
+    quarantine_close(fixture->quarantine);
+    fixture->quarantine = NULL;
+    assert_int_equal(truncate(path, 0), 0);
+    assert_refused(fixture, "missing at offset 0");
+    assert_skipped(fixture, 0, 2);
+}
+
+TEST(a_file_that_is_gone_is_missed) {
+    struct fixture *fixture = *state;
+    char path[512];
+    leave_three(fixture);
+    remove_file(fixture, "log");
+    for (int i = 0; i < 2; i++)
+        assert_refused(fixture, "quarantine-name%20space.log is missing: it held 3 entries");
+    path_of(fixture, "log", path);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_skipped(fixture, 0, 0);
+}
+
+TEST(one_of_which_nothing_was_needed_is_not_missed) {
+    struct fixture *fixture = *state;
+    uint64_t version;
+    reopen(fixture);
+    assert_true(add(fixture, "a", "value", 5) && add(fixture, "b", "value", 6));
+    assert_true(supersede(fixture, "a", 6));
+    assert_int_equal(quarantine_drop(fixture->quarantine, SLICE("b"), &version), QUARANTINE_DROPPED);
+    quarantine_close(fixture->quarantine);
+    fixture->quarantine = NULL;
+    remove_file(fixture, "log");
+    reopen(fixture);
+    assert_false(quarantine_is_damaged(&fixture->damage));
+}
+
+/* Shorter than it was, and the note with it. */
+TEST(a_file_that_was_written_anew_misses_nothing) {
+    struct fixture *fixture = *state;
+    uint64_t version;
+    reopen(fixture);
+    for (unsigned i = 0; i < 20; i++)
+        assert_true(add(fixture, "a", "value", 5 + i) && add(fixture, "b", "value", 5 + i));
+    assert_int_equal(quarantine_drop(fixture->quarantine, SLICE("b"), &version), QUARANTINE_DROPPED);
+    for (int i = 0; i < 3; i++) {
+        reopen(fixture);
+        assert_false(quarantine_is_damaged(&fixture->damage));
+        assert_int_equal(quarantine_count(fixture->quarantine), 1);
+    }
+    for (unsigned i = 0; i < 20; i++)
+        assert_true(add(fixture, "a", "value", 50 + i));
+    atomic_store(&fixture->disk.fail_write_after, (long)record_size("value")); /* what the new file takes */
+    atomic_store(&fixture->disk.write_failure, EIO);
+    reopen(fixture);
+    faulty_disk_heal(&fixture->disk);
+    reopen(fixture);
+    assert_false(quarantine_is_damaged(&fixture->damage));
+    assert_int_equal(quarantine_count(fixture->quarantine), 1);
+}
+
+/* The note of a file that is about to be replaced says nothing, on disk. */
+TEST(a_power_loss_misses_nothing) {
+    struct fixture *fixture = *state;
+    char key[16];
+    reopen(fixture);
+    for (unsigned i = 0; i < 60; i++) {
+        snprintf(key, sizeof key, "key %u", i % 7);
+        assert_true(add(fixture, key, "value", 5 + i));
+        if (i % 5 == 0)
+            reopen(fixture);
+        quarantine_close(fixture->quarantine);
+        fixture->quarantine = NULL;
+        reopen_after_power_loss(fixture, i); /* asserts that it opens */
+        assert_false(quarantine_is_damaged(&fixture->damage));
+        reopen(fixture);
+    }
+}
+
 TEST(a_torn_record_at_the_end_is_no_damage) {
     struct fixture *fixture = *state;
     leave_three(fixture);
     reopen(fixture);
     assert_false(fixture->damage.cut_short);
+    remove_file(fixture, "note"); /* which says that it was synced */
     spoil(fixture, 2 * record_size("value") + HEAD_SIZE);
     reopen(fixture);
     assert_int_equal(quarantine_count(fixture->quarantine), 2);
@@ -337,7 +464,7 @@ TEST(a_file_that_cannot_be_written_anew_stays) {
         assert_true(add(fixture, key, "value", i + 1));
         atomic_store(failures[i], EIO);
         reopen(fixture);
-        assert_int_equal(journal_rig_count_named(&fixture->rig, "quarantine-"),
+        assert_int_equal(journal_rig_count_named(&fixture->rig, "quarantine-name%20space.log"),
                          1); /* and no other beside it */
         faulty_disk_heal(disk);
         assert_int_equal(quarantine_count(fixture->quarantine), i + 1);
@@ -361,6 +488,11 @@ int main(void) {
         CASE(a_record_that_decays_before_others_refuses_the_start),
         CASE(a_record_that_says_what_none_can_say_is_no_record),
         CASE(what_follows_damage_is_kept_where_that_is_wanted),
+        CASE(what_was_synced_at_the_end_is_missed),
+        CASE(a_file_that_is_gone_is_missed),
+        CASE(one_of_which_nothing_was_needed_is_not_missed),
+        CASE(a_file_that_was_written_anew_misses_nothing),
+        CASE(a_power_loss_misses_nothing),
         CASE(a_torn_record_at_the_end_is_no_damage),
         CASE(a_damaged_file_is_looked_at_as_a_whole),
         CASE(all_are_dropped_with_one_sync),

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""A quarantine's file is removed, or cut off, while the server is down: the next start says so as it says that one is damaged, and
+goes on where it is told to; whatever is configured by then."""
+
+import contextlib
+import os
+import sqlite3
+
+import pytest
+from checking import accepted, refused
+from forebay import Config, eventually, namespace
+
+SKIP = "--recover=skip-damaged"
+TRIGGER = "CREATE TRIGGER no BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'no'); END"
+
+
+def spaces():
+    return Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms"))
+
+
+def refusing(serve, end="stop"):
+    server = serve(spaces())
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database:
+        database.executescript(TRIGGER)
+    client = server.client()
+    for number in range(3):
+        assert client.set(f"sess:{number}", b"bad") == b"STORED"
+        eventually(lambda number=number: int(client.stats("write_behind")["sessions:quarantine"]) == number + 1)
+    getattr(server, end)()
+    return server, os.path.join(server.folder, "quarantine-sessions.log")
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_file_that_is_gone_refuses_the_start(serve, end):
+    server, path = refusing(serve, end)
+    with open(path, "rb") as file:
+        content = file.read()
+    accepted(server)
+    os.remove(path)
+    told = f"The quarantine file {path} is missing: it held 3 entries when the server ended. Put it back; "
+    assert told in refused(server) and told in server.refuses() and not os.path.exists(path)
+    with open(path, "wb") as file:
+        file.write(content)
+    server.start()
+    assert server.client().stats("write_behind")["sessions:quarantine"] == "3"
+    server.stop()
+    os.truncate(path, len(content.rstrip(b"\0")) - 5)
+    told = f"The quarantine file {path} is damaged: records that were synced are missing at offset "
+    assert told in refused(server) and told in server.refuses()
+
+
+def test_a_start_that_is_told_to_goes_on_without_it(serve):
+    server, path = refusing(serve)
+    os.remove(path)
+    accepted(server, SKIP)
+    server.options = [*server.options, SKIP]
+    server.start()
+    assert "its quarantine file in " in server.log() and "is missing: what it held, 3 entries, is lost" in server.log()
+    server.options = server.options[:-1]
+    server.stop()
+    server.start()
+    assert server.log().count("is missing") == 1
+
+
+@pytest.mark.parametrize("option", [SKIP, "--recover=discard:sessions"])
+def test_of_a_namespace_that_is_not_configured_any_more(serve, option):
+    server, path = refusing(serve)
+    os.remove(path)
+    server.config = Config(namespace("others", "other:", "write-behind"))
+    told = f"The quarantine file {path} is missing: it held 3 entries when the server ended."
+    assert told in refused(server) and told in server.refuses()
+    server.options = [*server.options, option]
+    server.start()
+    server.stop()
+    server.options = server.options[:-1]
+    server.start()
