@@ -56,6 +56,7 @@ struct sqlite_table {
     bool was_ready; /* over this connection, so the table was there */
     bool filled;    /* the writer's: it has had rows (lost_table.c) */
     bool lost; /* the writer's: and was missing when it was opened, which is noted until the writer goes on */
+    bool seen; /* the writer's: whether it has rows that are not noted was looked at */
     bool fills;         /* the writer's: that it has rows is noted in the transaction at hand */
     sqlite3_stmt *load; /* both kinds */
 
@@ -286,8 +287,9 @@ enum backend_status sqlite_note_filled(struct sqlite_connection *connection, str
                                        struct backend_error *ret_error);
 void sqlite_end_filling(struct sqlite_connection *connection, bool committed);
 
-/* What was missing has been told, and need not be again. */
-enum backend_status sqlite_settle_lost(struct sqlite_connection *connection, struct backend_error *ret_error);
+/* The writer goes on: what was missing has been told, and need not be again; and what has rows is noted, if it was not before. */
+enum backend_status sqlite_settle_notes(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
 
 /* ---- own_sql.c ---- */
 

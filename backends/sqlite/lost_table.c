@@ -14,7 +14,7 @@
  *               it by then: a kill in between loses no word of it
  *
  * A table that never had a row is not missed, nor is one that no namespace of the configuration writes: its row goes, so the
- * namespace begins anew when it is back. Files of earlier versions have no such rows; tables with rows get theirs when they are opened.
+ * namespace begins anew when it is back. Files of earlier versions have no such rows; tables that are not empty get theirs from the first upkeep.
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
@@ -165,23 +165,12 @@ static enum backend_status drop_notes(struct sqlite_connection *connection, stru
     return status;
 }
 
-/* Of one that is not lost, whether it has had rows. */
-static enum backend_status renew_note(struct sqlite_connection *connection, struct sqlite_table *table,
-                                      struct backend_error *ret_error) {
-    if (table->lost)
-        return write_note(connection, table, NOTE_LOST, ret_error);
-    if (table->filled || !has_rows(connection, table->table->name))
-        return BACKEND_OK;
-    table->filled = true;
-    return write_note(connection, table, NOTE_FILLED, ret_error);
-}
-
 enum backend_status sqlite_renew_table_notes(struct sqlite_connection *connection,
                                              struct backend_error *ret_error) {
     enum backend_status status = drop_notes(connection, ret_error);
     for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++)
-        if (is_noted(&connection->tables[i]) && !connection->tables[i].unready)
-            status = renew_note(connection, &connection->tables[i], ret_error);
+        if (connection->tables[i].lost)
+            status = write_note(connection, &connection->tables[i], NOTE_LOST, ret_error);
     sqlite_say_lost(connection, connection->base.lost, sizeof connection->base.lost);
     return status;
 }
@@ -232,15 +221,26 @@ void sqlite_end_filling(struct sqlite_connection *connection, bool committed) {
     }
 }
 
-enum backend_status sqlite_settle_lost(struct sqlite_connection *connection,
-                                       struct backend_error *ret_error) {
+/* Of a file of before, or of rows that somebody else has put there. A table that had none is not looked at again: batches say
+ * what they put into it. */
+static enum table_note note_due(struct sqlite_connection *connection, struct sqlite_table *table) {
+    bool looks = !table->filled && !table->seen && is_noted(table) && !table->unready;
+    table->seen |= looks;
+    return looks && has_rows(connection, table->table->name) ? NOTE_FILLED : NOTE_NONE;
+}
+
+enum backend_status sqlite_settle_notes(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error) {
     enum backend_status status = BACKEND_OK;
     for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++) {
         struct sqlite_table *table = &connection->tables[i];
-        if (!table->lost)
+        enum table_note due = note_due(connection, table);
+        if (!table->lost && due == NOTE_NONE)
             continue;
-        status = write_note(connection, table, NOTE_NONE, ret_error);
-        table->lost = table->filled = status != BACKEND_OK;
+        status = write_note(connection, table, due, ret_error);
+        table->seen = status == BACKEND_OK;
+        table->lost &= status != BACKEND_OK;
+        table->filled = status == BACKEND_OK ? due == NOTE_FILLED : table->filled;
     }
     return status;
 }

@@ -218,7 +218,7 @@ enum backend_status sqlite_maintain(struct backend_connection *base, uint32_t no
     enum backend_status status = sqlite_files_check(connection, ret_error);
     if (status != BACKEND_OK)
         return status;
-    status = sqlite_settle_lost(connection, ret_error);
+    status = sqlite_settle_notes(connection, ret_error);
     if (now && status == BACKEND_OK)
         status = sweep_some(connection, now, &swept, ret_error);
     bool idle = !swept && !connection->busy_since_maintain;

@@ -89,6 +89,7 @@ def test_a_file_of_before_is_opened_as_it_is(serve):
     server.stop()
     execute(server, "DELETE FROM forebay_meta WHERE name LIKE 'table %'")
     server.start()
+    eventually(lambda: ("table sessions",) in execute(server, "SELECT name FROM forebay_meta"))
     server.stop()
     assert server.log().count(GONE) == 0 and list(server.rows()) == [b"sess:1"]
     execute(server, "DROP TABLE sessions")
