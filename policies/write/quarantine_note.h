@@ -4,7 +4,8 @@
  * held then. So a start misses what was cut off, or a file that was removed, while nobody looked.
  *
  * It is written in place after each change, and not synced: it may be behind the file, and never ahead of it. Before a shorter file
- * takes its place it is made to say nothing, on disk. One that is missing, or fails its check, says nothing. One thread at a time.
+ * takes its place it is made to say nothing, on disk. One that is missing, or fails its check, says nothing, and of another
+ * file than its own only that there was one: an earlier version writes the file anew and knows of no note. One thread at a time.
  */
 #ifndef FOREBAY_POLICIES_WRITE_QUARANTINE_NOTE_H
 #define FOREBAY_POLICIES_WRITE_QUARANTINE_NOTE_H
@@ -16,6 +17,7 @@
 struct quarantine_note {
     uint64_t end;   /* of the last synced record; 0: nothing is known */
     uint64_t count; /* of entries */
+    uint64_t inode; /* of the file: the end of another one is not known */
 };
 
 /* Of the file beside that of a quarantine, quarantine-NAME.log. To be freed. NULL: no memory. */

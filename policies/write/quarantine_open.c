@@ -57,10 +57,16 @@ bool quarantine_write_add(struct quarantine_log *log, const struct refused *kept
     return quarantine_log_write(log, &record);
 }
 
+static uint64_t inode_of(const struct quarantine_log *log) {
+    struct stat status;
+    return fstat(log->handle, &status) == 0 ? (uint64_t)status.st_ino : 0;
+}
+
 void quarantine_note(struct quarantine *quarantine) {
-    struct quarantine_note note = {quarantine->log.end, quarantine_count(quarantine)};
-    if (quarantine->log.handle < 0)
+    const struct quarantine_log *log = &quarantine->log;
+    if (log->handle < 0)
         return;
+    struct quarantine_note note = {log->end, quarantine_count(quarantine), inode_of(log)};
     if (quarantine_note_write(quarantine->log.disk, quarantine->note_path, &note, false))
         quarantine->noted_end = note.end;
 }
@@ -166,8 +172,10 @@ static bool may_go_on(const struct quarantine *quarantine, const char *name, boo
 }
 
 /* What the note misses. A file of which nothing is needed may be empty. */
-static void miss(const struct quarantine_note *note, struct quarantine_damage *damage) {
-    if (note->end > damage->end && (damage->end > 0 || note->count > 0))
+static void miss(const struct quarantine_note *note, const struct quarantine_log *log,
+                 struct quarantine_damage *damage) {
+    bool is_needed = damage->end > 0 || note->count > 0;
+    if (note->end > damage->end && is_needed && note->inode == inode_of(log))
         damage->missing = note->end - damage->end;
 }
 
@@ -201,7 +209,7 @@ static bool open_file(struct quarantine *quarantine, const char *folder, const c
         return false;
     ret_damage->gone = gone;
     if (!gone)
-        miss(&note, ret_damage);
+        miss(&note, log, ret_damage);
     if (!may_go_on(quarantine, name, skip_damaged, ret_damage, error, error_size))
         return false;
     quarantine_rewrite(quarantine);
@@ -273,7 +281,7 @@ bool quarantine_look(const struct journal_disk *disk, const char *path,
         return look_for_gone(&note, ret_summary);
     bool good = replay(&quarantine, &summary.damage);
     int failure = errno;
-    miss(&note, &summary.damage);
+    miss(&note, &quarantine.log, &summary.damage);
     for (const struct refused *kept = quarantine.first; kept; kept = kept->next) {
         summary.entries++;
         if (kept->since < summary.oldest)

@@ -205,6 +205,23 @@ TEST(what_was_synced_at_the_end_is_missed) {
     assert_skipped(fixture, 0, 2);
 }
 
+/* As an earlier version does, which knows of no note. */
+TEST(a_file_that_somebody_else_has_written_anew_misses_nothing) {
+    struct fixture *fixture = *state;
+    struct journal_rig *rig = &fixture->rig;
+    size_t size;
+    leave_three(fixture);
+    char *data = journal_rig_read_file(rig, "quarantine-name%20space.log", &size);
+    journal_rig_write_file(rig, "quarantine-name%20space.log.new", data, record_size("value"));
+    char from[512], to[512];
+    path_of(fixture, "log.new", from);
+    path_of(fixture, "log", to);
+    assert_int_equal(rename(from, to), 0);
+    reopen(fixture);
+    assert_false(quarantine_is_damaged(&fixture->damage));
+    assert_int_equal(quarantine_count(fixture->quarantine), 1);
+}
+
 TEST(a_file_that_is_gone_is_missed) {
     struct fixture *fixture = *state;
     char path[512];
@@ -489,6 +506,7 @@ int main(void) {
         CASE(a_record_that_says_what_none_can_say_is_no_record),
         CASE(what_follows_damage_is_kept_where_that_is_wanted),
         CASE(what_was_synced_at_the_end_is_missed),
+        CASE(a_file_that_somebody_else_has_written_anew_misses_nothing),
         CASE(a_file_that_is_gone_is_missed),
         CASE(one_of_which_nothing_was_needed_is_not_missed),
         CASE(a_file_that_was_written_anew_misses_nothing),
