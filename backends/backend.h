@@ -80,6 +80,8 @@ struct backend_table {
     const struct backend_specific *specific; /* NULL: the kind's defaults */
     unsigned index;                          /* position in backend_options.tables */
     bool written; /* the namespace's policy writes its rows: what cannot is no statement for that */
+    /* No namespace has it for now, as a reload has removed that: whoever drops it takes nothing away. Any thread. */
+    atomic_bool retired;
 };
 
 struct backend_options {

@@ -268,8 +268,8 @@ void sqlite_look_for_rival(struct sqlite_connection *connection, uint64_t versio
 /* ---- lost_table.c ---- */
 
 /* The writer's: BACKEND_REPLACED if the table, or one of all, was there and is not any more; else BACKEND_OK. */
-enum backend_status sqlite_look_for_table(struct sqlite_connection *connection,
-                                          const struct sqlite_table *table, struct backend_error *ret_error);
+enum backend_status sqlite_look_for_table(struct sqlite_connection *connection, struct sqlite_table *table,
+                                          struct backend_error *ret_error);
 enum backend_status sqlite_look_for_tables(struct sqlite_connection *connection,
                                            struct backend_error *ret_error);
 

@@ -48,10 +48,17 @@ static bool has_rows(struct sqlite_connection *connection, const char *name) {
     return has;
 }
 
-enum backend_status sqlite_look_for_table(struct sqlite_connection *connection,
-                                          const struct sqlite_table *table, struct backend_error *ret_error) {
-    bool was_there = table->was_ready || table->filled;
-    if (!was_there || table->own_sql || !is_missing(connection, table->table->name))
+/* What somebody drops that no namespace has for now was not lost, and is made anew for the next that has it. */
+static bool is_missed(struct sqlite_table *table) {
+    bool missed = (table->was_ready || table->filled) && !table->table->retired;
+    table->was_ready &= missed;
+    table->filled &= missed;
+    return missed;
+}
+
+enum backend_status sqlite_look_for_table(struct sqlite_connection *connection, struct sqlite_table *table,
+                                          struct backend_error *ret_error) {
+    if (table->own_sql || !is_missing(connection, table->table->name) || !is_missed(table))
         return BACKEND_OK;
     return backend_fail(ret_error, BACKEND_REPLACED,
                         "backend \"%s\", %s: the table \"%s\" was dropped or renamed, with all its rows,",
@@ -121,7 +128,7 @@ static enum backend_status write_note(struct sqlite_connection *connection, cons
 }
 
 static bool is_noted(const struct sqlite_table *table) {
-    return !table->own_sql && table->table->written;
+    return !table->own_sql && table->table->written && !table->table->retired;
 }
 
 /* ---- Opening ---- */

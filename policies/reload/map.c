@@ -121,18 +121,24 @@ static enum readiness look_at_all(struct reloading *self) {
     return readiness;
 }
 
+/* Its table stays in the store, where nobody misses it meanwhile. */
+static void set_retired(struct space *space, bool retired) {
+    atomic_store(&space->retired, retired);
+    atomic_store(&space->options.table.retired, retired);
+}
+
 /* In a halt. */
 static void change_map(struct reloading *self) {
     struct tier *tier = self->tier;
     struct cache_time now = tier_now(tier);
     for (size_t i = 0; i < self->removed_count; i++) {
-        atomic_store(&self->removed[i]->retired, true);
+        set_retired(self->removed[i], true);
         cache_close_space(tier->cache, self->removed[i]->number, &now);
     }
     for (size_t i = 0; i < self->added_count; i++) {
         self->added[i]->policy = &policy_cache_aside;
         cache_open_space(tier->cache, self->added[i]->number);
-        atomic_store(&self->added[i]->retired, false);
+        set_retired(self->added[i], false);
     }
     self->map = atomic_exchange(&tier->map, self->map);
     atomic_fetch_add(&tier->map_serial, 2);

@@ -3,6 +3,7 @@
 to write is written; a table that never had rows, one of a namespace that was removed and one of a file of before are not missed."""
 
 import os
+import signal
 import sqlite3
 
 from checking import accepted
@@ -95,3 +96,30 @@ def test_a_file_of_before_is_opened_as_it_is(serve):
     execute(server, "DROP TABLE sessions")
     server.start()
     assert server.log().count(GONE) == 1
+
+
+def upkeep_steps(server):
+    return int(server.client().stats("backends")["local:upkeep_steps"])
+
+
+def reload(server, config, answer):
+    server.config = config
+    server.write_config()
+    server.signal(signal.SIGHUP)
+    eventually(lambda: f'reload: namespace "sessions" {answer}' in server.log())
+
+
+def test_the_table_of_a_namespace_that_a_reload_has_removed_is_nobodys(serve):
+    server = filled(serve)
+    both, one = spaces(), Config(namespace("through", "wt:", "write-through"), backends=[sqlite_backend()], drain_timeout="2s")
+    reload(server, one, "removed")
+    execute(server, "DROP TABLE sessions")
+    looks = upkeep_steps(server)
+    eventually(lambda: upkeep_steps(server) >= looks + 3)
+    reload(server, both, "added")
+    client = server.client()
+    assert client.set("sess:2", b"v") == b"STORED"
+    eventually(lambda: list(server.rows()) == [b"sess:2"])
+    server.stop()
+    server.start()
+    assert "dropped or renamed" not in server.log()
