@@ -38,7 +38,7 @@ const struct option_kind option_kinds[] = {
     {OPTION_RECOVER, "recover", required_argument, options_take_recover, .group = OPTIONS_CONFIGURATION,
      .placeholder = "WHAT",
      .about =
-         "what to do with what earlier runs have left; may be given several times. `skip-damaged`: start even if a journal or a quarantine is damaged in the middle; the damaged records are lost. `flush`: write to their backends what namespaces that are not write-behind any more have left, then start. `discard:NAMESPACE`: give up what this namespace has left in journals and quarantine, then start. `keep:NAMESPACE`: leave it there although this namespace is not configured"},
+         "what to do with what earlier runs have left; may be given several times. `skip-damaged`: start even if a journal or a quarantine is damaged, or a file of it is missing; what was there is lost. `flush`: write to their backends what namespaces that are not write-behind any more have left, then start. `discard:NAMESPACE`: give up what this namespace has left in journals and quarantine, then start. `keep:NAMESPACE`: leave it there although this namespace is not configured"},
     {OPTION_JOURNAL_DUMP, "journal-dump", required_argument, options_take_journal_dump, OPTIONS_JOURNAL_DUMP,
      .group = OPTIONS_CONFIGURATION, .placeholder = "DIR",
      .about = "print the journals in DIR, one record a line; the server need not be stopped"},
