@@ -42,6 +42,7 @@ static bool add(struct leftovers *all, const char *name, const struct leftover *
         return false;
     one->changes += found->changes;
     one->quarantined += found->quarantined;
+    one->gone += found->gone;
     if (found->oldest_us < one->oldest_us)
         one->oldest_us = found->oldest_us;
     return true;
@@ -76,6 +77,10 @@ static bool parse_quarantine(const char *file, const char *behind, char ret_name
     return true;
 }
 
+static void path_of_quarantine(const char *folder, const char *name, char ret_path[PATH_SHOWN]) {
+    snprintf(ret_path, PATH_SHOWN, "%s/quarantine-%s.log", folder, name);
+}
+
 static bool find_in_quarantine(struct leftovers *all, const char *folder, const char *file,
                                const char *name) {
     char path[PATH_SHOWN];
@@ -91,30 +96,31 @@ static bool find_in_quarantine(struct leftovers *all, const char *folder, const 
     return summary.entries == 0 || add(all, name, &found);
 }
 
-/* One that should be there, and is not. */
-static bool find_gone(struct leftovers *all, const char *folder, const char *name) {
-    char path[PATH_SHOWN], file[NAME_SHOWN + 32];
+/* One that should be there, and is not. Where it is given up, nobody misses it. */
+static bool find_gone(struct leftovers *all, const struct tier_options *options, const char *name) {
+    char path[PATH_SHOWN];
     struct quarantine_summary summary;
-    snprintf(file, sizeof file, "quarantine-%s.log", name);
-    snprintf(path, sizeof path, "%s/%s", folder, file);
-    if (access(path, F_OK) == 0 || errno != ENOENT ||
-        !quarantine_look(&journal_disk_system, path, &summary) || !summary.damage.gone)
+    path_of_quarantine(options->data, name, path);
+    if (access(path, F_OK) == 0 || !quarantine_look(&journal_disk_system, path, &summary) ||
+        !summary.damage.gone)
         return true;
-    snprintf(all->gone, sizeof all->gone, "%s", name);
-    return find_in_quarantine(all, folder, file, name);
+    if (leftovers_decide(options, name) != FATE_DISCARDED && all->spoilt++ == 0)
+        quarantine_damage_refuses(path, &summary.damage, all->spoilt_damage, sizeof all->spoilt_damage);
+    struct leftover found = {.gone = summary.damage.gone, .oldest_us = UINT64_MAX};
+    return add(all, name, &found);
 }
 
-static bool find_in_quarantines(struct leftovers *all, const char *folder) {
-    DIR *stream = opendir(folder);
+static bool find_in_quarantines(struct leftovers *all, const struct tier_options *options) {
+    DIR *stream = opendir(options->data);
     bool good = true;
     if (!stream)
         return errno == ENOENT;
     for (struct dirent *found; good && (found = readdir(stream));) {
         char name[NAME_SHOWN];
         if (parse_quarantine(found->d_name, ".log", name))
-            good = find_in_quarantine(all, folder, found->d_name, name);
+            good = find_in_quarantine(all, options->data, found->d_name, name);
         else if (parse_quarantine(found->d_name, ".note", name))
-            good = find_gone(all, folder, name);
+            good = find_gone(all, options, name);
     }
     int failure = errno;
     closedir(stream);
@@ -130,8 +136,7 @@ void leftovers_forget(struct leftovers *all) {
 
 bool leftovers_look(const struct tier_options *options, bool at_journals, struct leftovers *ret_all) {
     *ret_all = (struct leftovers){0};
-    if (find_in_quarantines(ret_all, options->data) &&
-        (!at_journals || find_in_journals(ret_all, options->data)))
+    if (find_in_quarantines(ret_all, options) && (!at_journals || find_in_journals(ret_all, options->data)))
         return true;
     int failure = errno;
     free(ret_all->list);
@@ -237,8 +242,7 @@ void leftovers_refuse(const struct tier_options *options, const char *name, char
     snprintf(none.name, sizeof none.name, "%s", name);
     if (leftovers_look(options, true, &all))
         one = find(&all, name);
-    leftovers_refuse_one(options, one && one->changes + one->quarantined > 0 ? one : &none, ret_error,
-                         error_size);
+    leftovers_refuse_one(options, one && leftover_is_there(one) ? one : &none, ret_error, error_size);
     leftovers_forget(&all);
 }
 
@@ -252,15 +256,22 @@ bool leftovers_out_of_reach(const struct tier_options *options, const struct lef
 
 /* ---- Giving up ---- */
 
+static bool forget_quarantine(const struct tier_options *options, const char *name, char *error,
+                              size_t error_size) {
+    char path[PATH_SHOWN];
+    path_of_quarantine(options->data, name, path);
+    if (quarantine_forget(&journal_disk_system, path))
+        return true;
+    fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
+    return false;
+}
+
 static bool discard(const struct tier_options *options, const struct leftover *one, char *error,
                     size_t error_size) {
-    char what[SENTENCE], path[PATH_SHOWN];
+    char what[SENTENCE];
     struct service service = {options->wake, options->log, options->context};
-    snprintf(path, sizeof path, "%s/quarantine-%s.log", options->data, one->name);
-    if (one->quarantined && !quarantine_forget(&journal_disk_system, path)) {
-        fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
+    if (one->quarantined && !forget_quarantine(options, one->name, error, error_size))
         return false;
-    }
     leftovers_describe(one, what); /* those in the journal: when that is opened */
     service_log(&service, LOG_LEVEL_WARNING, "given up, as --recover=discard:%s says: %s", one->name, what);
     return true;
@@ -355,10 +366,29 @@ static bool flush_first(const struct tier_options *options, const struct leftove
 
 /* ---- A start ---- */
 
+/* A quarantine that is gone of a namespace that opens none: of the others, it is found when it is opened. */
+static bool settle_gone(const struct tier_options *options, const struct leftover *one, char *error,
+                        size_t error_size) {
+    char path[PATH_SHOWN];
+    struct quarantine_damage damage = {.gone = (size_t)one->gone};
+    enum fate fate = leftovers_decide(options, one->name);
+    if (fate == FATE_RESTORED)
+        return true;
+    if (fate == FATE_DISCARDED || options->recovery.skip_damaged)
+        return forget_quarantine(options, one->name, error, error_size);
+    path_of_quarantine(options->data, one->name, path);
+    quarantine_damage_refuses(path, &damage, error, error_size);
+    return false;
+}
+
 static bool settle_one(const struct tier_options *options, const struct leftover *one, bool *ret_flush,
                        char *error, size_t error_size) {
     char what[SENTENCE];
     struct service service = {options->wake, options->log, options->context};
+    if (one->gone && !settle_gone(options, one, error, error_size))
+        return false;
+    if (!leftover_is_there(one))
+        return true;
     leftovers_describe(one, what);
     switch (leftovers_decide(options, one->name)) {
     case FATE_REFUSED:
@@ -381,27 +411,6 @@ static bool settle_one(const struct tier_options *options, const struct leftover
     return true;
 }
 
-/* A quarantine that is gone of a namespace that opens none: of the others, it is found when it is opened. */
-static bool settle_gone(const struct tier_options *options, const char *name, char *error,
-                        size_t error_size) {
-    char path[PATH_SHOWN];
-    struct quarantine_summary summary;
-    const struct space_options *space = leftovers_space_of(options, name);
-    bool discarded = leftovers_decide(options, name) == FATE_DISCARDED;
-    snprintf(path, sizeof path, "%s/quarantine-%s.log", options->data, name);
-    if (!*name || (!discarded && space && space->policy->holds_back) ||
-        !quarantine_look(&journal_disk_system, path, &summary))
-        return true;
-    if (!discarded && !options->recovery.skip_damaged) {
-        quarantine_damage_refuses(path, &summary.damage, error, error_size);
-        return false;
-    }
-    if (quarantine_forget(&journal_disk_system, path))
-        return true;
-    fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
-    return false;
-}
-
 /* The journals are read here only if that is told to be dealt with: their recovery finds what refuses a start. */
 bool leftovers_settle(const struct tier_options *options, char *ret_error, size_t error_size) {
     struct leftovers all;
@@ -411,7 +420,6 @@ bool leftovers_settle(const struct tier_options *options, char *ret_error, size_
     if (!leftovers_look(options, told, &all))
         return leftovers_out_of_reach(options, &all, ret_error, error_size);
     name_absent(options, &all);
-    good = settle_gone(options, all.gone, ret_error, error_size);
     for (size_t i = 0; good && i < all.count; i++)
         good = settle_one(options, &all.list[i], &flush, ret_error, error_size);
     if (good && flush)

@@ -16,6 +16,7 @@ struct leftover {
     char name[NAME_SHOWN];
     uint64_t changes;     /* in journals */
     uint64_t quarantined; /* in its quarantine */
+    uint64_t gone;        /* with its quarantine, whose file is missing: it held so many */
     uint64_t oldest_us;
 };
 
@@ -25,10 +26,9 @@ struct leftovers {
     size_t damaged;      /* files of journals, and low-water */
     size_t failing;      /* of these: no option of recovery helps */
     bool only_low_water; /* there is no file of a journal, and low-water is damaged */
-    size_t spoilt;       /* quarantines that would be opened */
+    size_t spoilt;       /* quarantines that would be opened, or are missing */
     /* What a start would say of the first of each. */
     char damage[PROBLEM_SHOWN], spoilt_damage[PROBLEM_SHOWN];
-    char gone[NAME_SHOWN];        /* of a namespace, whose quarantine's file is missing; "": none */
     char unread[NAME_SHOWN + 32]; /* the quarantine's file that could not be */
 };
 
@@ -39,6 +39,11 @@ enum fate { FATE_RESTORED, FATE_KEPT, FATE_FLUSHED, FATE_DISCARDED, FATE_REFUSED
  * ret_all->unread; nothing is to be forgotten. */
 bool leftovers_look(const struct tier_options *options, bool at_journals, struct leftovers *ret_all);
 void leftovers_forget(struct leftovers *all);
+
+/* Whether there is anything of it, beside what is gone. */
+static inline bool leftover_is_there(const struct leftover *one) {
+    return one->changes + one->quarantined > 0;
+}
 
 /* What is configured of a namespace; NULL: it is not. */
 const struct space_options *leftovers_space_of(const struct tier_options *options, const char *name);

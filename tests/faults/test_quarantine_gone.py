@@ -11,17 +11,20 @@ from checking import accepted, refused
 from forebay import Config, eventually, namespace
 
 SKIP = "--recover=skip-damaged"
-TRIGGER = "CREATE TRIGGER no BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'no'); END"
 
 
-def spaces():
-    return Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms"))
+def spaces(*names):
+    return Config(*(namespace(name, f"{name[:4]}:", "write-behind", flush_delay="10ms") for name in names or ["sessions"]))
+
+
+def refuse_rows(server, name):
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database:
+        database.executescript(f"CREATE TRIGGER no_{name} BEFORE INSERT ON {name} BEGIN SELECT raise(ABORT, 'no'); END")
 
 
 def refusing(serve, end="stop"):
     server = serve(spaces())
-    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database:
-        database.executescript(TRIGGER)
+    refuse_rows(server, "sessions")
     client = server.client()
     for number in range(3):
         assert client.set(f"sess:{number}", b"bad") == b"STORED"
@@ -69,8 +72,33 @@ def test_of_a_namespace_that_is_not_configured_any_more(serve, option):
     server.config = Config(namespace("others", "other:", "write-behind"))
     told = f"The quarantine file {path} is missing: it held 3 entries when the server ended."
     assert told in refused(server) and told in server.refuses()
+    accepted(server, option)
     server.options = [*server.options, option]
     server.start()
     server.stop()
     server.options = server.options[:-1]
+    server.start()
+
+
+def test_of_several_that_are_not_configured_any_more(serve):
+    """None is passed over for another one, and a start that goes on without them has forgotten all."""
+    names = ["sessions", "carts"]
+    server = serve(spaces(*names))
+    client = server.client()
+    for name in names:
+        refuse_rows(server, name)
+        assert client.set(f"{name[:4]}:1", b"bad") == b"STORED"
+        eventually(lambda name=name: client.stats("write_behind")[f"{name}:quarantine"] == "1")
+    server.stop()
+    for name in names:
+        os.remove(os.path.join(server.folder, f"quarantine-{name}.log"))
+    server.config, options = spaces("others"), server.options
+    for given_up, other in (names, names[::-1]):
+        told = f"quarantine-{other}.log is missing: it held 1 entry when the server ended."
+        assert told in refused(server, f"--recover=discard:{given_up}")
+    assert told in server.refuses(f"--recover=discard:{given_up}")
+    server.options = [*options, SKIP]
+    server.start()
+    server.stop()
+    server.options = options
     server.start()
