@@ -205,7 +205,6 @@ def test_a_small_stack(tmp_path):
         accepted(server)
 
 
-@PLAIN
 def test_files_that_may_not_grow(tmp_path):
     """-f counts 512 bytes, or 1 kB, by the shell."""
     server = Odd(tmp_path, "ulimit -f 8")
