@@ -91,8 +91,8 @@ struct backend_options {
     unsigned timeout_ms;                     /* above 0; a call that waits longer is BACKEND_TRANSIENT */
     const struct backend_specific *specific; /* NULL: the kind's defaults */
     unsigned node; /* the number of this server: in its versions, and in what a store keeps for each */
-    /* Of the writer: the number that this server had when the store acknowledged to it last; that of now, or another one, whose
-     * marks in the store are then taken for its own, unless another server has it. */
+    /* Of the writer: the number that this server had when the store acknowledged to it last; that of now, or another
+     * one, whose marks in the store are then taken for its own, unless another server has it. */
     unsigned former_node;
     const struct backend_table *const *tables;
     size_t table_count;
@@ -247,8 +247,8 @@ struct backend_company {
     /* By how much the store's clock is ahead of this machine's wall clock: no less and no more, microseconds. Both 0: not
      * known. */
     int64_t ahead_least_us, ahead_most_us;
-    /* Another server has the same node number, or the store that is for one alone, or it cannot be seen whether one has; with place
-     * and remedy. "": neither. */
+    /* Another server has the same node number, or the store that is for one alone, or it cannot be seen whether one
+     * has; with place and remedy. "": neither. */
     char complaint[480];
 };
 
@@ -321,8 +321,8 @@ struct backend_connection {
     /* The kind's, of the writer's connection, by high_version: a part of the store has less than it had acknowledged to the
      * connection before; its identity is another one, too. */
     bool went_back;
-    /* The kind's, of the writer's connection, as opened: a table that has had rows was gone, and has been made anew: which, and
-     * where, for a line that goes on with what becomes of it; "": none was. */
+    /* The kind's, of the writer's connection, as opened: a table that has had rows was gone, and has been made anew:
+     * which, and where, for a line that goes on with what becomes of it; "": none was. */
     char lost[480];
     /* The kind's: this connection has seen of its store what one that is opened anew could not know, and is not to be
      * closed for the calls that fail because of it. */

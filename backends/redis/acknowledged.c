@@ -134,7 +134,8 @@ static enum redis_step hear_number(struct redis_connection *connection, uint64_t
     return step;
 }
 
-enum making { NOT, IF_NONE, ANYWAY };
+/* Whether the number is set before it is read. */
+enum making { MAKE_NEVER, MAKE_IF_NONE, MAKE_ANYWAY };
 
 static enum redis_step read_number(struct redis_connection *connection, enum making makes,
                                    uint64_t *ret_number, enum backend_status *ret_status,
@@ -143,10 +144,10 @@ static enum redis_step read_number(struct redis_connection *connection, enum mak
     const struct slice set[] = {SLICE("SET"), key_of(connection),
                                 redis_number(connection, next_number(connection)), SLICE("NX")};
     const struct slice get[] = {SLICE("GET"), set[1]};
-    if ((makes && !redis_append_slices(connection, makes == IF_NONE ? 4 : 3, set)) ||
+    if ((makes != MAKE_NEVER && !redis_append_slices(connection, makes == MAKE_IF_NONE ? 4 : 3, set)) ||
         !redis_append_slices(connection, 2, get))
         return redis_out_of_memory(connection, ret_status, ret_error);
-    if (makes)
+    if (makes != MAKE_NEVER)
         step = hear_number(connection, NULL, ret_status, ret_error);
     return step == REDIS_DONE ? hear_number(connection, ret_number, ret_status, ret_error) : step;
 }
@@ -155,10 +156,11 @@ enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_
                                     uint64_t *ret_number, enum backend_status *ret_status,
                                     struct backend_error *ret_error) {
     uint64_t found = 0, former = connection->former_applied;
-    enum redis_step step = read_number(connection, NOT, &found, ret_status, ret_error);
+    enum redis_step step = read_number(connection, MAKE_NEVER, &found, ret_status, ret_error);
     uint64_t number = found;
     if (step == REDIS_DONE && (found == 0 || found < former))
-        step = read_number(connection, found == 0 ? IF_NONE : ANYWAY, &number, ret_status, ret_error);
+        step =
+            read_number(connection, found == 0 ? MAKE_IF_NONE : MAKE_ANYWAY, &number, ret_status, ret_error);
     if (step != REDIS_DONE)
         return step;
     *ret_found = found > former ? found : former;
@@ -190,7 +192,7 @@ enum redis_step redis_compare_applied(struct redis_connection *connection, enum 
     uint64_t number = 0, least = expected(connection);
     if (least == 0)
         return REDIS_DONE;
-    enum redis_step step = read_number(connection, NOT, &number, ret_status, ret_error);
+    enum redis_step step = read_number(connection, MAKE_NEVER, &number, ret_status, ret_error);
     if (step != REDIS_DONE || number >= least)
         return step;
     if (number == 0 && connection->role == BACKEND_WRITER) /* the mark knows better what has become of it */
@@ -238,7 +240,7 @@ enum redis_step redis_look_for_applied(struct redis_connection *connection, enum
     uint64_t number = 0;
     if (connection->base.applied == 0)
         return REDIS_DONE;
-    enum redis_step step = read_number(connection, NOT, &number, ret_status, ret_error);
+    enum redis_step step = read_number(connection, MAKE_NEVER, &number, ret_status, ret_error);
     if (step != REDIS_DONE || number >= connection->base.applied)
         return step;
     if (number != 0)

@@ -233,9 +233,9 @@ static void fill(struct dealing *dealing, struct lane *lane) {
         redis_dealing_lose_lane(dealing, lane);
 }
 
-/* While its slot moves, the greeting or the end of a lane may be for another node, and its jobs were done without: both are given
- * once more, in another slot, also where the greeting was heard: what it did in one slot is not so in the other. All answers
- * have been heard. */
+/* While its slot moves, the greeting or the end of a lane may be for another node, and its jobs were done without: both
+ * are given once more, in another slot, also where the greeting was heard: what it did in one slot is not so in the
+ * other. All answers have been heard. */
 static void seal_again(struct dealing *dealing, struct lane *lane) {
     enum { TRIES = 16 };
     for (unsigned tries = 0; lane->unsealed && tries < TRIES; tries++) {

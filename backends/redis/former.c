@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server that has another number than before, which is in the names of what a store keeps for each (acknowledged.c, nodes.c).
- * The number of its last batch is at the old name. It counts as if it were at the new one, so nothing is taken for lost; and the
- * server takes its old number off the list of those that are about, if a kill has left it there.
+ * A server that has another number than before, which is in the names of what a store keeps for each (acknowledged.c,
+ * nodes.c). The number of its last batch is at the old name. It counts as if it were at the new one, so nothing is
+ * taken for lost; and the server takes its old number off the list of those that are about, if a kill has left it
+ * there.
  *
- * Unless another server has the old number by now: then what is at the old name is that one's, and may be later than what was
- * lost of ours. It is told by the list, where each is known by its data folder (nodes.c): an entry of another, however old, means
- * that. A server that had the number meanwhile and was stopped has left no entry; its batches came behind ours, and it is of no
- * matter unless the store went back as well.
+ * Unless another server has the old number by now: then what is at the old name is that one's, and may be later than
+ * what was lost of ours. It is told by the list, where each is known by its data folder (nodes.c): an entry of another,
+ * however old, means that. A server that had the number meanwhile and was stopped has left no entry; its batches came
+ * behind ours, and it is of no matter unless the store went back as well.
  */
-#include "backends/failure.h"
 #include "backends/redis/internal.h"
 #include <stdio.h>
 

@@ -5,7 +5,7 @@
  *     redis.c       the kind: its settings
  *     connection.c  opening and closing, the highest version
  *     mark.c        whether the store has lost what it had
- *     nodes.c       who else has the store open, and what time it is there
+ *     nodes.c       who else has the store open, and what time it is there; of a cluster with nodes_cluster.c
  *     address.c     URIs
  *     overlap.c     two backends over one database, two namespaces with one name for their entries
  *     link.c        the link: made when needed, lost, pipelines, what an error means
@@ -21,8 +21,8 @@
  *     script.c      the scripts
  *     load.c        loading
  *     apply.c       batches
- *     former.c        a server that had another number before
  *     acknowledged.c  what a batch ends with: its number, and replicas that have it; and a load
+ *     former.c      a server that had another number before
  *     scan.c        the newest entries, with picks.c
  *     pages.c       all keys, page by page
  *     watch.c       what others change; of a cluster with watch_cluster.c
@@ -224,8 +224,8 @@ bool redis_pause(const struct redis_connection *connection, unsigned millisecond
 enum redis_step redis_connect(struct redis_connection *connection, enum backend_status *ret_status,
                               struct backend_error *ret_error);
 
-/* Of a link that breaks before it was greeted: what follows on the reason where no Redis may be at the other end; else "". errno is
- * that of the failure. */
+/* Of a link that breaks before it was greeted: what follows on the reason where no Redis may be at the other end; else
+ * "". errno is that of the failure. */
 const char *redis_doubt(const redisContext *context);
 
 /* Says what broke, in the words of the link in hand, and closes it. */
@@ -324,13 +324,6 @@ enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_
                                     uint64_t *ret_number, enum backend_status *ret_status,
                                     struct backend_error *ret_error);
 
-/* ---- former.c ---- */
-
-/* The writer's, before it registers itself: the number of the last batch by the number that this server had before, which
- * redis_learn_applied takes for its own. */
-enum redis_step redis_learn_former(struct redis_connection *connection, enum backend_status *ret_status,
-                                   struct backend_error *ret_error);
-
 /* Over a new link, the writer's or a reader's: has the store all that was acknowledged? REDIS_FAILED with BACKEND_REPLACED: no. */
 enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,
                                       struct backend_error *ret_error);
@@ -346,6 +339,13 @@ enum redis_step redis_hear_end_of_load(struct redis_connection *connection, uint
 /* As over a new link, with each look. Where somebody has removed the number alone, none is expected any more. */
 enum redis_step redis_look_for_applied(struct redis_connection *connection, enum backend_status *ret_status,
                                        struct backend_error *ret_error);
+
+/* ---- former.c ---- */
+
+/* The writer's, before it registers itself: the number of the last batch by the number that this server had before, which
+ * redis_learn_applied takes for its own. */
+enum redis_step redis_learn_former(struct redis_connection *connection, enum backend_status *ret_status,
+                                   struct backend_error *ret_error);
 
 /* ---- greeting.c ---- */
 
@@ -401,7 +401,8 @@ void redis_unregister(struct redis_connection *connection);
 enum backend_status redis_look_for_rival(struct redis_connection *connection, const char *data,
                                          long running_pid, struct backend_error *ret_error);
 
-/* Its two questions over the link in hand (false: out of memory), and whether the answers say so, which is told. NULL: none. */
+/* Its two questions over the link in hand (false: out of memory), and whether the answers say so, which is told. NULL:
+ * none. */
 bool redis_rival_send_time(struct redis_connection *connection);
 bool redis_rival_send_holder(struct redis_connection *connection);
 bool redis_is_rival(const struct redis_connection *connection, const redisReply *time,

@@ -240,8 +240,8 @@ void sqlite_files_note_checkpoint(struct sqlite_connection *connection, bool com
 enum backend_status sqlite_schema_open(struct sqlite_connection *connection, struct backend_error *ret_error);
 void sqlite_schema_close(struct sqlite_connection *connection);
 
-/* Checks what is there as sqlite_schema_open does for the writer, and makes nothing. With BACKEND_OK the error's message says which
- * tables were lost. */
+/* Checks what is there as sqlite_schema_open does for the writer, and makes nothing. With BACKEND_OK the error's
+ * message says which tables were lost. */
 enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
                                         struct backend_error *ret_error);
 
@@ -273,8 +273,8 @@ enum backend_status sqlite_look_for_table(struct sqlite_connection *connection, 
 enum backend_status sqlite_look_for_tables(struct sqlite_connection *connection,
                                            struct backend_error *ret_error);
 
-/* While it opens, in one transaction: what the file says of its tables, before any is made; and then, when all are there that can
- * be, what it says from now on, and what is to be told (backend_connection.lost). */
+/* While it opens, in one transaction: what the file says of its tables, before any is made; and then, when all are
+ * there that can be, what it says from now on, and what is to be told (backend_connection.lost). */
 void sqlite_read_table_notes(struct sqlite_connection *connection);
 enum backend_status sqlite_renew_table_notes(struct sqlite_connection *connection,
                                              struct backend_error *ret_error);
@@ -287,7 +287,8 @@ enum backend_status sqlite_note_filled(struct sqlite_connection *connection, str
                                        struct backend_error *ret_error);
 void sqlite_end_filling(struct sqlite_connection *connection, bool committed);
 
-/* The writer goes on: what was missing has been told, and need not be again; and what has rows is noted, if it was not before. */
+/* The writer goes on: what was missing has been told, and need not be again; and what has rows is noted, if it was not
+ * before. */
 enum backend_status sqlite_settle_notes(struct sqlite_connection *connection,
                                         struct backend_error *ret_error);
 

@@ -6,15 +6,16 @@
  *
  * The writer looks before it makes a table anew whose statements failed, and once a second if the schema has changed.
  *
- * That a table was there is also known to whoever opens the file, as forebay_meta has a row "table NAME" (in lower case, as SQLite's
- * names tell no cases apart), written in the transaction of the first batch that puts rows into it:
+ * That a table was there is also known to whoever opens the file, as forebay_meta has a row "table NAME" (in lower
+ * case, as SQLite's names tell no cases apart), written in the transaction of the first batch that puts rows into it:
  *
  *     FILLED    it has had rows
  *     LOST      and was found missing by an opening, which has made it anew. It stays so until the writer goes on, which has told
  *               it by then: a kill in between loses no word of it
  *
- * A table that never had a row is not missed, nor is one that no namespace of the configuration writes: its row goes, so the
- * namespace begins anew when it is back. Files of earlier versions have no such rows; tables that are not empty get theirs from the first upkeep.
+ * A table that never had a row is not missed, nor is one that no namespace of the configuration writes: its row goes,
+ * so the namespace begins anew when it is back. Files of earlier versions have no such rows; tables that are not empty
+ * get theirs from the first upkeep.
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"

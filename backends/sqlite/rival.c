@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Another server over the same database. SQLite is told by nobody who else has a file open, and there is no number of a server
- * in it, as there is in a Redis. But versions are raised in forebay_meta by servers alone, and SQLite says whether another
- * connection has written: where it has, and the high version is above what this one has written or seen, it was a server's.
+ * Another server over the same database. SQLite is told by nobody who else has a file open, and there is no number of a
+ * server in it, as there is in a Redis. But versions are raised in forebay_meta by servers alone, and SQLite says
+ * whether another connection has written: where it has, and the high version is above what this one has written or
+ * seen, it was a server's.
  *
- * Of two that write each is ahead time and again, so both see it, within a look or two. Whoever changes rows by SQL alone is not
- * taken for one. It counts as gone when it has raised no version for a while.
+ * Of two that write each is ahead time and again, so both see it, within a look or two. Whoever changes rows by SQL
+ * alone is not taken for one. It counts as gone when it has raised no version for a while.
  */
 #include "backends/sqlite/internal.h"
 #include "cache/base/clock.h"

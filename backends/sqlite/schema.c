@@ -12,8 +12,9 @@
  *     client_cas  INTEGER, NULL: the version
  *     marks       INTEGER, NULL: none
  *
- * and forebay_meta(name, value) keeps "schema", the version of this layout, "high_version", and for each table that has had
- * rows "table NAME" (lost_table.c). A table that exists is used if it has exactly these columns in this order, and refused otherwise: it is somebody else's.
+ * and forebay_meta(name, value) keeps "schema", the version of this layout, "high_version", and for each table that has
+ * had rows "table NAME" (lost_table.c). A table that exists is used if it has exactly these columns in this order, and
+ * refused otherwise: it is somebody else's.
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"

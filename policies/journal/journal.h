@@ -263,8 +263,8 @@ struct journal_state {
  * lock is taken. */
 void journal_get_state(const struct journal *journal, struct journal_state *ret_state);
 
-/* Prints the files of a folder readably, one record a line; returns 0, or 1 if any is damaged, or the folder cannot be listed, or
- * has none, which complaints are told. Needs no lock. */
+/* Prints the files of a folder readably, one record a line; returns 0, or 1 if any is damaged, or the folder cannot be
+ * listed, or has no journal, which complaints are told. Needs no lock. */
 int journal_dump(const char *folder, FILE *out, FILE *complaints);
 
 #endif

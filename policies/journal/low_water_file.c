@@ -124,7 +124,7 @@ bool low_waters_add_file(struct low_waters *all, unsigned series, uint64_t seque
     return true;
 }
 
-bool low_waters_list_file(const struct low_waters *all, unsigned series, uint64_t sequence) {
+bool low_waters_has_file(const struct low_waters *all, unsigned series, uint64_t sequence) {
     for (size_t i = 0; i < all->file_count; i++)
         if (all->files[i].series == series && all->files[i].sequence == sequence)
             return true;

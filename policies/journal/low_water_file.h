@@ -43,7 +43,7 @@ void low_waters_free(struct low_waters *all);
 
 /* Lists a file. False: there is no memory for it, or no room in the low-water file. */
 bool low_waters_add_file(struct low_waters *all, unsigned series, uint64_t sequence);
-bool low_waters_list_file(const struct low_waters *all, unsigned series, uint64_t sequence);
+bool low_waters_has_file(const struct low_waters *all, unsigned series, uint64_t sequence);
 
 enum low_water_status {
     LOW_WATER_OK,

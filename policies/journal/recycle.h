@@ -15,8 +15,8 @@ void recycle_adopt_blanks(struct journal *journal);
 /* By what is noted, nothing in the file is needed any more, or it is needed in another one. With the lock. */
 bool recycle_is_done_with(const struct journal *journal, const struct journal_file *file);
 
-/* Takes out of the list the files that hold nothing above the low-water version, when that is on disk, and that they are not in use. NULL:
- * there are none, or it could not be written. The caller gives them to recycle_files. */
+/* Takes out of the list the files that hold nothing above the low-water version, when that is on disk, and that they
+ * are not in use. NULL: there are none, or it could not be written. The caller gives them to recycle_files. */
 struct journal_file *recycle_take_passed(struct journal *journal);
 
 /* Makes blanks of the files, as many as will be wanted, and removes the others; frees them all. */

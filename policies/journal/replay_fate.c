@@ -4,7 +4,6 @@
  */
 #include "cache/base/count_text.h"
 #include "policies/journal/replay.h"
-#include <inttypes.h>
 #include <stdlib.h>
 
 static bool find_unknown(struct recovering *self, struct slice space, size_t *ret_index) {

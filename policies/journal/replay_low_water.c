@@ -69,16 +69,15 @@ enum journal_status replay_start_low_waters(struct recovering *self) {
         struct slice space = slice_of(self->unknown[i].name, self->unknown[i].size);
         good = low_water_of(self, space) == 0 || start_low_water(self, space);
     }
-    if (good)
-        take_noted_over(journal);
     low_waters->serial = self->low_waters.serial;
     low_waters->on_disk = self->low_waters.on_disk;
-    if (good)
+    if (good) {
+        take_noted_over(journal);
         listed_renew(journal);
-    if (good)
         good = low_water_file_create(journal->disk, journal->folder, low_waters) ||
                (low_water_file_fits(low_waters) &&
                 low_water_file_update(journal->disk, journal->folder, low_waters));
+    }
     if (!good)
         return replay_fail(self, JOURNAL_FAILED, "journal: cannot write %s/low-water: %s", journal->folder,
                            own_file_reason(errno).text);

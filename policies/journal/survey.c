@@ -174,7 +174,7 @@ static void look_at_low_waters(struct looking *looking) {
 static bool is_still_listed(const struct looking *looking, const struct low_water_file *listed) {
     struct low_waters now = {0};
     bool still = low_water_file_read(&journal_disk_system, looking->folder, &now) == LOW_WATER_OK &&
-                 low_waters_list_file(&now, listed->series, listed->sequence);
+                 low_waters_has_file(&now, listed->series, listed->sequence);
     low_waters_free(&now);
     return still;
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is known of a quarantine's file beside it, in "quarantine-NAME.note": up to where it was synced, and how many entries it
- * held then. So a start misses what was cut off, or a file that was removed, while nobody looked.
+ * What is known of a quarantine's file beside it, in "quarantine-NAME.note": up to where it was synced, and how many
+ * entries it held then. So a start misses what was cut off, or a file that was removed, while nobody looked.
  *
- * It is written in place after each change, and not synced: it may be behind the file, and never ahead of it. Before a shorter file
- * takes its place it is made to say nothing, on disk. One that is missing, or fails its check, says nothing, and of another
- * file than its own only that there was one: an earlier version writes the file anew and knows of no note. One thread at a time.
+ * It is written in place after each change, and not synced: it may be behind the file, and never ahead of it. Before a
+ * shorter file takes its place it is made to say nothing, on disk. One that is missing, or fails its check, says
+ * nothing, and of another file than its own only that there was one: an earlier version writes the file anew and knows
+ * of no note. One thread at a time.
  */
 #ifndef FOREBAY_POLICIES_WRITE_QUARANTINE_NOTE_H
 #define FOREBAY_POLICIES_WRITE_QUARANTINE_NOTE_H
 
 #include "policies/journal/disk.h"
 #include <stdbool.h>
-#include <stddef.h>
 
 struct quarantine_note {
     uint64_t end;   /* of the last synced record; 0: nothing is known */

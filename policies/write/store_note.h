@@ -6,9 +6,8 @@
  *                        where an older copy, or none, is in its place
  *     versions_below N   what was written to it is below. A start that cannot ask the store begins above: the clock may
  *                        have been ahead, and a journal does not know of versions that were drawn without it
- *
- *     node N             the server's number when the store acknowledged to it last. A start with another number looks the
- *                        old one up there, and goes on where it ended (backend_options.former_node)
+ *     node N             the server's number when the store acknowledged to it last. A start with another number looks
+ *                        the old one up there, and goes on where it ended (backend_options.former_node)
  *
  * A file for each backend, "backend-NAME.version", of these lines (of the first ones alone, before there were the others).
  * It is replaced as a whole, at most every ten seconds while versions grow, and at the end; it is not synced. So the
@@ -37,8 +36,8 @@ void store_note_read(struct writer *writer);
  * gives, and counts for nothing. */
 bool store_note_begins_above(struct writer *writer);
 
-/* The store has been compared with what was noted: from now on it is asked by the number of now. On disk before anything is
- * noted by that. */
+/* The store has been compared with what was noted: from now on it is asked by the number of now. The file says so before
+ * it says anything else by that. */
 void store_note_number(struct writer *writer);
 
 /* If it is time. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Characters that come with what is pasted from a document or a page, and look like one of ASCII: nobody sees them in what
- * is quoted as wrong. Pure; any thread. */
+/* Characters that come with what is pasted from a document or a page, and look like one of ASCII: nobody sees them in
+ * what is quoted as wrong. Pure; any thread. */
 #ifndef FOREBAY_SERVER_CONFIG_LOOKALIKE_H
 #define FOREBAY_SERVER_CONFIG_LOOKALIKE_H
 

@@ -20,10 +20,10 @@ enum {
 struct client {
     TAILQ_ENTRY(client) others;
     struct MHD_Connection *connection;
-    bool busy;         /* a task works on its request */
-    bool leaves;       /* it was shut down, and is about to be closed */
-    bool path_has_nul; /* that of its request, which is cut there once it is decoded */
-    bool path_has_space;
+    bool busy;           /* a task works on its request */
+    bool leaves;         /* it was shut down, and is about to be closed */
+    bool path_has_nul;   /* that of its request, which is cut there once it is decoded */
+    bool path_has_space; /* that of its request */
 };
 
 TAILQ_HEAD(client_list, client);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection's bytes out: sent at once; what the socket does not take is kept, and so is all of it while the connection is
- * held (held.h), or where the turn has sent what one sends (share.h). A long answer to a command (a list, a dump) is counted, beyond CONNECTION_ANSWER, until it has gone
- * (server->answer_bytes), and what others do not read is held below a limit.
+ * A connection's bytes out: sent at once; what the socket does not take is kept, and so is all of it while the
+ * connection is held (held.h), or where the turn has sent what one sends (share.h). A long answer to a command (a list,
+ * a dump) is counted, beyond CONNECTION_ANSWER, until it has gone (server->answer_bytes), and what others do not read
+ * is held below a limit.
  */
 #ifndef FOREBAY_SERVER_WORKER_CONNECTION_SEND_H
 #define FOREBAY_SERVER_WORKER_CONNECTION_SEND_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is particular to SQLite: refusals, locks and full disks, the rows as the sqlite3 shell sees them, and upkeep. Files
- * that others change, and the application's own SQL, are in test_sqlite_files.c and test_sqlite_own_sql.c, tables that are gone in test_sqlite_lost_table.c. What every backend
- * owes is in test_conformance.c.
+ * What is particular to SQLite: refusals, locks and full disks, the rows as the sqlite3 shell sees them, and upkeep.
+ * Files that others change, and the application's own SQL, are in test_sqlite_files.c and test_sqlite_own_sql.c, tables
+ * that are gone in test_sqlite_lost_table.c. What every backend owes is in test_conformance.c.
  */
 #include "tests/support/sqlite_fixture.h"
 #include <pthread.h>

@@ -201,7 +201,7 @@ TEST(a_list_has_an_end) {
     while (low_waters_add_file(&all, 3, listed))
         listed++;
     assert_true(listed > 1300 && listed < 1400);
-    assert_true(low_waters_list_file(&all, 3, listed - 1) && !low_waters_list_file(&all, 3, listed));
+    assert_true(low_waters_has_file(&all, 3, listed - 1) && !low_waters_has_file(&all, 3, listed));
     low_waters_free(&all);
 }
 
