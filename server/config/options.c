@@ -8,6 +8,7 @@
 #include "cache/base/fit.h"
 #include "server/config/lookalike.h"
 #include "server/config/nearest.h"
+#include "server/config/option_word.h"
 #include "server/config/options_internal.h"
 #include <getopt.h>
 #include <limits.h>
@@ -99,12 +100,6 @@ static void refuse_long(struct reading *reading, const char *word) {
         fit_print(reading->error, reading->error_size, "%s: no such option; see forebay -h", word);
 }
 
-/* getopt stays at a word of which it has more letters to take, such as the bytes of a character. */
-static const char *word_at_hand(char *const *argv) {
-    const char *next = argv[optind];
-    return next && *next == '-' && strchr(next, optopt) ? next : argv[optind - 1];
-}
-
 static void refuse_word(struct reading *reading, int found, char *const *argv) {
     const char *word = argv[optind - 1];
     const struct option_kind *kind = find_kind(optopt);
@@ -116,7 +111,7 @@ static void refuse_word(struct reading *reading, int found, char *const *argv) {
     else if (optopt > 0 && optopt <= SCHAR_MAX)
         fit_print(reading->error, reading->error_size, "-%c: no such option; see forebay -h", optopt);
     else
-        refuse_long(reading, optopt ? word_at_hand(argv) : word);
+        refuse_long(reading, optopt ? option_word(argv) : word);
 }
 
 static bool read_words(struct reading *reading, int argc, char *const *argv) {

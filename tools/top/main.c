@@ -5,8 +5,9 @@
  *     options -> wire -> sample -> model -> view -> screen (a terminal)
  *                                       \-> print (--once)
  *
- * Everything but the screen is plain C without curses, and what needs neither a server nor a terminal is pure. It is not
- * part of the server, and shares with it only what lies in cache/base, how times are written, and the guess at what a slip was meant to be.
+ * Everything but the screen is plain C without curses, and what needs neither a server nor a terminal is pure. It is
+ * not part of the server, and shares with it only what lies in cache/base, how times are written, and what finds slips
+ * on a command line.
  */
 #include "cache/base/standard_files.h"
 #include "tools/top/live.h"

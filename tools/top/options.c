@@ -6,6 +6,7 @@
 #include "server/config/lookalike.h"
 #include "server/config/measure.h"
 #include "server/config/nearest.h"
+#include "server/config/option_word.h"
 #include "tools/top/view.h"
 #include <errno.h>
 #include <getopt.h>
@@ -240,12 +241,6 @@ static void refuse_long(const char *word) {
         wrong("%s: no such option; forebay-top --help lists those that there are", word);
 }
 
-/* getopt stays at a word of which it has more letters to take, such as the bytes of a character. */
-static const char *word_at_hand(char *const *arguments) {
-    const char *next = arguments[optind];
-    return next && *next == '-' && strchr(next, optopt) ? next : arguments[optind - 1];
-}
-
 /* What getopt does not take: it has an argument too many or too few, or is none of these. */
 static void refuse(int found, char *const *arguments) {
     const char *word = arguments[optind - 1];
@@ -256,7 +251,7 @@ static void refuse(int found, char *const *arguments) {
     else if (optopt > 0 && optopt <= SCHAR_MAX)
         wrong("-%c: no such option; see forebay-top --help", optopt);
     else
-        refuse_long(optopt ? word_at_hand(arguments) : word);
+        refuse_long(optopt ? option_word(arguments) : word);
 }
 
 static bool take_rest(int count, char **arguments, const char *password_file, struct options *options) {
