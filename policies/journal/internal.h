@@ -3,6 +3,7 @@
  * What the parts of the journal share. Others include policies/journal/journal.h.
  *
  *     journal.c           open, close, the options, statistics
+ *     spaces.c            its namespaces, and those that are added while it is open
  *     series.c            a worker's side: reserve, append, write
  *     keeper.c            a thread that makes the next files before they are needed
  *     syncer.c            a thread that makes records durable
@@ -300,6 +301,11 @@ void journal_expect_passing(struct journal *journal, const struct journal_file *
 /* Is there a series for which the keeper could make no file? */
 bool journal_is_starved(const struct journal *journal);
 
+/* ---- spaces.c ---- */
+
+/* Those that it is opened with, and room for some more. False: no memory. */
+bool journal_copy_spaces(struct journal *journal, const struct slice *spaces, size_t count);
+
 /* ---- series.c ---- */
 
 bool journal_series_write_out(struct journal_series *series);
@@ -310,9 +316,6 @@ bool journal_series_start(struct journal_series *series);
 static inline bool journal_file_is_outdated(const struct journal *journal, const struct journal_file *file) {
     return file->space_count < atomic_load_explicit(&journal->needed_count, memory_order_relaxed);
 }
-
-/* Waits until the syncer has done it. False: wish->failure. Any thread but the workers'. */
-bool journal_ask(struct journal *journal, struct journal_wish *wish);
 
 /* ---- past.c ---- */
 
@@ -363,6 +366,9 @@ void *journal_syncer_run(void *journal);
 void journal_sync_pass(struct journal *journal, bool interval, bool everything);
 /* Recycles what lies below the low-water version, and lets replies go that waited for a sync of it. */
 void journal_recycle_pass(struct journal *journal);
+
+/* Waits until the syncer has done it. False: wish->failure. Any thread but the workers'. */
+bool journal_ask(struct journal *journal, struct journal_wish *wish);
 
 /* ---- replay.c ---- */
 

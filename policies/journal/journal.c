@@ -108,32 +108,6 @@ bool journal_is_starved(const struct journal *journal) {
 
 /* ---- Opening ---- */
 
-/* Behind the others. */
-static bool copy_space(struct journal *journal, struct slice space) {
-    char *name = malloc(space.size + 1);
-    if (!name)
-        return false;
-    memcpy(name, space.data, space.size);
-    journal->spaces[journal->space_count] = slice_of(name, space.size);
-    journal->space_count++; /* last: others read as many */
-    return true;
-}
-
-static bool copy_spaces(struct journal *journal, const struct slice *spaces, size_t count) {
-    journal->space_limit = count + JOURNAL_SPACES_MORE;
-    journal->spaces = calloc(journal->space_limit, sizeof *journal->spaces);
-    journal->passing = calloc(journal->space_limit, sizeof *journal->passing);
-    if (!journal->spaces || !journal->passing)
-        return false;
-    for (size_t i = 0; i < journal->space_limit; i++)
-        atomic_init(&journal->passing[i].next, UINT64_MAX);
-    for (size_t i = 0; i < count; i++)
-        if (!copy_space(journal, spaces[i]))
-            return false;
-    journal->needed_count = journal->space_count;
-    return true;
-}
-
 static void note_kept_spaces(struct journal *journal, const struct journal_options *options) {
     for (unsigned i = 0; options->keeps && i < options->space_count; i++)
         if (options->keeps[i])
@@ -296,7 +270,7 @@ static enum journal_status start_threads(struct journal *journal, struct journal
 
 static enum journal_status prepare(struct journal *journal, const struct journal_options *options,
                                    struct journal_error *error) {
-    if (!journal->folder || !copy_spaces(journal, options->spaces, options->space_count) ||
+    if (!journal->folder || !journal_copy_spaces(journal, options->spaces, options->space_count) ||
         !make_series(journal)) {
         fit_print(error->message, sizeof error->message, "journal: out of memory");
         return JOURNAL_FAILED;
@@ -383,77 +357,6 @@ void journal_finish(struct journal *journal) {
 void journal_close(struct journal *journal) {
     journal_finish(journal);
     destroy(journal);
-}
-
-/* ---- Namespaces that come and go ---- */
-
-bool journal_ask(struct journal *journal, struct journal_wish *wish) {
-    pthread_mutex_lock(&journal->lock);
-    while (journal->wish) /* another thread's */
-        pthread_cond_wait(&journal->syncer_answered, &journal->lock);
-    journal->wish = wish;
-    pthread_cond_signal(&journal->syncer_wanted);
-    while (!wish->done)
-        pthread_cond_wait(&journal->syncer_answered, &journal->lock);
-    pthread_mutex_unlock(&journal->lock);
-    return wish->good;
-}
-
-bool journal_note_passed(struct journal *journal) {
-    struct journal_wish note = {.good = false};
-    return journal_ask(journal, &note);
-}
-
-static bool find_space(const struct journal *journal, struct slice name, unsigned *ret_number) {
-    for (unsigned i = 0; i < journal->space_count; i++)
-        if (slice_equal(journal->spaces[i], name)) {
-            *ret_number = i;
-            return true;
-        }
-    return false;
-}
-
-/* False: errno. */
-static bool take_up(struct journal *journal, struct slice name) {
-    struct journal_wish add = {.space = name};
-    errno = ENOMEM;
-    if (journal->space_count == journal->space_limit)
-        return false;
-    if (!journal_ask(journal, &add)) {
-        errno = add.failure;
-        return false;
-    }
-    return copy_space(journal, name);
-}
-
-enum journal_status journal_add_space(struct journal *journal, struct slice name, unsigned *ret_number,
-                                      struct journal_error *ret_error) {
-    unsigned number;
-    bool known = find_space(journal, name, &number);
-    if (!known) {
-        number = (unsigned)journal->space_count;
-        if (!take_up(journal, name)) {
-            fit_print(ret_error->message, sizeof ret_error->message,
-                      "journal: cannot take up another namespace in %s: %s", journal->folder,
-                      own_file_reason(errno).text);
-            return JOURNAL_FAILED;
-        }
-    }
-    if (!journal_renew_ready(journal)) {
-        fit_print(ret_error->message, sizeof ret_error->message,
-                  "journal: cannot make another file in %s; make room on the disk", journal->folder);
-        return JOURNAL_FAILED;
-    }
-    *ret_number = number;
-    return JOURNAL_OK;
-}
-
-void journal_admit_spaces(struct journal *journal) {
-    if (journal->needed_count == journal->space_count)
-        return;
-    atomic_store(&journal->needed_count, journal->space_count);
-    for (unsigned i = 0; i < journal->series_count; i++)
-        journal->series[i].room = 0; /* what comes next looks at the file again */
 }
 
 /* ---- Small things ---- */

@@ -317,3 +317,22 @@ void *journal_syncer_run(void *argument) {
     pthread_mutex_unlock(&journal->lock);
     return NULL;
 }
+
+/* ---- What others ask of it ---- */
+
+bool journal_ask(struct journal *journal, struct journal_wish *wish) {
+    pthread_mutex_lock(&journal->lock);
+    while (journal->wish) /* another thread's */
+        pthread_cond_wait(&journal->syncer_answered, &journal->lock);
+    journal->wish = wish;
+    pthread_cond_signal(&journal->syncer_wanted);
+    while (!wish->done)
+        pthread_cond_wait(&journal->syncer_answered, &journal->lock);
+    pthread_mutex_unlock(&journal->lock);
+    return wish->good;
+}
+
+bool journal_note_passed(struct journal *journal) {
+    struct journal_wish note = {.good = false};
+    return journal_ask(journal, &note);
+}
