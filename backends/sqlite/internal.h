@@ -6,8 +6,9 @@
  *     path.c        where a database is
  *     connection.c  opening and closing
  *     probe.c       what opening would come to
- *     statement.c   statements: run, bound, failed
- *     schema.c      tables: made, checked, their statements prepared
+ *     statement.c   statements: prepared, run, bound, failed
+ *     schema.c      tables: made, their statements prepared
+ *     schema_check.c  what is there: whether it can be used
  *     lost_table.c  tables that were there and are not
  *     own_sql.c     tables of the application's own, seen through its own statements
  *     overlap.c     two backends over one file, two namespaces over one table
@@ -204,6 +205,12 @@ enum backend_status sqlite_fail_reading(const struct sqlite_connection *connecti
 enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,
                                   struct backend_error *ret_error);
 
+/* Prepares a statement that stays. SQLITE_OK or the error; sql NULL: SQLITE_NOMEM. The second: of a format whose one "%w" is the
+ * table's name. */
+int sqlite_prepare(struct sqlite_connection *connection, const char *sql, sqlite3_stmt **ret_statement);
+int sqlite_prepare_for(struct sqlite_connection *connection, const char *format, const char *table,
+                       sqlite3_stmt **ret_statement);
+
 /* Steps a statement that returns no rows and resets it. SQLITE_OK or the error. */
 int sqlite_run(sqlite3_stmt *statement);
 
@@ -240,15 +247,36 @@ void sqlite_files_note_checkpoint(struct sqlite_connection *connection, bool com
 enum backend_status sqlite_schema_open(struct sqlite_connection *connection, struct backend_error *ret_error);
 void sqlite_schema_close(struct sqlite_connection *connection);
 
-/* Checks what is there as sqlite_schema_open does for the writer, and makes nothing. With BACKEND_OK the error's
- * message says which tables were lost. */
-enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
-                                        struct backend_error *ret_error);
-
 /* Before statements of a table are run: readies them if they are not. What the writer has to make for it is made in
  * the transaction that is open, if one is. */
 enum backend_status sqlite_ready_table(struct sqlite_connection *connection, struct sqlite_table *table,
                                        struct backend_error *ret_error);
+
+/* Those of the connection that are on no table of a namespace. */
+enum backend_status sqlite_prepare_common(struct sqlite_connection *connection,
+                                          struct backend_error *ret_error);
+
+/* ---- schema_check.c: BACKEND_REFUSED where it cannot be used ---- */
+
+/* The columns of a table of ours, in their order. */
+#define SQLITE_ROW_COLUMNS "key, value, flags, expires_at, version, client_cas, marks"
+
+/* Of tables of ours: no two have one name, and none that is taken. */
+enum backend_status sqlite_check_names(const struct sqlite_connection *connection,
+                                       struct backend_error *ret_error);
+
+/* A table is there, has these columns, and can be written to. */
+enum backend_status sqlite_check_table(struct sqlite_connection *connection, const char *table,
+                                       struct backend_error *ret_error);
+
+/* The layout is not that of a later version. There may be none yet. */
+enum backend_status sqlite_check_layout(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
+
+/* Checks what is there as sqlite_schema_open does for the writer, and makes nothing. With BACKEND_OK the error's
+ * message says which tables were lost. */
+enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error);
 
 /* ---- load.c ---- */
 

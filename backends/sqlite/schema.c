@@ -16,13 +16,9 @@
  * had rows "table NAME" (lost_table.c). A table that exists is used if it has exactly these columns in this order, and
  * refused otherwise: it is somebody else's.
  */
-#include "backends/failure.h"
 #include "backends/sqlite/internal.h"
 #include <stdio.h>
-#include <string.h>
 #include <strings.h>
-
-static const char ROW_COLUMNS[] = "key, value, flags, expires_at, version, client_cas, marks";
 
 /* ---- SQL ---- */
 
@@ -63,31 +59,17 @@ static void append_upsert_tail(sqlite3_str *sql, int kind) {
 /* A touch is an upsert too: when the row is gone the whole entry is inserted. NULL: out of memory. */
 static char *upsert_sql(const char *table, int kind, int rows) {
     sqlite3_str *sql = sqlite3_str_new(NULL);
-    sqlite3_str_appendf(sql, "INSERT INTO \"%w\"(%s) VALUES ", table, ROW_COLUMNS);
+    sqlite3_str_appendf(sql, "INSERT INTO \"%w\"(%s) VALUES ", table, SQLITE_ROW_COLUMNS);
     for (int row = 0; row < rows; row++)
         sqlite3_str_appendall(sql, row ? ",(?,?,?,?,?,?,?)" : "(?,?,?,?,?,?,?)");
     append_upsert_tail(sql, kind);
     return sqlite3_str_finish(sql);
 }
 
-static int prepare(struct sqlite_connection *connection, const char *sql, sqlite3_stmt **ret_statement) {
-    return sql ? sqlite3_prepare_v3(connection->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL)
-               : SQLITE_NOMEM;
-}
-
-/* Prepares a statement whose one "%w" is the table's name. */
-static int prepare_for(struct sqlite_connection *connection, const char *format, const char *table,
-                       sqlite3_stmt **ret_statement) {
-    char *sql = sqlite3_mprintf(format, table);
-    int result = prepare(connection, sql, ret_statement);
-    sqlite3_free(sql);
-    return result;
-}
-
 static int prepare_upsert(struct sqlite_connection *connection, const char *table, int kind, int rows,
                           sqlite3_stmt **ret_statement) {
     char *sql = upsert_sql(table, kind, rows);
-    int result = prepare(connection, sql, ret_statement);
+    int result = sqlite_prepare(connection, sql, ret_statement);
     sqlite3_free(sql);
     return result;
 }
@@ -97,105 +79,6 @@ static int prepare_upsert(struct sqlite_connection *connection, const char *tabl
 /* 'k' is another key than x'6b': a row inserted with it would never be found. The name is what SQLite says. Tables of
  * earlier versions have no such check, and are used as they are. */
 #define KEY_CHECK "CONSTRAINT \"a key is a BLOB: CAST('...' AS BLOB)\" CHECK (typeof(key) = 'blob')"
-
-static enum backend_status refuse_name(const struct sqlite_connection *connection, const char *table,
-                                       const char *why, struct backend_error *ret_error) {
-    return backend_fail(ret_error, BACKEND_REFUSED,
-                        "backend \"%s\", %s: a namespace cannot be named \"%s\" here, %s", connection->name,
-                        connection->path, table, why);
-}
-
-/* SQLite's names do not tell upper from lower case. */
-static enum backend_status check_names(const struct sqlite_connection *connection,
-                                       struct backend_error *ret_error) {
-    for (size_t i = 0; i < connection->table_count; i++) {
-        const struct sqlite_table *table = &connection->tables[i];
-        if (table->own_sql)
-            continue;
-        const char *name = table->table->name;
-        if (strcasecmp(name, "forebay_meta") == 0 || strncasecmp(name, "sqlite_", 7) == 0)
-            return refuse_name(connection, name, "the name is taken", ret_error);
-        for (size_t j = 0; j < i; j++)
-            if (!connection->tables[j].own_sql && strcasecmp(name, connection->tables[j].table->name) == 0)
-                return refuse_name(connection, name, "another differs only in upper and lower case",
-                                   ret_error);
-    }
-    return BACKEND_OK;
-}
-
-/* The columns of the table in the file, as ROW_COLUMNS writes them. NULL: an error. "": there is no such
- * table. */
-static char *columns_of(struct sqlite_connection *connection, const char *table) {
-    sqlite3_stmt *statement = NULL;
-    if (prepare(connection,
-                "SELECT group_concat(name, ', ') FROM (SELECT name FROM pragma_table_xinfo(?) ORDER BY cid)",
-                &statement) != SQLITE_OK)
-        return NULL;
-    sqlite3_bind_text(statement, 1, table, -1, SQLITE_STATIC);
-    char *columns = NULL;
-    if (sqlite3_step(statement) == SQLITE_ROW) {
-        const unsigned char *text = sqlite3_column_text(statement, 0);
-        columns = sqlite3_mprintf("%s", text ? (const char *)text : "");
-    }
-    sqlite3_finalize(statement);
-    return columns;
-}
-
-static enum backend_status check_columns(struct sqlite_connection *connection, const char *table,
-                                         struct backend_error *ret_error) {
-    char *columns = columns_of(connection, table);
-    enum backend_status status = BACKEND_OK;
-    if (!columns)
-        status = sqlite_refuse(connection, "reading the schema", ret_error);
-    else if (!*columns)
-        status = backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\", %s: there is no table \"%s\"",
-                              connection->name, connection->path, table);
-    else if (strcmp(columns, ROW_COLUMNS) != 0)
-        status =
-            backend_fail(ret_error, BACKEND_REFUSED,
-                         "backend \"%s\", %s: the table \"%s\" is not Forebay's, its columns are: %.100s",
-                         connection->name, connection->path, table, columns);
-    sqlite3_free(columns);
-    return status;
-}
-
-/* What a table with the right columns may lack, and what SQLite says of a statement then; of a view also where it is a
- * trigger of the table that writes to it. What else it says, of triggers for instance, is left to the statements that
- * are used. */
-#define UPSERT_NOTHING "INSERT INTO \"%w\"(key, value) VALUES (x'', x'') ON CONFLICT(key) DO NOTHING"
-
-static const struct lack {
-    const char *sql, *said, *what;
-} lacks[] = {
-    {"SELECT rowid FROM \"%w\"", "no such column: rowid",
-     "was made WITHOUT ROWID: make it anew without that"},
-    {UPSERT_NOTHING, "a view",
-     "cannot be written to: name the namespace after a table, and let its triggers write to tables"},
-    {UPSERT_NOTHING, "ON CONFLICT clause does not",
-     "has no unique key: CREATE UNIQUE INDEX on its column key, or make it anew with key as its PRIMARY KEY"},
-};
-
-static enum backend_status check_lack(struct sqlite_connection *connection, const char *table,
-                                      const struct lack *lack, struct backend_error *ret_error) {
-    sqlite3_stmt *statement = NULL;
-    int result = prepare_for(connection, lack->sql, table, &statement);
-    const char *said = sqlite3_errmsg(connection->db);
-    enum backend_status status = BACKEND_OK;
-    if (result == SQLITE_ERROR && strstr(said, lack->said))
-        status =
-            backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\", %s: the table \"%s\" %s (SQLite: %s)",
-                         connection->name, connection->path, table, lack->what, said);
-    sqlite3_finalize(statement);
-    return status;
-}
-
-static enum backend_status check_table(struct sqlite_connection *connection, const char *table,
-                                       struct backend_error *ret_error) {
-    enum backend_status status = check_columns(connection, table, ret_error);
-    for (size_t i = 0; i < sizeof lacks / sizeof lacks[0] && status == BACKEND_OK; i++)
-        status = check_lack(connection, table, &lacks[i], ret_error);
-    return status;
-}
 
 static enum backend_status make_table(struct sqlite_connection *connection, const char *table,
                                       struct backend_error *ret_error) {
@@ -211,24 +94,24 @@ static enum backend_status make_table(struct sqlite_connection *connection, cons
 
 static int prepare_reading(struct sqlite_connection *connection, struct sqlite_table *table) {
     const char *name = table->table->name;
-    int result = prepare_for(
+    int result = sqlite_prepare_for(
         connection, "SELECT value, flags, expires_at, version, client_cas, marks FROM \"%w\" WHERE key = ?",
         name, &table->load);
     if (result == SQLITE_OK)
-        result = prepare_for(connection,
-                             "SELECT key FROM \"%w\" WHERE (expires_at = 0 OR expires_at > ?1) "
-                             "AND typeof(key) = 'blob' AND length(key) BETWEEN 1 AND ?3 "
-                             "ORDER BY version DESC LIMIT ?2",
-                             name, &table->pick);
+        result = sqlite_prepare_for(connection,
+                                    "SELECT key FROM \"%w\" WHERE (expires_at = 0 OR expires_at > ?1) "
+                                    "AND typeof(key) = 'blob' AND length(key) BETWEEN 1 AND ?3 "
+                                    "ORDER BY version DESC LIMIT ?2",
+                                    name, &table->pick);
     if (result == SQLITE_OK)
-        result = prepare_for(
+        result = sqlite_prepare_for(
             connection, "SELECT key FROM \"%w\" WHERE key > ?1 AND length(key) <= ?3 ORDER BY key LIMIT ?2",
             name, &table->page);
     if (result == SQLITE_OK)
-        result = prepare_for(connection,
-                             "SELECT value, flags, expires_at, version, client_cas, marks, key, rowid "
-                             "FROM \"%w\" WHERE rowid > ?1 ORDER BY rowid",
-                             name, &table->walk);
+        result = sqlite_prepare_for(connection,
+                                    "SELECT value, flags, expires_at, version, client_cas, marks, key, rowid "
+                                    "FROM \"%w\" WHERE rowid > ?1 ORDER BY rowid",
+                                    name, &table->walk);
     return result;
 }
 
@@ -258,7 +141,7 @@ static int prepare_writing(struct sqlite_connection *connection, struct sqlite_t
     for (size_t i = 0; i < sizeof upserts / sizeof upserts[0] && result == SQLITE_OK; i++)
         result = prepare_upsert(connection, name, upserts[i].kind, upserts[i].rows, upserts[i].statement);
     for (size_t i = 0; i < sizeof others / sizeof others[0] && result == SQLITE_OK; i++)
-        result = prepare_for(connection, others[i].format, name, others[i].statement);
+        result = sqlite_prepare_for(connection, others[i].format, name, others[i].statement);
     return result;
 }
 
@@ -271,41 +154,6 @@ static enum backend_status prepare_ours(struct sqlite_connection *connection, st
 }
 
 /* ---- The file as a whole ---- */
-
-/* The value of a row of forebay_meta; missing rows (and a missing table) are -1. */
-static enum backend_status read_meta(struct sqlite_connection *connection, const char *name,
-                                     sqlite3_int64 *ret_value, struct backend_error *ret_error) {
-    sqlite3_stmt *statement = NULL;
-    char *columns = columns_of(connection, "forebay_meta");
-    bool known = columns != NULL, absent = columns && !*columns;
-    sqlite3_free(columns);
-    *ret_value = -1;
-    if (absent)
-        return BACKEND_OK;
-    if (!known ||
-        prepare(connection, "SELECT value FROM forebay_meta WHERE name = ?", &statement) != SQLITE_OK)
-        return sqlite_refuse(connection, "reading forebay_meta", ret_error);
-    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
-    int result = sqlite3_step(statement);
-    if (result == SQLITE_ROW)
-        *ret_value = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    return result == SQLITE_ROW || result == SQLITE_DONE
-               ? BACKEND_OK
-               : sqlite_refuse(connection, "reading forebay_meta", ret_error);
-}
-
-static enum backend_status check_schema_version(struct sqlite_connection *connection,
-                                                struct backend_error *ret_error) {
-    sqlite3_int64 stored;
-    enum backend_status status = read_meta(connection, "schema", &stored, ret_error);
-    if (status == BACKEND_OK && stored > SQLITE_STORE_SCHEMA)
-        status = backend_fail(
-            ret_error, BACKEND_REFUSED,
-            "backend \"%s\", %s: its schema has version %lld, this Forebay knows version %d; use a newer Forebay or another file",
-            connection->name, connection->path, stored, (int)SQLITE_STORE_SCHEMA);
-    return status;
-}
 
 /* At the start a table that does not fit refuses the store; later it fails the calls for it. */
 static enum backend_status excuse(const struct sqlite_connection *connection, struct sqlite_table *table,
@@ -323,7 +171,7 @@ static enum backend_status make_all(struct sqlite_connection *connection, struct
         "CREATE TABLE IF NOT EXISTS forebay_meta (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL);"
         "INSERT OR IGNORE INTO forebay_meta(name, value) VALUES ('schema', %d), ('high_version', 0)",
         (int)SQLITE_STORE_SCHEMA);
-    enum backend_status status = check_schema_version(connection, ret_error);
+    enum backend_status status = sqlite_check_layout(connection, ret_error);
     if (status == BACKEND_OK && sqlite3_exec(connection->db, sql, NULL, NULL, NULL) != SQLITE_OK)
         status = sqlite_refuse(connection, "cannot make forebay_meta", ret_error);
     if (status == BACKEND_OK)
@@ -336,7 +184,7 @@ static enum backend_status make_all(struct sqlite_connection *connection, struct
     return status;
 }
 
-static enum backend_status prepare_common(struct sqlite_connection *connection,
+enum backend_status sqlite_prepare_common(struct sqlite_connection *connection,
                                           struct backend_error *ret_error) {
     const struct {
         const char *sql;
@@ -350,7 +198,7 @@ static enum backend_status prepare_common(struct sqlite_connection *connection,
         {"UPDATE forebay_meta SET value = max(value, ?1) WHERE name = 'high_version'", &connection->high_set},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (prepare(connection, all[i].sql, all[i].statement) != SQLITE_OK)
+        if (sqlite_prepare(connection, all[i].sql, all[i].statement) != SQLITE_OK)
             return sqlite_refuse(connection, "cannot prepare", ret_error);
     return BACKEND_OK;
 }
@@ -359,7 +207,7 @@ static enum backend_status prepare_table(struct sqlite_connection *connection, s
                                          struct backend_error *ret_error) {
     if (table->own_sql)
         return sqlite_prepare_own(connection, table, ret_error);
-    enum backend_status status = check_table(connection, table->table->name, ret_error);
+    enum backend_status status = sqlite_check_table(connection, table->table->name, ret_error);
     return status == BACKEND_OK ? prepare_ours(connection, table, ret_error) : status;
 }
 
@@ -432,9 +280,9 @@ static enum backend_status make_and_prepare(struct sqlite_connection *connection
                                             struct backend_error *ret_error) {
     enum backend_status status = connection->role == BACKEND_WRITER
                                      ? make_all(connection, ret_error)
-                                     : check_schema_version(connection, ret_error);
+                                     : sqlite_check_layout(connection, ret_error);
     if (status == BACKEND_OK)
-        status = prepare_common(connection, ret_error);
+        status = sqlite_prepare_common(connection, ret_error);
     if (status == BACKEND_OK)
         status = prepare_tables(connection, ret_error);
     if (status == BACKEND_OK && connection->role == BACKEND_WRITER)
@@ -449,7 +297,7 @@ enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
                                        struct backend_error *ret_error) {
     enum backend_status status = sqlite_find_own_sql(connection, ret_error);
     if (status == BACKEND_OK)
-        status = check_names(connection, ret_error);
+        status = sqlite_check_names(connection, ret_error);
     if (status != BACKEND_OK)
         return status;
     const char *begin = connection->role == BACKEND_WRITER ? "BEGIN IMMEDIATE" : "BEGIN";
@@ -462,62 +310,6 @@ enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
         status = sqlite_refuse(connection, "cannot make the tables", ret_error);
     if (status != BACKEND_OK)
         sqlite_roll_back(connection);
-    return status;
-}
-
-/* ---- Only looking ---- */
-
-/* The columns of a table, if it is there; false: they cannot be read. */
-static bool find_table(struct sqlite_connection *connection, const char *table, bool *ret_found) {
-    char *columns = columns_of(connection, table);
-    *ret_found = columns && *columns;
-    sqlite3_free(columns);
-    return columns != NULL;
-}
-
-static enum backend_status probe_table(struct sqlite_connection *connection, struct sqlite_table *table,
-                                       struct backend_error *ret_error) {
-    bool found;
-    if (table->own_sql)
-        return sqlite_prepare_own(connection, table, ret_error);
-    if (!find_table(connection, table->table->name, &found))
-        return sqlite_refuse(connection, "reading the schema", ret_error);
-    return found ? check_table(connection, table->table->name, ret_error) : BACKEND_OK;
-}
-
-/* What forebay_meta says. */
-static enum backend_status probe_meta(struct sqlite_connection *connection, struct backend_error *ret_error) {
-    bool found;
-    if (!find_table(connection, "forebay_meta", &found))
-        return sqlite_refuse(connection, "reading the schema", ret_error);
-    enum backend_status status = found ? prepare_common(connection, ret_error) : BACKEND_OK;
-    if (found)
-        sqlite_read_table_notes(connection);
-    return found && status == BACKEND_OK
-               ? sqlite_high_version(&connection->base, &connection->high_version, ret_error)
-               : status;
-}
-
-static enum backend_status probe_all(struct sqlite_connection *connection, struct backend_error *ret_error) {
-    enum backend_status status = check_schema_version(connection, ret_error);
-    for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++)
-        status = probe_table(connection, &connection->tables[i], ret_error);
-    return status == BACKEND_OK ? probe_meta(connection, ret_error) : status;
-}
-
-enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
-                                        struct backend_error *ret_error) {
-    enum backend_status status = sqlite_find_own_sql(connection, ret_error);
-    if (status == BACKEND_OK)
-        status = check_names(connection, ret_error);
-    if (status != BACKEND_OK)
-        return status;
-    if (sqlite3_exec(connection->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_refuse_to_open(connection, ret_error);
-    status = probe_all(connection, ret_error);
-    sqlite_roll_back(connection);
-    if (status == BACKEND_OK)
-        sqlite_say_lost(connection, ret_error->message, sizeof ret_error->message);
     return status;
 }
 

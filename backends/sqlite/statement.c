@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Statements: run, their parameters bound, and what a failure of one means. */
+/* Statements: prepared, run, their parameters bound, and what a failure of one means. */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
 #include "cache/base/file_reason.h"
@@ -108,6 +108,21 @@ enum backend_status sqlite_refuse(const struct sqlite_connection *connection, co
     default:
         return BACKEND_REFUSED;
     }
+}
+
+/* ---- Preparing ---- */
+
+int sqlite_prepare(struct sqlite_connection *connection, const char *sql, sqlite3_stmt **ret_statement) {
+    return sql ? sqlite3_prepare_v3(connection->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL)
+               : SQLITE_NOMEM;
+}
+
+int sqlite_prepare_for(struct sqlite_connection *connection, const char *format, const char *table,
+                       sqlite3_stmt **ret_statement) {
+    char *sql = sqlite3_mprintf(format, table);
+    int result = sqlite_prepare(connection, sql, ret_statement);
+    sqlite3_free(sql);
+    return result;
 }
 
 /* ---- Running ---- */
