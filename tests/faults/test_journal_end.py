@@ -4,17 +4,12 @@ start may pass over that."""
 
 import os
 import re
-import subprocess
 
 import pytest
-from forebay import Config, binary, eventually, namespace
+from forebay import Config, eventually, namespace
 
 SKIP = "--recover=skip-damaged"
 KEYS = [f"sess:{number}" for number in range(3)]
-
-
-def dump(server):
-    return subprocess.run([binary(), f"--journal-dump={server.folder}"], capture_output=True, text=True, check=False).stdout
 
 
 def written_and_noted(serve, mode):
@@ -24,9 +19,9 @@ def written_and_noted(serve, mode):
     client = server.client()
     for key in KEYS:
         assert client.set(key, b"acknowledged") == b"STORED"
-    end = int(re.search(r"^  (\d+) end, 3 records", dump(server), re.MULTILINE).group(1))
-    eventually(lambda: f" synced-to {end} " in dump(server))
-    begin = int(re.search(r'^  (\d+) put .* key "sess:2" ', dump(server), re.MULTILINE).group(1))
+    end = int(re.search(r"^  (\d+) end, 3 records", server.journal_dump().stdout, re.MULTILINE).group(1))
+    eventually(lambda: f" synced-to {end} " in server.journal_dump().stdout)
+    begin = int(re.search(r'^  (\d+) put .* key "sess:2" ', server.journal_dump().stdout, re.MULTILINE).group(1))
     server.kill()
     name = min(name for name in os.listdir(server.folder) if name.startswith("journal-0-"))  # the next one is there, too
     return server, os.path.join(server.folder, name), begin, end
@@ -76,7 +71,7 @@ def test_what_was_acknowledged_is_not_passed_over(serve, mode, lose):
     server, path, begin, end = written_and_noted(serve, mode)
     lose(path, begin)
     what = f"records that were synced are missing at offset {begin}"
-    assert f"  {begin} missing: {end - begin} bytes of records that were synced\n" in dump(server)
+    assert f"  {begin} missing: {end - begin} bytes of records that were synced\n" in server.journal_dump().stdout
     assert_refused(server, path, f"{what} ({end - begin} bytes)")
     assert_skipped(server, path, f"{what}, {end - begin} bytes", left=2)
 

@@ -6,10 +6,9 @@ import os
 import re
 import shutil
 import struct
-import subprocess
 
 from checking import accepted
-from forebay import Config, binary, eventually, namespace
+from forebay import Config, eventually, namespace
 
 SKIP = "--recover=skip-damaged"
 
@@ -19,10 +18,6 @@ def spaces(**options):
                   journal_file_size="1mb")
 
 
-def dump(server):
-    return subprocess.run([binary(), f"--journal-dump={server.folder}"], capture_output=True, text=True, check=False)
-
-
 def files(server):
     return sorted(name for name in os.listdir(server.folder) if name.startswith("journal-") and name.endswith(".fj"))
 
@@ -30,7 +25,7 @@ def files(server):
 def with_records(server):
     """The names of files that have any."""
     found, name = [], None
-    for line in dump(server).stdout.splitlines():
+    for line in server.journal_dump().stdout.splitlines():
         name = line.split()[0] if line.startswith("journal-") else name
         if " put version " in line and name not in found:
             found.append(name)
@@ -68,7 +63,8 @@ def test_a_file_that_is_gone_refuses_the_start(serve):
     for _ in range(2):
         assert f"error: cannot start: The journal in {server.folder}: {said_of(server, name)}" in server.refuses()
         assert f"forebay: {said_of(server, name)}" in server.refuses("--check")
-    assert f"{name} missing: it was in use\n" in dump(server).stdout and dump(server).returncode == 1
+    shown = server.journal_dump()
+    assert f"{name} missing: it was in use\n" in shown.stdout and shown.returncode == 1
     shutil.move(aside, path)
     accepted(server)
     server.start()

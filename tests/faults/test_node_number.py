@@ -28,7 +28,7 @@ def served(tmp_path, redis, node=1, name="server"):
 def renumbered(server, redis, node):
     server.config = config(redis, node)
     server.start()
-    eventually(lambda: server.client().stats("backends")["far:upkeep_steps"] != "0")
+    eventually(lambda: server.upkeep_steps("far") > 0)
 
 
 def told(server):
@@ -65,7 +65,7 @@ def test_a_start_without_the_store_goes_on_when_it_is_there(tmp_path, redis):
         server.kill()
         server.start()
     redis.start()
-    eventually(lambda: server.client().stats("backends")["far:upkeep_steps"] != "0")
+    eventually(lambda: server.upkeep_steps("far") > 0)
     eventually(lambda: redis.connect().exists("forebay: applied:2"))
     server.stop()
     assert told(server) == (0, 0, 0), server.log()

@@ -47,14 +47,10 @@ def expect_rows(redis, layout, count, value=b"new", prefix="sess:"):
 
 def expect_silence(server):
     """Two looks at the store have found nothing."""
-    looks = upkeep_steps(server)
-    eventually(lambda: upkeep_steps(server) >= looks + 2)
+    looks = server.upkeep_steps()
+    eventually(lambda: server.upkeep_steps() >= looks + 2)
     said = server.log()
     assert LOST not in said and OLDER not in said and REWRITTEN not in said, said
-
-
-def upkeep_steps(server):
-    return int(server.client().stats("backends")["local:upkeep_steps"])
 
 
 # ---- Empty ----

@@ -98,10 +98,6 @@ def test_a_file_of_before_is_opened_as_it_is(serve):
     assert server.log().count(GONE) == 1
 
 
-def upkeep_steps(server):
-    return int(server.client().stats("backends")["local:upkeep_steps"])
-
-
 def reload(server, config, answer):
     server.config = config
     server.write_config()
@@ -114,8 +110,8 @@ def test_the_table_of_a_namespace_that_a_reload_has_removed_is_nobodys(serve):
     both, one = spaces(), Config(namespace("through", "wt:", "write-through"), backends=[sqlite_backend()], drain_timeout="2s")
     reload(server, one, "removed")
     execute(server, "DROP TABLE sessions")
-    looks = upkeep_steps(server)
-    eventually(lambda: upkeep_steps(server) >= looks + 3)
+    looks = server.upkeep_steps()
+    eventually(lambda: server.upkeep_steps() >= looks + 3)
     reload(server, both, "added")
     client = server.client()
     assert client.set("sess:2", b"v") == b"STORED"

@@ -425,6 +425,14 @@ class Server(Process):
     def rows(self, table="sessions", path="store.db"):
         return rows(os.path.join(self.folder, path), table)
 
+    def journal_dump(self):
+        """What --journal-dump comes to, of the data folder."""
+        return subprocess.run([binary(), f"--journal-dump={self.folder}"], capture_output=True, text=True, check=False)
+
+    def upkeep_steps(self, backend="local"):
+        """Each of them begins with a look at the store."""
+        return int(self.client().stats("backends")[f"{backend}:upkeep_steps"])
+
 
 Answer = collections.namedtuple("Answer", "status headers text")
 Row = collections.namedtuple("Row", "value flags expires_at version")
