@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The entries of a quarantine, for the files that are about them: quarantine.c (what happens to them; the design),
- * quarantine_open.c (the file, from its opening to its end), quarantine_retry.c (those that are to be tried again).
+ * quarantine_open.c (the file, from its opening to its end), quarantine_note.c (what is known of it beside it),
+ * quarantine_damage.c (how its damage is told), quarantine_retry.c (those that are to be tried again).
  */
 #ifndef FOREBAY_POLICIES_WRITE_QUARANTINE_LIST_H
 #define FOREBAY_POLICIES_WRITE_QUARANTINE_LIST_H

@@ -2,7 +2,6 @@
 /*
  * The file of a quarantine: opening it reads its log into the list, and writes it anew.
  */
-#include "cache/base/count_text.h"
 #include "cache/base/fit.h"
 #include "cache/base/own_file.h"
 #include "policies/journal/disk.h"
@@ -10,7 +9,6 @@
 #include "policies/write/quarantine_note.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,44 +121,6 @@ static bool set_aside(const struct quarantine *quarantine, const char *name, cha
     return status == 0;
 }
 
-void quarantine_damage_refuses(const char *path, const struct quarantine_damage *damage, char *ret_text,
-                               size_t size) {
-    if (damage->gone)
-        fit_print(
-            ret_text, size,
-            "The quarantine file %s is missing: it held %s when the server ended. Put it back; what they held is lost otherwise. To start without it, use --recover=skip-damaged.",
-            path, count_text(damage->gone, "entry", "entries").text);
-    else if (damage->places == 0)
-        fit_print(ret_text, size,
-                  "The quarantine file %s is damaged: records that were synced are missing at offset %" PRIu64
-                  " (%" PRIu64
-                  " bytes). What they held is lost; to start without it, use --recover=skip-damaged.",
-                  path, damage->end, damage->missing);
-    else
-        fit_print(ret_text, size,
-                  "The quarantine file %s is damaged: no record that passes its check at offset %" PRIu64
-                  " (%" PRIu64
-                  " bytes in %s). What they held is lost; to start without it, use --recover=skip-damaged.",
-                  path, damage->offset, damage->bytes, count_text(damage->places, "place", "places").text);
-}
-
-void quarantine_say_skipped(const struct quarantine_damage *damage, char *ret_text, size_t size) {
-    if (damage->gone)
-        fit_print(ret_text, size, "is missing: what it held, %s, is lost",
-                  count_text(damage->gone, "entry", "entries").text);
-    else if (damage->places == 0)
-        fit_print(ret_text, size,
-                  "is damaged: records that were synced are missing at offset %" PRIu64 " (%" PRIu64
-                  " bytes), and the file is kept there under a name that begins with damaged-",
-                  damage->end, damage->missing);
-    else
-        fit_print(
-            ret_text, size,
-            "is damaged: no record that passes its check at offset %" PRIu64 "; %" PRIu64
-            " bytes in %s are skipped, and the file is kept there under a name that begins with damaged-",
-            damage->offset, damage->bytes, count_text(damage->places, "place", "places").text);
-}
-
 static bool may_go_on(const struct quarantine *quarantine, const char *name, bool skip_damaged,
                       const struct quarantine_damage *damage, char *error, size_t error_size) {
     if (!quarantine_is_damaged(damage))
@@ -185,30 +145,35 @@ static bool is_there(const struct quarantine *quarantine) {
     return lstat(quarantine->path, &status) == 0 || errno != ENOENT;
 }
 
-static bool open_file(struct quarantine *quarantine, const char *folder, const char *space, bool skip_damaged,
-                      struct quarantine_damage *ret_damage, char *error, size_t error_size) {
+static bool name_files(struct quarantine *quarantine, const char *folder, const char *name) {
     struct quarantine_log *log = &quarantine->log;
-    char name[400];
-    safe_name(space, name, sizeof name);
     if (!(quarantine->folder = strdup(folder)) ||
         asprintf(&quarantine->path, "%s/quarantine-%s.log", folder, name) < 0)
         return false;
     log->folder = quarantine->folder;
     log->path = quarantine->path;
-    if (!(quarantine->note_path = quarantine_note_path(quarantine->path)))
+    quarantine->note_path = quarantine_note_path(quarantine->path);
+    return quarantine->note_path != NULL;
+}
+
+static bool open_file(struct quarantine *quarantine, const char *folder, const char *space, bool skip_damaged,
+                      struct quarantine_damage *ret_damage, char *error, size_t error_size) {
+    struct quarantine_log *log = &quarantine->log;
+    char name[400];
+    safe_name(space, name, sizeof name);
+    if (!name_files(quarantine, folder, name))
         return false;
     struct quarantine_note note = quarantine_note_read(log->disk, quarantine->note_path);
+    struct quarantine_damage gone = {.gone = is_there(quarantine) ? 0 : (size_t)note.count};
     quarantine->noted_end = note.end;
-    if (!is_there(quarantine))
-        ret_damage->gone = (size_t)note.count;
-    if (ret_damage->gone && !may_go_on(quarantine, name, skip_damaged, ret_damage, error, error_size))
+    if (!may_go_on(quarantine, name, skip_damaged, &gone, error, error_size))
         return false;
     log->handle = log->disk->open(log->disk, log->path, O_RDWR | O_CREAT);
-    size_t gone = ret_damage->gone;
     if (log->handle < 0 || !replay(quarantine, ret_damage))
         return false;
-    ret_damage->gone = gone;
-    if (!gone)
+    if (gone.gone)
+        *ret_damage = gone;
+    else
         miss(&note, log, ret_damage);
     if (!may_go_on(quarantine, name, skip_damaged, ret_damage, error, error_size))
         return false;
