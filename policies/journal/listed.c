@@ -43,7 +43,7 @@ static bool is_there(const char *folder, const char *before, const char *name) {
     return lstat(path, &status) == 0 || errno != ENOENT;
 }
 
-bool listed_is_missing(const char *folder, const struct low_water_file *listed,
+bool listed_is_missing(const char *folder, const struct listed_file *listed,
                        char ret_name[JOURNAL_NAME_MAX]) {
     journal_format_name(listed->series, listed->sequence, ret_name);
     return !is_there(folder, "", ret_name) && !is_there(folder, "damaged-", ret_name);

@@ -22,7 +22,6 @@ bool listed_renew(struct journal *journal);
 void listed_note_written(struct journal *journal);
 
 /* Is this file of the list neither there nor set aside? Gives its name. Any thread. */
-bool listed_is_missing(const char *folder, const struct low_water_file *listed,
-                       char ret_name[JOURNAL_NAME_MAX]);
+bool listed_is_missing(const char *folder, const struct listed_file *listed, char ret_name[JOURNAL_NAME_MAX]);
 
 #endif

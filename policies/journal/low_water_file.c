@@ -114,13 +114,13 @@ bool low_waters_add_file(struct low_waters *all, unsigned series, uint64_t seque
     if (all->file_count >= room_for_files(copy_size(all), size_of_entries(all)))
         return false;
     if ((all->file_count & (all->file_count - 1)) == 0) { /* a power of 2, or 0: it is full */
-        struct low_water_file *files =
+        struct listed_file *files =
             realloc(all->files, (all->file_count ? 2 * all->file_count : 1) * sizeof *files);
         if (!files)
             return false;
         all->files = files;
     }
-    all->files[all->file_count++] = (struct low_water_file){series, sequence};
+    all->files[all->file_count++] = (struct listed_file){series, sequence};
     return true;
 }
 

@@ -20,7 +20,7 @@ struct low_water {
 };
 
 /* A file of a series, by the numbers in its name. */
-struct low_water_file {
+struct listed_file {
     unsigned series;
     uint64_t sequence;
 };
@@ -29,7 +29,7 @@ struct low_waters {
     struct low_water *list; /* owns the names */
     size_t count;
     /* Those that are in use (listed.c), as many as there is room for; none: it is not known. */
-    struct low_water_file *files;
+    struct listed_file *files;
     size_t file_count;
     uint64_t serial; /* counts the writes */
     size_t on_disk;  /* bytes of a copy in the file that was read; 0: none was */

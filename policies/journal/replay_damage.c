@@ -36,7 +36,7 @@ enum journal_status replay_miss_files(struct recovering *self) {
     struct journal *journal = self->journal;
     char name[JOURNAL_NAME_MAX];
     for (size_t i = 0; i < self->low_waters.file_count; i++) {
-        const struct low_water_file *listed = &self->low_waters.files[i];
+        const struct listed_file *listed = &self->low_waters.files[i];
         leave_number(journal, listed->sequence);
         if (!listed_is_missing(journal->folder, listed, name))
             continue;

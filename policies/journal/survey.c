@@ -171,7 +171,7 @@ static void look_at_low_waters(struct looking *looking) {
 }
 
 /* Beside a server that runs: a file leaves its name when it is listed no more. */
-static bool is_still_listed(const struct looking *looking, const struct low_water_file *listed) {
+static bool is_still_listed(const struct looking *looking, const struct listed_file *listed) {
     struct low_waters now = {0};
     bool still = low_water_file_read(&journal_disk_system, looking->folder, &now) == LOW_WATER_OK &&
                  low_waters_has_file(&now, listed->series, listed->sequence);
@@ -183,7 +183,7 @@ static void look_for_missing(struct looking *looking) {
     struct survey *survey = looking->survey;
     char name[JOURNAL_NAME_MAX];
     for (size_t i = 0; i < looking->low_waters.file_count; i++) {
-        const struct low_water_file *listed = &looking->low_waters.files[i];
+        const struct listed_file *listed = &looking->low_waters.files[i];
         if (listed_is_missing(looking->folder, listed, name) && is_still_listed(looking, listed) &&
             survey->damaged++ == 0)
             damage_of_missing_refuses(looking->folder, name, survey->problem, sizeof survey->problem);
@@ -197,9 +197,10 @@ bool survey_folder(const char *folder, struct survey *ret_survey) {
     bool good = journal_list_folder(folder, &names, &survey.files);
     if (!good && errno == ENOENT)
         good = true;
-    if (good)
+    if (good) {
         look_at_low_waters(&looking);
-    look_for_missing(&looking);
+        look_for_missing(&looking);
+    }
     journal_disk_system.boot(&journal_disk_system, looking.boot);
     for (size_t i = 0; good && i < survey.files; i++) {
         looking.name = names[i].name;

@@ -41,8 +41,8 @@ enum {
     SHARE_OUTPUT = 96 << 10, /* a pipeline of 64 values of 1 kB goes at once */
     SHARE_LEAST = 8 << 10,
     SHARE_LOOK = 4 << 10,
-    SHARE_TURN = 4 << 20, /* bytes of a turn; whoever is served after them has SHARE_LEAST */
-    SHARE_TO_SEND = SHARE_TURN / 2,
+    SHARE_TURN = 4 << 20,           /* bytes of a turn; whoever is served after them has SHARE_LEAST */
+    SHARE_TO_SEND = SHARE_TURN / 2, /* of these, those of who waits in worker->to_send */
     SHARE_UNSENT =
         512 << 10, /* for each so many bytes that wait for clients or the journal, a share is a part less */
     SHARE_KEYS = 512,
