@@ -91,6 +91,16 @@ static bool find_in_quarantine(struct leftovers *all, const char *folder, const 
     return summary.entries == 0 || add(all, name, &found);
 }
 
+/* False: no memory. */
+static bool add_gone(struct leftovers *all, const char *name) {
+    void *longer = realloc(all->gone, (all->gone_count + 1) * sizeof *all->gone);
+    if (!longer)
+        return false;
+    all->gone = longer;
+    snprintf(all->gone[all->gone_count++], NAME_SHOWN, "%s", name);
+    return true;
+}
+
 /* One that should be there, and is not. */
 static bool find_gone(struct leftovers *all, const char *folder, const char *name) {
     char path[PATH_SHOWN], file[NAME_SHOWN + 32];
@@ -100,8 +110,7 @@ static bool find_gone(struct leftovers *all, const char *folder, const char *nam
     if (access(path, F_OK) == 0 || errno != ENOENT ||
         !quarantine_look(&journal_disk_system, path, &summary) || !summary.damage.gone)
         return true;
-    snprintf(all->gone, sizeof all->gone, "%s", name);
-    return find_in_quarantine(all, folder, file, name);
+    return add_gone(all, name) && find_in_quarantine(all, folder, file, name);
 }
 
 static bool find_in_quarantines(struct leftovers *all, const char *folder) {
@@ -124,8 +133,10 @@ static bool find_in_quarantines(struct leftovers *all, const char *folder) {
 
 void leftovers_forget(struct leftovers *all) {
     free(all->list);
+    free(all->gone);
     all->list = NULL;
-    all->count = all->damaged = 0;
+    all->gone = NULL;
+    all->count = all->gone_count = all->damaged = 0;
 }
 
 bool leftovers_look(const struct tier_options *options, bool at_journals, struct leftovers *ret_all) {
@@ -134,8 +145,7 @@ bool leftovers_look(const struct tier_options *options, bool at_journals, struct
         (!at_journals || find_in_journals(ret_all, options->data)))
         return true;
     int failure = errno;
-    free(ret_all->list);
-    ret_all->list = NULL;
+    leftovers_forget(ret_all);
     errno = failure;
     return false;
 }
@@ -389,7 +399,7 @@ static bool settle_gone(const struct tier_options *options, const char *name, ch
     const struct space_options *space = leftovers_space_of(options, name);
     bool discarded = leftovers_decide(options, name) == FATE_DISCARDED;
     snprintf(path, sizeof path, "%s/quarantine-%s.log", options->data, name);
-    if (!*name || (!discarded && space && space->policy->holds_back) ||
+    if ((!discarded && space && space->policy->holds_back) ||
         !quarantine_look(&journal_disk_system, path, &summary))
         return true;
     if (!discarded && !options->recovery.skip_damaged) {
@@ -411,7 +421,8 @@ bool leftovers_settle(const struct tier_options *options, char *ret_error, size_
     if (!leftovers_look(options, told, &all))
         return leftovers_out_of_reach(options, &all, ret_error, error_size);
     name_absent(options, &all);
-    good = settle_gone(options, all.gone, ret_error, error_size);
+    for (size_t i = 0; good && i < all.gone_count; i++)
+        good = settle_gone(options, all.gone[i], ret_error, error_size);
     for (size_t i = 0; good && i < all.count; i++)
         good = settle_one(options, &all.list[i], &flush, ret_error, error_size);
     if (good && flush)

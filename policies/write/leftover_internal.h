@@ -28,7 +28,8 @@ struct leftovers {
     size_t spoilt;       /* quarantines that would be opened */
     /* What a start would say of the first of each. */
     char damage[PROBLEM_SHOWN], spoilt_damage[PROBLEM_SHOWN];
-    char gone[NAME_SHOWN];        /* of a namespace, whose quarantine's file is missing; "": none */
+    char (*gone)[NAME_SHOWN]; /* of namespaces, whose quarantine's file is missing */
+    size_t gone_count;
     char unread[NAME_SHOWN + 32]; /* the quarantine's file that could not be */
 };
 

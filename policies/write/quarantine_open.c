@@ -57,16 +57,28 @@ bool quarantine_write_add(struct quarantine_log *log, const struct refused *kept
     return quarantine_log_write(log, &record);
 }
 
-static uint64_t inode_of(const struct quarantine_log *log) {
-    struct stat status;
-    return fstat(log->handle, &status) == 0 ? (uint64_t)status.st_ino : 0;
+/* Which file it is. Its number alone does not say it: the next that is made may get it. A file system that does not know when a
+ * file was made leaves zeros. */
+static void name_file(const struct quarantine_log *log, struct quarantine_note *note) {
+    struct statx status;
+    if (statx(log->handle, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0)
+        return;
+    note->inode = status.stx_ino;
+    note->born_us = (uint64_t)status.stx_btime.tv_sec * 1000000 + status.stx_btime.tv_nsec / 1000;
+}
+
+static bool is_of(const struct quarantine_note *note, const struct quarantine_log *log) {
+    struct quarantine_note now = {0};
+    name_file(log, &now);
+    return now.inode && note->inode == now.inode && note->born_us == now.born_us;
 }
 
 void quarantine_note(struct quarantine *quarantine) {
     const struct quarantine_log *log = &quarantine->log;
     if (log->handle < 0)
         return;
-    struct quarantine_note note = {log->end, quarantine_count(quarantine), inode_of(log)};
+    struct quarantine_note note = {.end = log->end, .count = quarantine_count(quarantine)};
+    name_file(log, &note);
     if (quarantine_note_write(quarantine->log.disk, quarantine->note_path, &note, false))
         quarantine->noted_end = note.end;
 }
@@ -175,7 +187,7 @@ static bool may_go_on(const struct quarantine *quarantine, const char *name, boo
 static void miss(const struct quarantine_note *note, const struct quarantine_log *log,
                  struct quarantine_damage *damage) {
     bool is_needed = damage->end > 0 || note->count > 0;
-    if (note->end > damage->end && is_needed && note->inode == inode_of(log))
+    if (note->end > damage->end && is_needed && is_of(note, log))
         damage->missing = note->end - damage->end;
 }
 

@@ -14,12 +14,13 @@ SKIP = "--recover=skip-damaged"
 TRIGGER = "CREATE TRIGGER no BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'no'); END"
 
 
-def spaces():
-    return Config(namespace("sessions", "sess:", "write-behind", flush_delay="10ms"))
+def spaces(*others):
+    return Config(*(namespace(name, prefix, "write-behind", flush_delay="10ms")
+                    for name, prefix in [("sessions", "sess:"), *((other, f"{other}:") for other in others)]))
 
 
-def refusing(serve, end="stop"):
-    server = serve(spaces())
+def refusing(serve, end="stop", others=()):
+    server = serve(spaces(*others))
     with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database:
         database.executescript(TRIGGER)
     client = server.client()
@@ -73,4 +74,29 @@ def test_of_a_namespace_that_is_not_configured_any_more(serve, option):
     server.start()
     server.stop()
     server.options = server.options[:-1]
+    server.start()
+
+
+@pytest.mark.parametrize("options", [[SKIP], ["--recover=discard:sessions", "--recover=discard:carts", "--recover=discard:views"]])
+def test_each_of_several_that_are_not_configured_any_more(serve, options):
+    others = ("carts", "views")
+    server, path = refusing(serve, others=others)
+    paths = [path, *(path.replace("sessions", other) for other in others)]
+    server.start()
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database:
+        for other in others:
+            database.executescript(TRIGGER.replace("TRIGGER no", f"TRIGGER no_{other}").replace("sessions", other))
+    client = server.client()
+    for other in others:
+        assert client.set(f"{other}:1", b"bad") == b"STORED"
+        eventually(lambda other=other: client.stats("write_behind")[f"{other}:quarantine"] == "1")
+    server.stop()
+    for one in paths:
+        os.remove(one)
+    server.config = Config(namespace("more", "more:", "write-behind"))
+    server.options = options
+    server.start()
+    server.stop()
+    server.options = []
+    accepted(server)
     server.start()
