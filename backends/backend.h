@@ -67,6 +67,13 @@ static inline bool backend_identity_tells(const struct backend_identity *identit
     return identity->parts[0] || identity->parts[1];
 }
 
+/* What the openings of a writer have seen at the address of a store while none succeeded. Zeros at first; the caller keeps it from
+ * one to the next. */
+struct backend_sighting {
+    bool seen; /* something that may have been a store */
+    bool gone; /* which was missing later */
+};
+
 /* Settings that one kind alone has. Each kind embeds this as the first member of two structs: what its tables
  * `options` and `table_options` describe. */
 struct backend_specific {
@@ -103,6 +110,8 @@ struct backend_options {
     /* What the writer of this process has had open last; NULL: nothing yet. A store that was there before is not made
      * anew where it is missing, and what a removed one has left behind is kept from the one in its place. */
     const struct backend_identity *expected;
+    /* Of the writer: the same is so of a store that none of its openings could open. NULL: no matter. */
+    struct backend_sighting *sighting;
     /* The connection before was good, and made way for this one for the sake of further tables: if the expected store is at
      * the address, it was not put there meanwhile, and need not be waited for. */
     bool renews;

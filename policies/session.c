@@ -42,6 +42,7 @@ static enum backend_status open_connection(struct session *session, uint64_t unt
     session->renews = false;
     options.open_until_us = until_us;
     options.expected = store_expected(backend->store, &expected) ? &expected : NULL;
+    options.sighting = session->role == BACKEND_WRITER ? &backend->store->sighting : NULL;
     uint64_t began_us = monotonic_us();
     enum backend_status status =
         backend->type->open(&options, session->role, &session->connection, &session->error);

@@ -21,6 +21,7 @@ struct store {
     pthread_mutex_t mutex;
     struct backend_identity identity; /* as the writer had it last */
     bool known;                       /* it has had one */
+    struct backend_sighting sighting; /* the writer's: of before */
     unsigned readers;                 /* connections that are open, or being opened */
     char place[BACKEND_PLACE_SHOWN];  /* where the writer found it last, if it was looked for */
     atomic_uint moves; /* how often it was found, or found elsewhere, or may be; changed under the mutex */

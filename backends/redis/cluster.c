@@ -229,8 +229,10 @@ void redis_cluster_tell_uncovered(const struct redis_connection *connection, uns
     char others[40] = "";
     for (size_t i = 0; i < REDIS_SLOTS; i++)
         count += connection->cluster->map.owner[i] == REDIS_NOBODY;
-    if (count > 1)
-        snprintf(others, sizeof others, ", nor %s", count == 2 ? "has another" : "have others");
+    if (count == 2)
+        snprintf(others, sizeof others, ", nor has another");
+    else if (count > 2)
+        snprintf(others, sizeof others, ", nor have %zu others", count - 1);
     backend_fail(
         ret_error, BACKEND_TRANSIENT,
         "backend \"%s\", redis cluster: slot %u has no master%s: start their nodes, or give the slots away (redis-cli --cluster fix)",

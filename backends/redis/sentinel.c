@@ -35,7 +35,7 @@ enum verdict { SENTINEL_SILENT, SENTINEL_ODD, SENTINEL_KNOWS_NONE, SENTINEL_DENI
 struct asking {
     enum verdict verdict;
     const struct redis_place *sentinel; /* that said so */
-    char words[128];                    /* its own, or those of the link; no secret */
+    char words[192];                    /* its own, or those of the link; no secret */
     bool one_is_silent;
     struct redis_place master; /* SENTINEL_NAMES */
 };

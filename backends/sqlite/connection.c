@@ -34,16 +34,16 @@ bool sqlite_distrust(sqlite3 *db, bool trusted_schema) {
 }
 
 /* A database that was there before and is missing is not made anew: that would be an empty one. */
-static int open_flags(const struct sqlite_connection *connection, const struct backend_identity *expected) {
+static int open_flags(const struct sqlite_connection *connection, const struct backend_options *options) {
     if (connection->role == BACKEND_READER)
         return SQLITE_OPEN_READONLY;
-    return expected ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    bool was_there = options->expected || (options->sighting && options->sighting->seen);
+    return was_there ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 }
 
 static enum backend_status open_file(struct sqlite_connection *connection, const struct sqlite_options *own,
-                                     const struct backend_identity *expected,
-                                     struct backend_error *ret_error) {
-    int flags = open_flags(connection, expected);
+                                     const struct backend_options *options, struct backend_error *ret_error) {
+    int flags = open_flags(connection, options);
     int failure = 0;
     enum backend_status status = sqlite_check_folder(connection, ret_error);
     if (status == BACKEND_OK)
@@ -183,12 +183,13 @@ void sqlite_limit_waiting(struct sqlite_connection *connection) {
 
 static enum backend_status open_all(struct sqlite_connection *connection, const struct sqlite_options *own,
                                     const struct backend_options *options, struct backend_error *ret_error) {
-    const struct backend_identity *expected = options->expected;
     enum backend_status status = BACKEND_OK;
-    if (connection->role == BACKEND_WRITER && expected)
-        status = sqlite_files_prepare(connection, expected, options->renews, ret_error);
+    if (connection->role == BACKEND_WRITER && options->expected)
+        status = sqlite_files_prepare(connection, options->expected, options->renews, ret_error);
+    else if (connection->role == BACKEND_WRITER && options->sighting)
+        status = sqlite_files_sight(connection, options->sighting, ret_error);
     if (status == BACKEND_OK)
-        status = open_file(connection, own, expected, ret_error);
+        status = open_file(connection, own, options, ret_error);
     if (status != BACKEND_OK)
         return status;
     sqlite3_extended_result_codes(connection->db, 1);

@@ -476,15 +476,31 @@ static void take_log_back(const struct sqlite_connection *connection, const stru
     }
 }
 
+static enum backend_status miss_database(const struct sqlite_connection *connection,
+                                         struct backend_error *ret_error) {
+    return backend_fail(
+        ret_error, BACKEND_TRANSIENT,
+        "backend \"%s\", %s: there is no database any more; put it back, or a copy in its place, or an empty file",
+        connection->name, connection->path);
+}
+
+/* Whoever puts a file there may still be copying it. */
+static enum backend_status await_whole(const struct sqlite_connection *connection,
+                                       const struct stat *database, struct backend_error *ret_error) {
+    if (has_settled(database) ||
+        (seems_whole(connection->path, database) && settles_while_locked(connection->path)))
+        return BACKEND_OK;
+    return backend_fail(ret_error, BACKEND_TRANSIENT,
+                        "backend \"%s\", %s: was written to just now, perhaps it is still being copied",
+                        connection->name, connection->path);
+}
+
 enum backend_status sqlite_files_prepare(const struct sqlite_connection *connection,
                                          const struct backend_identity *expected, bool renews,
                                          struct backend_error *ret_error) {
     struct stat database;
     if (!look_at(connection, DATABASE, &database))
-        return backend_fail(
-            ret_error, BACKEND_TRANSIENT,
-            "backend \"%s\", %s: there is no database any more; put it back, or a copy in its place, or an empty file",
-            connection->name, connection->path);
+        return miss_database(connection, ret_error);
     enum backend_status status = sqlite_check_kind(connection, ret_error);
     if (status != BACKEND_OK)
         return status;
@@ -492,10 +508,16 @@ enum backend_status sqlite_files_prepare(const struct sqlite_connection *connect
         return BACKEND_OK;
     remove_log_of_another(connection, &database, expected);
     take_log_back(connection, &database, expected);
-    if (has_settled(&database) ||
-        (seems_whole(connection->path, &database) && settles_while_locked(connection->path)))
-        return BACKEND_OK;
-    return backend_fail(ret_error, BACKEND_TRANSIENT,
-                        "backend \"%s\", %s: was written to just now, perhaps it is still being copied",
-                        connection->name, connection->path);
+    return await_whole(connection, &database, ret_error);
+}
+
+enum backend_status sqlite_files_sight(const struct sqlite_connection *connection,
+                                       struct backend_sighting *sighting, struct backend_error *ret_error) {
+    struct stat database;
+    if (look_at(connection, DATABASE, &database)) {
+        sighting->seen |= database.st_size > 0;
+        return sighting->gone ? await_whole(connection, &database, ret_error) : BACKEND_OK;
+    }
+    sighting->gone |= sighting->seen;
+    return sighting->gone ? miss_database(connection, ret_error) : BACKEND_OK;
 }

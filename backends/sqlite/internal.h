@@ -234,6 +234,11 @@ enum backend_status sqlite_files_prepare(const struct sqlite_connection *connect
                                          const struct backend_identity *expected, bool renews,
                                          struct backend_error *ret_error);
 
+/* The same where no opening has succeeded yet: a database that one of them has seen is not to be made anew where it is missing
+ * now, and may still be on its way where it was. */
+enum backend_status sqlite_files_sight(const struct sqlite_connection *connection,
+                                       struct backend_sighting *sighting, struct backend_error *ret_error);
+
 /* BACKEND_REPLACED: the files at the path are others. Then the writer has brought what was in the log into the file
  * that it has open, if that is whole, and the log is gone from the path. */
 enum backend_status sqlite_files_check(struct sqlite_connection *connection, struct backend_error *ret_error);

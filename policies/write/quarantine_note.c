@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * As it lies in the file: magic 4, CRC-32C of what follows 4, end 8, count 8, inode 8, in the byte order of the host,
- * as the quarantine's own.
+ * As it lies in the file: magic 4, CRC-32C of what follows 4, end 8, count 8, inode 8, time of birth 8, in the byte order
+ * of the host, as the quarantine's own.
  */
 #include "policies/write/quarantine_note.h"
 #include "policies/journal/crc32c.h"
@@ -14,9 +14,9 @@ enum { NOTE_MAGIC = 0x4e524151 };
 
 struct note_image {
     uint32_t magic, crc;
-    uint64_t end, count, inode;
+    uint64_t end, count, inode, born_us;
 };
-_Static_assert(sizeof(struct note_image) == 32, "it is written as it lies in memory");
+_Static_assert(sizeof(struct note_image) == 40, "it is written as it lies in memory");
 
 static uint32_t crc_of(const struct note_image *image) {
     size_t skipped = offsetof(struct note_image, end);
@@ -38,13 +38,16 @@ struct quarantine_note quarantine_note_read(const struct journal_disk *disk, con
         disk->close(disk, file);
     if (n != sizeof image || image.magic != NOTE_MAGIC || image.crc != crc_of(&image))
         return (struct quarantine_note){0};
-    return (struct quarantine_note){image.end, image.count, image.inode};
+    return (struct quarantine_note){image.end, image.count, image.inode, image.born_us};
 }
 
 bool quarantine_note_write(const struct journal_disk *disk, const char *path,
                            const struct quarantine_note *note, bool synced) {
-    struct note_image image = {
-        .magic = NOTE_MAGIC, .end = note->end, .count = note->count, .inode = note->inode};
+    struct note_image image = {.magic = NOTE_MAGIC,
+                               .end = note->end,
+                               .count = note->count,
+                               .inode = note->inode,
+                               .born_us = note->born_us};
     int file = disk->open(disk, path, note->end ? O_RDWR | O_CREAT : O_RDWR);
     if (file < 0)
         return note->end == 0 && errno == ENOENT;

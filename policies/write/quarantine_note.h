@@ -17,7 +17,8 @@
 struct quarantine_note {
     uint64_t end;   /* of the last synced record; 0: nothing is known */
     uint64_t count; /* of entries */
-    uint64_t inode; /* of the file: the end of another one is not known */
+    uint64_t inode,
+        born_us; /* of the file: the end of another one is not known, nor of one that got its number */
 };
 
 /* Of the file beside that of a quarantine, quarantine-NAME.log. To be freed. NULL: no memory. */

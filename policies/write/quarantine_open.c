@@ -55,16 +55,28 @@ bool quarantine_write_add(struct quarantine_log *log, const struct refused *kept
     return quarantine_log_write(log, &record);
 }
 
-static uint64_t inode_of(const struct quarantine_log *log) {
-    struct stat status;
-    return fstat(log->handle, &status) == 0 ? (uint64_t)status.st_ino : 0;
+/* Which file it is. Its number alone does not say it: the next that is made may get it. A file system that does not know when a
+ * file was made leaves zeros. */
+static void name_file(const struct quarantine_log *log, struct quarantine_note *note) {
+    struct statx status;
+    if (statx(log->handle, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0)
+        return;
+    note->inode = status.stx_ino;
+    note->born_us = (uint64_t)status.stx_btime.tv_sec * 1000000 + status.stx_btime.tv_nsec / 1000;
+}
+
+static bool is_of(const struct quarantine_note *note, const struct quarantine_log *log) {
+    struct quarantine_note now = {0};
+    name_file(log, &now);
+    return now.inode && note->inode == now.inode && note->born_us == now.born_us;
 }
 
 void quarantine_note(struct quarantine *quarantine) {
     const struct quarantine_log *log = &quarantine->log;
     if (log->handle < 0)
         return;
-    struct quarantine_note note = {log->end, quarantine_count(quarantine), inode_of(log)};
+    struct quarantine_note note = {.end = log->end, .count = quarantine_count(quarantine)};
+    name_file(log, &note);
     if (quarantine_note_write(quarantine->log.disk, quarantine->note_path, &note, false))
         quarantine->noted_end = note.end;
 }
@@ -135,7 +147,7 @@ static bool may_go_on(const struct quarantine *quarantine, const char *name, boo
 static void miss(const struct quarantine_note *note, const struct quarantine_log *log,
                  struct quarantine_damage *damage) {
     bool is_needed = damage->end > 0 || note->count > 0;
-    if (note->end > damage->end && is_needed && note->inode == inode_of(log))
+    if (note->end > damage->end && is_needed && is_of(note, log))
         damage->missing = note->end - damage->end;
 }
 
@@ -145,7 +157,7 @@ static bool is_there(const struct quarantine *quarantine) {
     return lstat(quarantine->path, &status) == 0 || errno != ENOENT;
 }
 
-static bool name_files(struct quarantine *quarantine, const char *folder, const char *name) {
+static bool set_paths(struct quarantine *quarantine, const char *folder, const char *name) {
     struct quarantine_log *log = &quarantine->log;
     if (!(quarantine->folder = strdup(folder)) ||
         asprintf(&quarantine->path, "%s/quarantine-%s.log", folder, name) < 0)
@@ -161,7 +173,7 @@ static bool open_file(struct quarantine *quarantine, const char *folder, const c
     struct quarantine_log *log = &quarantine->log;
     char name[400];
     safe_name(space, name, sizeof name);
-    if (!name_files(quarantine, folder, name))
+    if (!set_paths(quarantine, folder, name))
         return false;
     struct quarantine_note note = quarantine_note_read(log->disk, quarantine->note_path);
     struct quarantine_damage gone = {.gone = is_there(quarantine) ? 0 : (size_t)note.count};

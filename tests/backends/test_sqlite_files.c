@@ -19,18 +19,24 @@ static enum backend_status look(struct fixture *fixture) {
     return sqlite_backend.look(fixture->writer, &fixture->error);
 }
 
-/* As the writer of a server does it: the file may be a second old at the least. */
-static enum backend_status open_again(struct fixture *fixture) {
-    struct backend_identity expected = fixture->writer->identity;
+/* The file may be a second old at the least. */
+static enum backend_status open_when_settled(struct fixture *fixture) {
     enum backend_status status = BACKEND_TRANSIENT;
-    sqlite_backend.close(fixture->writer);
-    sqlite_backend.close(fixture->reader);
-    fixture->writer = fixture->reader = NULL;
-    fixture->options.expected = &expected;
     for (unsigned i = 0; i < 1000 && (status = open_writer(fixture)) == BACKEND_TRANSIENT &&
                          strstr(fixture->error.message, "written to just now");
          i++)
         usleep(10000);
+    return status;
+}
+
+/* As the writer of a server does it. */
+static enum backend_status open_again(struct fixture *fixture) {
+    struct backend_identity expected = fixture->writer->identity;
+    sqlite_backend.close(fixture->writer);
+    sqlite_backend.close(fixture->reader);
+    fixture->writer = fixture->reader = NULL;
+    fixture->options.expected = &expected;
+    enum backend_status status = open_when_settled(fixture);
     fixture->options.expected = NULL;
     return status == BACKEND_OK ? open_reader(fixture) : status;
 }
@@ -52,6 +58,34 @@ TEST(a_file_that_is_gone_is_neither_read_nor_written) {
     assert_int_equal(open_again(fixture), BACKEND_TRANSIENT);
     assert_says(fixture, "there is no database any more");
     assert_int_equal(size_of(fixture, ""), -1);
+}
+
+/* As a start does that finds it locked, or the disk full. */
+TEST(a_file_that_goes_before_it_could_be_opened_is_not_made_anew) {
+    struct fixture *fixture = *state;
+    struct backend_sighting sighting = {0};
+    sqlite3 *other = NULL;
+    fixture->options.sighting = &sighting;
+    assert_int_equal(open_writer(fixture), BACKEND_OK); /* one that was never there is made */
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    sqlite_backend.close(fixture->writer);
+    fixture->writer = NULL;
+    fixture->options.timeout_ms = 1;
+    assert_int_equal(sqlite3_open(fixture->path, &other), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(other, "PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(open_writer(fixture), BACKEND_TRANSIENT);
+    assert_says(fixture, "locked");
+    sqlite3_close(other);
+    move(fixture, "", ".elsewhere");
+    assert_int_equal(open_writer(fixture), BACKEND_TRANSIENT);
+    assert_says(fixture, "there is no database any more");
+    assert_int_equal(size_of(fixture, ""), -1);
+    move(fixture, ".elsewhere", "");
+    fixture->options.timeout_ms = MINUTE;
+    assert_int_equal(open_when_settled(fixture), BACKEND_OK);
+    assert_int_equal(open_reader(fixture), BACKEND_OK);
+    assert_value(fixture, "sess:a", "one");
 }
 
 TEST(a_renamed_database_is_whole) {
@@ -241,6 +275,7 @@ TEST(what_sqlite_keeps_for_itself_is_closed_to_sql) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(a_file_that_is_gone_is_neither_read_nor_written),
+        CASE(a_file_that_goes_before_it_could_be_opened_is_not_made_anew),
         CASE(a_renamed_database_is_whole),
         CASE(a_log_that_is_gone_is_noticed_and_nothing_is_lost),
         CASE(what_others_write_is_noticed_and_nothing_else),

@@ -8,7 +8,7 @@ import pytest
 from forebay import Config, Redis, eventually, namespace, section, sqlite_backend
 
 HIDDEN = "is not seen here"
-PENDING = "are pending, and go to"
+PENDING = "not written yet, will go to"
 
 
 def sessions(policy="write-through", **more):

@@ -4,6 +4,7 @@ goes on where it is told to; whatever is configured by then."""
 
 import contextlib
 import os
+import re
 import sqlite3
 
 import pytest
@@ -11,20 +12,18 @@ from checking import accepted, refused
 from forebay import Config, eventually, namespace
 
 SKIP = "--recover=skip-damaged"
+TRIGGER = "CREATE TRIGGER no BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'no'); END"
 
 
-def spaces(*names):
-    return Config(*(namespace(name, f"{name[:4]}:", "write-behind", flush_delay="10ms") for name in names or ["sessions"]))
+def spaces(*others):
+    return Config(*(namespace(name, prefix, "write-behind", flush_delay="10ms")
+                    for name, prefix in [("sessions", "sess:"), *((other, f"{other}:") for other in others)]))
 
 
-def refuse_rows(server, name):
+def refusing(serve, end="stop", others=()):
+    server = serve(spaces(*others))
     with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database:
-        database.executescript(f"CREATE TRIGGER no_{name} BEFORE INSERT ON {name} BEGIN SELECT raise(ABORT, 'no'); END")
-
-
-def refusing(serve, end="stop"):
-    server = serve(spaces())
-    refuse_rows(server, "sessions")
+        database.executescript(TRIGGER)
     client = server.client()
     for number in range(3):
         assert client.set(f"sess:{number}", b"bad") == b"STORED"
@@ -80,25 +79,39 @@ def test_of_a_namespace_that_is_not_configured_any_more(serve, option):
     server.start()
 
 
-def test_of_several_that_are_not_configured_any_more(serve):
-    """None is passed over for another one, and a start that goes on without them has forgotten all."""
-    names = ["sessions", "carts"]
-    server = serve(spaces(*names))
-    client = server.client()
-    for name in names:
-        refuse_rows(server, name)
-        assert client.set(f"{name[:4]}:1", b"bad") == b"STORED"
-        eventually(lambda name=name: client.stats("write_behind")[f"{name}:quarantine"] == "1")
-    server.stop()
-    for name in names:
-        os.remove(os.path.join(server.folder, f"quarantine-{name}.log"))
-    server.config, options = spaces("others"), server.options
-    for given_up, other in (names, names[::-1]):
-        told = f"quarantine-{other}.log is missing: it held 1 entry when the server ended."
-        assert told in refused(server, f"--recover=discard:{given_up}")
-    assert told in server.refuses(f"--recover=discard:{given_up}")
-    server.options = [*options, SKIP]
+def several_gone(serve):
+    """A server whose configuration knows none of the three namespaces any more whose quarantines are gone."""
+    others = ("carts", "views")
+    server, path = refusing(serve, others=others)
     server.start()
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database:
+        for other in others:
+            database.executescript(TRIGGER.replace("TRIGGER no", f"TRIGGER no_{other}").replace("sessions", other))
+    client = server.client()
+    for other in others:
+        assert client.set(f"{other}:1", b"bad") == b"STORED"
+        eventually(lambda other=other: client.stats("write_behind")[f"{other}:quarantine"] == "1")
     server.stop()
+    for name in ("sessions", *others):
+        os.remove(path.replace("sessions", name))
+    server.config = Config(namespace("more", "more:", "write-behind"))
+    return server
+
+
+@pytest.mark.parametrize("options", [[SKIP], ["--recover=discard:sessions", "--recover=discard:carts", "--recover=discard:views"]])
+def test_each_of_several_that_are_not_configured_any_more(serve, options):
+    server = several_gone(serve)
+    accepted(server, *options)
     server.options = options
     server.start()
+    server.stop()
+    server.options = []
+    accepted(server)
+    server.start()
+
+
+def test_one_that_is_given_up_hides_no_other(serve):
+    server = several_gone(serve)
+    for given_up, left in (("sessions", "(carts|views)"), ("carts", "(sessions|views)"), ("views", "(sessions|carts)")):
+        assert re.search(rf"quarantine-{left}\.log is missing: it held", refused(server, f"--recover=discard:{given_up}"))
+    assert re.search(r"quarantine-(carts|views)\.log is missing: it held", server.refuses("--recover=discard:sessions"))

@@ -14,6 +14,7 @@ systemctl() {
         kill -TERM "$PID" 2>/dev/null || return 0
         until grep -q '^State:.*Z' "/proc/$PID/status"; do sleep 0.05; done ;;
     kill) kill "-${2#--signal=}" "$PID" ;;
+    show) echo "$PID" ;;
     esac
 }
 """

@@ -251,10 +251,18 @@ static void admit(struct connection *connection) {
     connection_set_ready(connection);
 }
 
+static struct connection *oldest(const struct worker *worker) {
+    struct connection *connection = worker->connections;
+    while (connection && connection->next)
+        connection = connection->next;
+    return connection;
+}
+
+/* Oldest first: the prover's queue may have no room for all. */
 void login_admit_waiting(struct worker *worker) {
     uint64_t now_us = monotonic_us();
-    for (struct connection *connection = worker->connections; connection && worker->awaiting_check > 0;
-         connection = connection->next)
+    struct connection *connection = worker->awaiting_check > 0 ? oldest(worker) : NULL;
+    for (; connection && worker->awaiting_check > 0; connection = connection->previous)
         if (connection->awaits_check && now_us >= connection->check_us) {
             connection->has_waited = true;
             admit(connection);

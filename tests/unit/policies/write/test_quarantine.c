@@ -2,6 +2,7 @@
 /*
  * The quarantine and its file, also where that is damaged. What quarantine_add has promised to keep is there after a restart.
  */
+#include "policies/write/quarantine_note.h"
 #include "tests/support/quarantine_fixture.h"
 #include <errno.h>
 #include <stdatomic.h>
@@ -220,6 +221,26 @@ TEST(a_file_that_somebody_else_has_written_anew_misses_nothing) {
     reopen(fixture);
     assert_false(quarantine_is_damaged(&fixture->damage));
     assert_int_equal(quarantine_count(fixture->quarantine), 1);
+}
+
+/* And again: the second of two gets the number that the first left. */
+TEST(a_file_that_got_the_number_of_another_misses_nothing) {
+    struct fixture *fixture = *state;
+    const struct journal_disk *disk = &fixture->disk.calls;
+    char path[512];
+    leave_three(fixture);
+    path_of(fixture, "note", path);
+    struct quarantine_note note = quarantine_note_read(disk, path);
+    if (note.born_us == 0)
+        skip(); /* this file system does not know */
+    note.end += record_size("value");
+    assert_true(quarantine_note_write(disk, path, &note, false));
+    assert_refused(fixture, "records that were synced are missing");
+    note.born_us--;
+    assert_true(quarantine_note_write(disk, path, &note, false));
+    reopen(fixture);
+    assert_false(quarantine_is_damaged(&fixture->damage));
+    assert_int_equal(quarantine_count(fixture->quarantine), 3);
 }
 
 TEST(a_file_that_is_gone_is_missed) {
@@ -507,6 +528,7 @@ int main(void) {
         CASE(what_follows_damage_is_kept_where_that_is_wanted),
         CASE(what_was_synced_at_the_end_is_missed),
         CASE(a_file_that_somebody_else_has_written_anew_misses_nothing),
+        CASE(a_file_that_got_the_number_of_another_misses_nothing),
         CASE(a_file_that_is_gone_is_missed),
         CASE(one_of_which_nothing_was_needed_is_not_missed),
         CASE(a_file_that_was_written_anew_misses_nothing),
