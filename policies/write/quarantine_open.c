@@ -121,17 +121,18 @@ static void safe_name(const char *name, char *out, size_t size) {
 }
 
 /* A second name for the damaged file, which goes on to exist when it is written anew. */
-static bool set_aside(const struct quarantine *quarantine, const char *name, char *error, size_t error_size) {
+static bool set_aside(const char *folder, const char *path, const char *name, char *error,
+                      size_t error_size) {
     char aside[4096];
     int status = -1;
     errno = EEXIST;
     for (unsigned number = 0; status != 0 && errno == EEXIST && number < NUMBERS_MAX; number++) {
-        snprintf(aside, sizeof aside, "%s/damaged-%u-quarantine-%s.log", quarantine->folder, number, name);
-        status = link(quarantine->path, aside);
+        snprintf(aside, sizeof aside, "%s/damaged-%u-quarantine-%s.log", folder, number, name);
+        status = link(path, aside);
     }
     if (status != 0)
-        fit_print(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.",
-                  quarantine->path, aside, file_reason(errno).text);
+        fit_print(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.", path, aside,
+                  file_reason(errno).text);
     return status == 0;
 }
 
@@ -140,7 +141,7 @@ void quarantine_damage_refuses(const char *path, const struct quarantine_damage 
     if (damage->gone)
         fit_print(
             ret_text, size,
-            "The quarantine file %s is missing: it held %s when the server ended. Put it back; what they held is lost otherwise. To start without it, use --recover=skip-damaged.",
+            "The quarantine file %s is missing: it held %s when the server ended. Put it back; what it held is lost otherwise. To start without it, use --recover=skip-damaged.",
             path, count_text(damage->gone, "entry", "entries").text);
     else if (damage->places == 0)
         fit_print(ret_text, size,
@@ -178,7 +179,7 @@ static bool may_go_on(const struct quarantine *quarantine, const char *name, boo
     if (!quarantine_is_damaged(damage))
         return true;
     if (skip_damaged)
-        return damage->gone || set_aside(quarantine, name, error, error_size);
+        return damage->gone || set_aside(quarantine->folder, quarantine->path, name, error, error_size);
     quarantine_damage_refuses(quarantine->path, damage, error, error_size);
     return false;
 }
@@ -315,5 +316,18 @@ bool quarantine_forget(const struct journal_disk *disk, const char *path) {
     int failure = errno;
     free(note_path);
     errno = failure;
+    return good;
+}
+
+bool quarantine_put_away(const struct journal_disk *disk, const char *folder, const char *space,
+                         const struct quarantine_damage *damage, char *error, size_t error_size) {
+    char name[400], path[4096];
+    safe_name(space, name, sizeof name);
+    snprintf(path, sizeof path, "%s/quarantine-%s.log", folder, name);
+    if (!damage->gone && !set_aside(folder, path, name, error, error_size))
+        return false;
+    bool good = quarantine_forget(disk, path);
+    if (!good)
+        fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
     return good;
 }
