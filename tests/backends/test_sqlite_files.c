@@ -253,6 +253,8 @@ TEST(a_database_that_everybody_can_reach_is_told) {
     assert_int_equal(chmod(fixture->folder.path, 0777), 0);
     assert_true(sqlite_backend.exposed(&fixture->options, how, sizeof how));
     assert_non_null(strstr(how, "every user can write into the folder"));
+    fixture->options.uri = "sqlite:/dev/null"; /* by mistake: it is to stay as it is */
+    assert_false(sqlite_backend.exposed(&fixture->options, how, sizeof how));
 }
 
 /* A trigger in the file acts with the server's rights: it may use tables and plain functions, and nothing else. dbstat
