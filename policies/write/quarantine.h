@@ -38,6 +38,9 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
                                    size_t error_size);
 void quarantine_close(struct quarantine *quarantine);
 
+/* True: its file was removed or renamed, and was written anew, with all entries. */
+bool quarantine_look_after(struct quarantine *quarantine);
+
 /* What a quarantine's file holds, without opening it as a quarantine: nothing is changed. oldest: in seconds. False:
  * it cannot be read, or there is none, and none is missing; errno. */
 struct quarantine_summary {

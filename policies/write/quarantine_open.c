@@ -256,6 +256,7 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
 void quarantine_close(struct quarantine *quarantine) {
     if (!quarantine)
         return;
+    quarantine_look_after(quarantine);
     quarantine_list_free(quarantine);
     if (quarantine->log.handle >= 0)
         quarantine->log.disk->close(quarantine->log.disk, quarantine->log.handle);

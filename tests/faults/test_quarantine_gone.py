@@ -63,6 +63,33 @@ def test_a_start_that_is_told_to_goes_on_without_it(serve):
     assert server.log().count("is missing") == 1
 
 
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_one_that_is_removed_while_the_server_runs_is_written_anew(serve, end):
+    server = serve(spaces())
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database:
+        database.executescript(TRIGGER)
+    client = server.client()
+    path = os.path.join(server.folder, "quarantine-sessions.log")
+
+    def refuse(number):
+        assert client.set(f"sess:{number}", b"bad") == b"STORED"
+        eventually(lambda: int(client.stats("write_behind")["sessions:quarantine"]) == number + 1)
+
+    refuse(0)
+    os.remove(path)
+    eventually(lambda: f"its quarantine file {path} was removed or renamed while it was open, and is written anew, with 1 entry"
+               in server.log())
+    os.rename(path, path + ".aside")
+    refuse(1)  # whether or not that was noticed meanwhile
+    os.remove(path)
+    if end == "kill":
+        eventually(lambda: os.path.exists(path))
+    getattr(server, end)()
+    accepted(server)
+    server.start()
+    assert server.client().stats("write_behind")["sessions:quarantine"] == "2"
+
+
 def removed(path):
     os.remove(path)
     return "is missing: it held 3 entries when the server ended."
