@@ -25,6 +25,8 @@
  *     written over               the log is renamed to ...-wal.old, for the same reason
  *     log or its index gone      the log is copied into the database, where nothing of it is then missing
  *
+ * A start that finds a log and no database waits for that: for one that is made anew, SQLite would empty the log.
+ *
  * Where transactions of other programs, or a full disk, do not let the log be copied, it is renamed to ...-wal.kept,
  * and taken back if the same database is put back before anybody has written to it. Without it that is not whole.
  *
@@ -511,13 +513,29 @@ enum backend_status sqlite_files_prepare(const struct sqlite_connection *connect
     return await_whole(connection, &database, ret_error);
 }
 
+enum backend_status sqlite_files_check_log(const struct sqlite_connection *connection,
+                                           struct backend_error *ret_error) {
+    char log[PATH_SIZE];
+    struct stat status;
+    if (look_at(connection, DATABASE, &status) || !look_at(connection, LOG, &status) || status.st_size == 0)
+        return BACKEND_OK;
+    path_of(connection, LOG, log, sizeof log);
+    return backend_fail(
+        ret_error, BACKEND_TRANSIENT,
+        "backend \"%s\", %s: there is no database any more, and its log, without which it is not whole, still is: put it back beside that, or move %s away, and put a copy or an empty file in its place",
+        connection->name, connection->path, log);
+}
+
 enum backend_status sqlite_files_sight(const struct sqlite_connection *connection,
                                        struct backend_sighting *sighting, struct backend_error *ret_error) {
     struct stat database;
+    enum backend_status status = sqlite_files_check_log(connection, ret_error);
+    if (status != BACKEND_OK)
+        sighting->seen = true;
     if (look_at(connection, DATABASE, &database)) {
         sighting->seen |= database.st_size > 0;
         return sighting->gone ? await_whole(connection, &database, ret_error) : BACKEND_OK;
     }
     sighting->gone |= sighting->seen;
-    return sighting->gone ? miss_database(connection, ret_error) : BACKEND_OK;
+    return sighting->gone && status == BACKEND_OK ? miss_database(connection, ret_error) : status;
 }

@@ -239,6 +239,11 @@ enum backend_status sqlite_files_prepare(const struct sqlite_connection *connect
 enum backend_status sqlite_files_sight(const struct sqlite_connection *connection,
                                        struct backend_sighting *sighting, struct backend_error *ret_error);
 
+/* Where there is no database, none may be made while the log of one lies there: SQLite would empty that, and the database may come
+ * back, which is not whole without. BACKEND_TRANSIENT: so it is. */
+enum backend_status sqlite_files_check_log(const struct sqlite_connection *connection,
+                                           struct backend_error *ret_error);
+
 /* BACKEND_REPLACED: the files at the path are others. Then the writer has brought what was in the log into the file
  * that it has open, if that is whole, and the log is gone from the path. */
 enum backend_status sqlite_files_check(struct sqlite_connection *connection, struct backend_error *ret_error);

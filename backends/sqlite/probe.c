@@ -133,6 +133,8 @@ static enum backend_status probe_once(const struct backend_options *options, con
     if (status == BACKEND_OK)
         status = probe_file(connection, ret_error);
     if (status == BACKEND_OK)
+        status = sqlite_files_check_log(connection, ret_error);
+    if (status == BACKEND_OK)
         status = open_to_look(connection, stat(connection->path, &there) == 0, own, ret_error);
     if (status == BACKEND_OK)
         status = sqlite_schema_probe(connection, ret_error);

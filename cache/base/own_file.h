@@ -62,12 +62,12 @@ static inline FILE *own_file_write(const char *path) {
     return own_file_stream(own_file_open(path, O_WRONLY | O_CREAT | O_TRUNC), "w");
 }
 
-/* Whether every user of the machine can read or write what lies at the path, as far as its mode and that of its folder
- * say; then its mode. Links are followed. */
+/* Whether every user of the machine can read or write the file at the path, as far as its mode and that of its folder say;
+ * then its mode. Links are followed. What is no plain file is no server's, and nobody is told to close it: /tmp, or /dev/null. */
 static inline bool own_file_is_exposed(const char *folder, const char *path, mode_t *ret_mode) {
     struct stat around, status;
     if (stat(folder, &around) != 0 || !(around.st_mode & S_IXOTH) || stat(path, &status) != 0 ||
-        !(status.st_mode & (S_IROTH | S_IWOTH)))
+        !S_ISREG(status.st_mode) || !(status.st_mode & (S_IROTH | S_IWOTH)))
         return false;
     *ret_mode = status.st_mode & 07777;
     return true;

@@ -469,6 +469,19 @@ bool flusher_flush_all(struct writer *writer, struct flusher *flusher) {
 
 /* ---- The quarantine ---- */
 
+void flusher_watch_quarantine(struct flusher *flusher, uint64_t now_us) {
+    const struct space *space = flusher->space;
+    if (now_us - flusher->quarantine_seen_us < US_PER_SECOND)
+        return;
+    flusher->quarantine_seen_us = now_us;
+    if (quarantine_look_after(space->quarantine))
+        tell_of_space(
+            space, &flusher->quarantine_lines, LOG_LEVEL_ERROR,
+            "namespace %s: its quarantine file %s was removed or renamed while it was open, and is written anew, with %s",
+            space->options.name, quarantine_path(space->quarantine),
+            count_text(quarantine_count(space->quarantine), "entry", "entries").text);
+}
+
 void flusher_judge_fullness(struct flusher *flusher, uint64_t age_us) {
     struct space *space = flusher->space;
     bool was_crowded = fullness_is_crowded(&space->fullness);

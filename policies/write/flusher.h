@@ -52,7 +52,8 @@ struct flusher {
     size_t superseded_untold;          /* changes that gave way to another node's and are not told of, */
     uint64_t superseded_told_us;       /* and when that was told; monotonic, 0: never */
     size_t refused_untold;             /* rows */
-    struct log_limit quarantine_lines; /* of the log: full or not, written or not */
+    struct log_limit quarantine_lines; /* of the log: full or not, written or not, removed */
+    uint64_t quarantine_seen_us;       /* when its file was looked for; monotonic */
 };
 
 /* Readies one, all zero before. */
@@ -100,6 +101,9 @@ size_t flusher_part_done(struct mutation *mutations, uint64_t *hashes, size_t co
 
 /* Tells the log of refused rows that had to be left out, as soon as it may have a line again. */
 void flusher_tell_refused(struct flusher *flusher, uint64_t now_us);
+
+/* Once a second: has somebody removed the quarantine's file? */
+void flusher_watch_quarantine(struct flusher *flusher, uint64_t now_us);
 
 /* Finds out whether the namespace is full, and tells the log where its quarantine makes it so. */
 void flusher_judge_fullness(struct flusher *flusher, uint64_t age_us);

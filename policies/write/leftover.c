@@ -42,7 +42,8 @@ static bool add(struct leftovers *all, const char *name, const struct leftover *
         return false;
     one->changes += found->changes;
     one->quarantined += found->quarantined;
-    one->gone += found->gone;
+    if (quarantine_is_damaged(&found->damage))
+        one->damage = found->damage;
     if (found->oldest_us < one->oldest_us)
         one->oldest_us = found->oldest_us;
     return true;
@@ -77,37 +78,41 @@ static bool parse_quarantine(const char *file, const char *behind, char ret_name
     return true;
 }
 
-static void path_of_quarantine(const char *folder, const char *name, char ret_path[PATH_SHOWN]) {
-    snprintf(ret_path, PATH_SHOWN, "%s/quarantine-%s.log", folder, name);
+/* One that is given up is not needed, and one that is kept stays as it is, if it is there. */
+static bool damage_refuses(const struct tier_options *options, const char *name,
+                           const struct quarantine_damage *damage) {
+    enum fate fate = leftovers_decide(options, name);
+    return quarantine_is_damaged(damage) && fate != FATE_DISCARDED && (damage->gone || fate != FATE_KEPT);
 }
 
-static bool find_in_quarantine(struct leftovers *all, const char *folder, const char *file,
+static bool find_in_quarantine(struct leftovers *all, const struct tier_options *options, const char *file,
                                const char *name) {
     char path[PATH_SHOWN];
     struct quarantine_summary summary;
-    snprintf(path, sizeof path, "%s/%s", folder, file);
+    snprintf(path, sizeof path, "%s/%s", options->data, file);
     if (!quarantine_look(&journal_disk_system, path, &summary)) {
         snprintf(all->unread, sizeof all->unread, "/%s", file);
         return false;
     }
-    if (quarantine_is_damaged(&summary.damage) && all->spoilt++ == 0)
+    if (damage_refuses(options, name, &summary.damage) && all->spoilt++ == 0)
         quarantine_damage_refuses(path, &summary.damage, all->spoilt_damage, sizeof all->spoilt_damage);
-    struct leftover found = {.quarantined = summary.entries, .oldest_us = summary.oldest * UINT64_C(1000000)};
-    return summary.entries == 0 || add(all, name, &found);
+    struct leftover found = {.quarantined = summary.entries,
+                             .oldest_us = summary.oldest * UINT64_C(1000000),
+                             .damage = summary.damage};
+    bool any = leftovers_hold(&found) || quarantine_is_damaged(&found.damage);
+    return !any || add(all, name, &found);
 }
 
-/* One that should be there, and is not. Where it is given up, nobody misses it. */
+/* One that should be there, and is not. */
 static bool find_gone(struct leftovers *all, const struct tier_options *options, const char *name) {
-    char path[PATH_SHOWN];
+    char path[PATH_SHOWN], file[NAME_SHOWN + 32];
     struct quarantine_summary summary;
-    path_of_quarantine(options->data, name, path);
-    if (access(path, F_OK) == 0 || !quarantine_look(&journal_disk_system, path, &summary) ||
-        !summary.damage.gone)
+    snprintf(file, sizeof file, "quarantine-%s.log", name);
+    snprintf(path, sizeof path, "%s/%s", options->data, file);
+    if (access(path, F_OK) == 0 || errno != ENOENT ||
+        !quarantine_look(&journal_disk_system, path, &summary) || !summary.damage.gone)
         return true;
-    if (leftovers_decide(options, name) != FATE_DISCARDED && all->spoilt++ == 0)
-        quarantine_damage_refuses(path, &summary.damage, all->spoilt_damage, sizeof all->spoilt_damage);
-    struct leftover found = {.gone = summary.damage.gone, .oldest_us = UINT64_MAX};
-    return add(all, name, &found);
+    return find_in_quarantine(all, options, file, name);
 }
 
 static bool find_in_quarantines(struct leftovers *all, const struct tier_options *options) {
@@ -118,7 +123,7 @@ static bool find_in_quarantines(struct leftovers *all, const struct tier_options
     for (struct dirent *found; good && (found = readdir(stream));) {
         char name[NAME_SHOWN];
         if (parse_quarantine(found->d_name, ".log", name))
-            good = find_in_quarantine(all, options->data, found->d_name, name);
+            good = find_in_quarantine(all, options, found->d_name, name);
         else if (parse_quarantine(found->d_name, ".note", name))
             good = find_gone(all, options, name);
     }
@@ -139,8 +144,7 @@ bool leftovers_look(const struct tier_options *options, bool at_journals, struct
     if (find_in_quarantines(ret_all, options) && (!at_journals || find_in_journals(ret_all, options->data)))
         return true;
     int failure = errno;
-    free(ret_all->list);
-    ret_all->list = NULL;
+    leftovers_forget(ret_all);
     errno = failure;
     return false;
 }
@@ -242,7 +246,7 @@ void leftovers_refuse(const struct tier_options *options, const char *name, char
     snprintf(none.name, sizeof none.name, "%s", name);
     if (leftovers_look(options, true, &all))
         one = find(&all, name);
-    leftovers_refuse_one(options, one && leftover_is_there(one) ? one : &none, ret_error, error_size);
+    leftovers_refuse_one(options, one && leftovers_hold(one) ? one : &none, ret_error, error_size);
     leftovers_forget(&all);
 }
 
@@ -256,23 +260,19 @@ bool leftovers_out_of_reach(const struct tier_options *options, const struct lef
 
 /* ---- Giving up ---- */
 
-static bool forget_quarantine(const struct tier_options *options, const char *name, char *error,
-                              size_t error_size) {
-    char path[PATH_SHOWN];
-    path_of_quarantine(options->data, name, path);
-    if (quarantine_forget(&journal_disk_system, path))
-        return true;
-    fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
-    return false;
-}
-
 static bool discard(const struct tier_options *options, const struct leftover *one, char *error,
                     size_t error_size) {
-    char what[SENTENCE];
+    char what[SENTENCE], path[PATH_SHOWN];
     struct service service = {options->wake, options->log, options->context};
-    if (one->quarantined && !forget_quarantine(options, one->name, error, error_size))
+    bool spoilt = quarantine_is_damaged(&one->damage);
+    snprintf(path, sizeof path, "%s/quarantine-%s.log", options->data, one->name);
+    if ((one->quarantined || spoilt) && !quarantine_forget(&journal_disk_system, path)) {
+        fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
         return false;
+    }
     leftovers_describe(one, what); /* those in the journal: when that is opened */
+    if (!leftovers_hold(one))
+        snprintf(what, sizeof what, "%.300s, which %s", path, one->damage.gone ? "is missing" : "is damaged");
     service_log(&service, LOG_LEVEL_WARNING, "given up, as --recover=discard:%s says: %s", one->name, what);
     return true;
 }
@@ -366,31 +366,33 @@ static bool flush_first(const struct tier_options *options, const struct leftove
 
 /* ---- A start ---- */
 
-/* A quarantine that is gone of a namespace that opens none: of the others, it is found when it is opened. */
-static bool settle_gone(const struct tier_options *options, const struct leftover *one, char *error,
-                        size_t error_size) {
-    char path[PATH_SHOWN];
-    struct quarantine_damage damage = {.gone = (size_t)one->gone};
-    enum fate fate = leftovers_decide(options, one->name);
-    if (fate == FATE_RESTORED)
+/* What is wrong with a quarantine that no tier opens; with others it is found when that is done. */
+static bool put_away(const struct tier_options *options, const struct leftover *one, enum fate fate,
+                     char *error, size_t error_size) {
+    char what[SENTENCE];
+    struct service service = {options->wake, options->log, options->context};
+    bool is_opened = fate == FATE_RESTORED || (fate != FATE_KEPT && leftovers_hold(one));
+    if (is_opened || fate == FATE_DISCARDED || !damage_refuses(options, one->name, &one->damage))
         return true;
-    if (fate == FATE_DISCARDED || options->recovery.skip_damaged)
-        return forget_quarantine(options, one->name, error, error_size);
-    path_of_quarantine(options->data, one->name, path);
-    quarantine_damage_refuses(path, &damage, error, error_size);
-    return false;
+    if (!quarantine_put_away(&journal_disk_system, options->data, one->name, &one->damage, error, error_size))
+        return false;
+    quarantine_say_skipped(&one->damage, what, sizeof what);
+    service_log(&service, LOG_LEVEL_ERROR, "namespace %s: its quarantine file in %s %s", one->name,
+                options->data, what);
+    return true;
 }
 
 static bool settle_one(const struct tier_options *options, const struct leftover *one, bool *ret_flush,
                        char *error, size_t error_size) {
     char what[SENTENCE];
     struct service service = {options->wake, options->log, options->context};
-    if (one->gone && !settle_gone(options, one, error, error_size))
+    enum fate fate = leftovers_decide(options, one->name);
+    if (!put_away(options, one, fate, error, error_size))
         return false;
-    if (!leftover_is_there(one))
+    if (fate != FATE_DISCARDED && !leftovers_hold(one))
         return true;
     leftovers_describe(one, what);
-    switch (leftovers_decide(options, one->name)) {
+    switch (fate) {
     case FATE_REFUSED:
         leftovers_refuse(options, one->name, error, error_size);
         return false;
@@ -420,6 +422,10 @@ bool leftovers_settle(const struct tier_options *options, char *ret_error, size_
     if (!leftovers_look(options, told, &all))
         return leftovers_out_of_reach(options, &all, ret_error, error_size);
     name_absent(options, &all);
+    if (all.spoilt && !options->recovery.skip_damaged) {
+        fit_print(ret_error, error_size, "%s", all.spoilt_damage);
+        good = false;
+    }
     for (size_t i = 0; good && i < all.count; i++)
         good = settle_one(options, &all.list[i], &flush, ret_error, error_size);
     if (good && flush)

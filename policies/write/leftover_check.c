@@ -14,7 +14,7 @@ static bool check_one(const struct tier_options *options, const struct leftover 
                       FILE *complaints) {
     char text[2 * SENTENCE + PATH_SHOWN];
     enum fate fate = leftovers_decide(options, one->name);
-    if (!leftover_is_there(one))
+    if (!leftovers_hold(one))
         return true;
     if (fate == FATE_REFUSED) {
         leftovers_refuse_one(options, one, text, sizeof text);
@@ -115,7 +115,7 @@ bool leftovers_need(const struct tier_options *options, size_t backend) {
     if (!options->recovery.flush || !options->data || !leftovers_look(options, true, &all))
         return false;
     for (size_t i = 0; i < all.count && !needed; i++)
-        needed = leftover_is_there(&all.list[i]) &&
+        needed = leftovers_hold(&all.list[i]) &&
                  leftovers_decide(options, all.list[i].name) == FATE_FLUSHED &&
                  leftovers_space_of(options, all.list[i].name)->backend == (int)backend;
     leftovers_forget(&all);

@@ -8,6 +8,7 @@
 
 #include "policies/journal/survey.h"
 #include "policies/tier.h"
+#include "policies/write/quarantine.h"
 
 enum { NAME_SHOWN = 64, SENTENCE = 400, PATH_SHOWN = 4096, PROBLEM_SHOWN = SURVEY_PROBLEM_MAX };
 
@@ -16,8 +17,8 @@ struct leftover {
     char name[NAME_SHOWN];
     uint64_t changes;     /* in journals */
     uint64_t quarantined; /* in its quarantine */
-    uint64_t gone;        /* with its quarantine, whose file is missing: it held so many */
     uint64_t oldest_us;
+    struct quarantine_damage damage; /* of the quarantine's file */
 };
 
 struct leftovers {
@@ -26,7 +27,7 @@ struct leftovers {
     size_t damaged;      /* files of journals, and low-water */
     size_t failing;      /* of these: no option of recovery helps */
     bool only_low_water; /* there is no file of a journal, and low-water is damaged */
-    size_t spoilt;       /* quarantines that would be opened, or are missing */
+    size_t spoilt;       /* quarantines whose damage refuses a start, or is passed over where that is told */
     /* What a start would say of the first of each. */
     char damage[PROBLEM_SHOWN], spoilt_damage[PROBLEM_SHOWN];
     char unread[NAME_SHOWN + 32]; /* the quarantine's file that could not be */
@@ -40,16 +41,16 @@ enum fate { FATE_RESTORED, FATE_KEPT, FATE_FLUSHED, FATE_DISCARDED, FATE_REFUSED
 bool leftovers_look(const struct tier_options *options, bool at_journals, struct leftovers *ret_all);
 void leftovers_forget(struct leftovers *all);
 
-/* Whether there is anything of it, beside what is gone. */
-static inline bool leftover_is_there(const struct leftover *one) {
-    return one->changes + one->quarantined > 0;
-}
-
 /* What is configured of a namespace; NULL: it is not. */
 const struct space_options *leftovers_space_of(const struct tier_options *options, const char *name);
 
 /* What becomes of what a namespace has left, by the configuration and what the operator has said. */
 enum fate leftovers_decide(const struct tier_options *options, const char *name);
+
+/* Whether there is anything: it may be that the quarantine's file is damaged and has nothing any more. */
+static inline bool leftovers_hold(const struct leftover *one) {
+    return one->changes + one->quarantined > 0;
+}
 
 /* How much of which namespace it is, and since when: part of a sentence. */
 void leftovers_describe(const struct leftover *one, char ret_text[SENTENCE]);

@@ -16,6 +16,7 @@
  */
 #include "policies/write/quarantine.h"
 #include "cache/base/fit.h"
+#include "policies/journal/disk.h"
 #include "policies/write/quarantine_list.h"
 #include <errno.h>
 
@@ -47,6 +48,34 @@ uint64_t quarantine_high_version(struct quarantine *quarantine) {
     return high;
 }
 
+/* ---- Its name ---- */
+
+static bool is_in_place(const struct quarantine *quarantine) {
+    const struct quarantine_log *log = &quarantine->log;
+    return log->handle < 0 || log->disk->is_at(log->disk, log->handle, log->path);
+}
+
+/* What is written to a file that has lost its name is lost with the process: it is written anew, or nothing counts. False: errno. */
+static bool put_in_place(struct quarantine *quarantine) {
+    if (is_in_place(quarantine))
+        return true;
+    progress_note(&quarantine->at_disk, PROGRESS_CALLS);
+    quarantine_rewrite(quarantine);
+    progress_rest(&quarantine->at_disk);
+    errno = ENOENT;
+    return is_in_place(quarantine);
+}
+
+bool quarantine_look_after(struct quarantine *quarantine) {
+    if (quarantine_count(quarantine) == 0)
+        return false;
+    pthread_mutex_lock(&quarantine->file_mutex);
+    bool put_back =
+        !is_in_place(quarantine) && put_in_place(quarantine) && quarantine_log_sync_name(&quarantine->log);
+    pthread_mutex_unlock(&quarantine->file_mutex);
+    return put_back;
+}
+
 /* ---- Adding ---- */
 
 /* A file that has become long is written anew; its name is synced before the next record counts. */
@@ -60,6 +89,8 @@ static void keep_short(struct quarantine *quarantine) {
 
 /* Writes the records of entries that are added, with one sync. */
 static bool log_add(struct quarantine *quarantine, const struct refused *added) {
+    if (!put_in_place(quarantine))
+        return false;
     struct quarantine_log longer = quarantine->log;
     uint64_t room = quarantine->room_to_go;
     bool written = true;
@@ -154,6 +185,8 @@ static void mark_going(struct refused **going, struct refused *kept) {
 
 /* Writes a GONE for each of those that are going, with one sync. */
 static bool log_gone(struct quarantine *quarantine, const struct refused *going) {
+    if (!put_in_place(quarantine))
+        return false;
     struct quarantine_log longer = quarantine->log;
     bool written = true;
     if (longer.handle < 0)

@@ -38,6 +38,9 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
                                    size_t error_size);
 void quarantine_close(struct quarantine *quarantine);
 
+/* True: its file was removed or renamed, and was written anew, with all entries. */
+bool quarantine_look_after(struct quarantine *quarantine);
+
 /* What a quarantine's file holds, without opening it as a quarantine: nothing is changed. oldest: in seconds. False:
  * it cannot be read, or there is none, and none is missing; errno. */
 struct quarantine_summary {
@@ -50,6 +53,11 @@ bool quarantine_look(const struct journal_disk *disk, const char *path,
 
 /* Gives up what the file holds, and that it was there. False: errno. */
 bool quarantine_forget(const struct journal_disk *disk, const char *path);
+
+/* The same of one that is damaged, or missing, and not opened: a damaged one is kept as quarantine_open does. False: error says
+ * why. */
+bool quarantine_put_away(const struct journal_disk *disk, const char *folder, const char *space,
+                         const struct quarantine_damage *damage, char *error, size_t error_size);
 
 /* What refuses a start, and how to start all the same. */
 void quarantine_damage_refuses(const char *path, const struct quarantine_damage *damage, char *ret_text,

@@ -119,17 +119,18 @@ static void safe_name(const char *name, char *out, size_t size) {
 }
 
 /* A second name for the damaged file, which goes on to exist when it is written anew. */
-static bool set_aside(const struct quarantine *quarantine, const char *name, char *error, size_t error_size) {
+static bool set_aside(const char *folder, const char *path, const char *name, char *error,
+                      size_t error_size) {
     char aside[4096];
     int status = -1;
     errno = EEXIST;
     for (unsigned number = 0; status != 0 && errno == EEXIST && number < NUMBERS_MAX; number++) {
-        snprintf(aside, sizeof aside, "%s/damaged-%u-quarantine-%s.log", quarantine->folder, number, name);
-        status = link(quarantine->path, aside);
+        snprintf(aside, sizeof aside, "%s/damaged-%u-quarantine-%s.log", folder, number, name);
+        status = link(path, aside);
     }
     if (status != 0)
-        fit_print(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.",
-                  quarantine->path, aside, file_reason(errno).text);
+        fit_print(error, error_size, "The damaged quarantine file %s cannot be kept as %s: %s.", path, aside,
+                  file_reason(errno).text);
     return status == 0;
 }
 
@@ -138,7 +139,7 @@ static bool may_go_on(const struct quarantine *quarantine, const char *name, boo
     if (!quarantine_is_damaged(damage))
         return true;
     if (skip_damaged)
-        return damage->gone || set_aside(quarantine, name, error, error_size);
+        return damage->gone || set_aside(quarantine->folder, quarantine->path, name, error, error_size);
     quarantine_damage_refuses(quarantine->path, damage, error, error_size);
     return false;
 }
@@ -220,6 +221,7 @@ struct quarantine *quarantine_open(const struct journal_disk *disk, const char *
 void quarantine_close(struct quarantine *quarantine) {
     if (!quarantine)
         return;
+    quarantine_look_after(quarantine);
     quarantine_list_free(quarantine);
     if (quarantine->log.handle >= 0)
         quarantine->log.disk->close(quarantine->log.disk, quarantine->log.handle);
@@ -280,5 +282,18 @@ bool quarantine_forget(const struct journal_disk *disk, const char *path) {
     int failure = errno;
     free(note_path);
     errno = failure;
+    return good;
+}
+
+bool quarantine_put_away(const struct journal_disk *disk, const char *folder, const char *space,
+                         const struct quarantine_damage *damage, char *error, size_t error_size) {
+    char name[400], path[4096];
+    safe_name(space, name, sizeof name);
+    snprintf(path, sizeof path, "%s/quarantine-%s.log", folder, name);
+    if (!damage->gone && !set_aside(folder, path, name, error, error_size))
+        return false;
+    bool good = quarantine_forget(disk, path);
+    if (!good)
+        fit_print(error, error_size, "Cannot remove %s: %s.", path, strerror(errno));
     return good;
 }

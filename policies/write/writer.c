@@ -111,6 +111,7 @@ static void retry_quarantines(struct writer *writer) {
         if (retry_due(&writer->flushers[i]) == 0 && call_is_admitted_for(writer, space))
             retry_run(writer, &writer->flushers[i]);
         flusher_tell_refused(&writer->flushers[i], monotonic_us());
+        flusher_watch_quarantine(&writer->flushers[i], monotonic_us());
     }
 }
 

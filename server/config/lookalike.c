@@ -31,7 +31,7 @@ static const struct lookalike lookalikes[] = {
     DOUBLE("\xe2\x80\x9e", "a typographic quote (U+201E)"),
     DOUBLE("\xc2\xab", "a typographic quote (U+00AB)"),
     DOUBLE("\xc2\xbb", "a typographic quote (U+00BB)"),
-    DASH("\xc2\xad", "a soft hyphen (U+00AD)"),
+    {LOOKALIKE_DASH, "\xc2\xad", "a soft hyphen (U+00AD)", "remove it, or type -"},
     DASH("\xe2\x80\x90", "a typographic hyphen (U+2010)"),
     DASH("\xe2\x80\x91", "a no-break hyphen (U+2011)"),
     DASH("\xe2\x80\x92", "a figure dash (U+2012)"),

@@ -88,6 +88,43 @@ TEST(a_file_that_goes_before_it_could_be_opened_is_not_made_anew) {
     assert_value(fixture, "sess:a", "one");
 }
 
+/* The last to close a database may leave the log as it is. */
+static void close_as_killed(struct fixture *fixture) {
+    shell(fixture, "SELECT count(*) FROM sessions");
+    assert_int_equal(sqlite3_db_config(fixture->shell, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), SQLITE_OK);
+    sqlite_backend.close(fixture->writer);
+    sqlite_backend.close(fixture->reader);
+    sqlite3_close(fixture->shell);
+    fixture->writer = fixture->reader = NULL;
+    fixture->shell = NULL;
+}
+
+/* A server was killed, and only the database was moved away: SQLite would empty the log for one that is made anew. */
+TEST(none_is_made_beside_the_log_of_another) {
+    struct fixture *fixture = *state;
+    struct backend_sighting sighting = {0};
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
+    close_as_killed(fixture);
+    move(fixture, "", ".elsewhere");
+    off_t log = size_of(fixture, "-wal");
+    assert_true(log > 0);
+    fixture->options.sighting = &sighting;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sqlite_backend.probe(&fixture->options, &fixture->error), BACKEND_TRANSIENT);
+        assert_says(fixture, "put it back beside that");
+        assert_int_equal(open_writer(fixture), BACKEND_TRANSIENT);
+        assert_says(fixture, "put it back beside that");
+        assert_int_equal(size_of(fixture, ""), -1);
+        assert_int_equal(size_of(fixture, "-wal"), log);
+    }
+    move(fixture, ".elsewhere", "");
+    assert_int_equal(sqlite_backend.probe(&fixture->options, &fixture->error), BACKEND_OK);
+    assert_int_equal(open_when_settled(fixture), BACKEND_OK);
+    assert_int_equal(open_reader(fixture), BACKEND_OK);
+    assert_value(fixture, "sess:a", "one");
+}
+
 TEST(a_renamed_database_is_whole) {
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -216,6 +253,8 @@ TEST(a_database_that_everybody_can_reach_is_told) {
     assert_int_equal(chmod(fixture->folder.path, 0777), 0);
     assert_true(sqlite_backend.exposed(&fixture->options, how, sizeof how));
     assert_non_null(strstr(how, "every user can write into the folder"));
+    fixture->options.uri = "sqlite:/dev/null"; /* by mistake: it is to stay as it is */
+    assert_false(sqlite_backend.exposed(&fixture->options, how, sizeof how));
 }
 
 /* A trigger in the file acts with the server's rights: it may use tables and plain functions, and nothing else. dbstat
@@ -276,6 +315,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(a_file_that_is_gone_is_neither_read_nor_written),
         CASE(a_file_that_goes_before_it_could_be_opened_is_not_made_anew),
+        CASE(none_is_made_beside_the_log_of_another),
         CASE(a_renamed_database_is_whole),
         CASE(a_log_that_is_gone_is_noticed_and_nothing_is_lost),
         CASE(what_others_write_is_noticed_and_nothing_else),

@@ -64,18 +64,61 @@ def test_a_start_that_is_told_to_goes_on_without_it(serve):
     assert server.log().count("is missing") == 1
 
 
-@pytest.mark.parametrize("option", [SKIP, "--recover=discard:sessions"])
-def test_of_a_namespace_that_is_not_configured_any_more(serve, option):
-    server, path = refusing(serve)
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_one_that_is_removed_while_the_server_runs_is_written_anew(serve, end):
+    server = serve(spaces())
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "store.db"))) as database:
+        database.executescript(TRIGGER)
+    client = server.client()
+    path = os.path.join(server.folder, "quarantine-sessions.log")
+
+    def refuse(number):
+        assert client.set(f"sess:{number}", b"bad") == b"STORED"
+        eventually(lambda: int(client.stats("write_behind")["sessions:quarantine"]) == number + 1)
+
+    refuse(0)
     os.remove(path)
-    server.config = Config(namespace("others", "other:", "write-behind"))
-    told = f"The quarantine file {path} is missing: it held 3 entries when the server ended."
+    eventually(lambda: f"its quarantine file {path} was removed or renamed while it was open, and is written anew, with 1 entry"
+               in server.log())
+    os.rename(path, path + ".aside")
+    refuse(1)  # whether or not that was noticed meanwhile
+    os.remove(path)
+    if end == "kill":
+        eventually(lambda: os.path.exists(path))
+    getattr(server, end)()
+    accepted(server)
+    server.start()
+    assert server.client().stats("write_behind")["sessions:quarantine"] == "2"
+
+
+def removed(path):
+    os.remove(path)
+    return "is missing: it held 3 entries when the server ended."
+
+
+def emptied(path):
+    os.truncate(path, 100)
+    return "is damaged: records that were synced are missing at offset 0 "
+
+
+@pytest.mark.parametrize("option", [SKIP, "--recover=discard:sessions"])
+@pytest.mark.parametrize("policy", [None, "write-through"])
+@pytest.mark.parametrize("spoil", [removed, emptied])
+def test_of_a_namespace_that_has_none_any_more(serve, spoil, policy, option):
+    """It is not configured, or has another policy."""
+    server, path = refusing(serve)
+    told = f"The quarantine file {path} {spoil(path)}"
+    server.config = Config(namespace("sessions", "sess:", policy) if policy else namespace("others", "other:", "write-behind"))
     assert told in refused(server) and told in server.refuses()
     accepted(server, option)
     server.options = [*server.options, option]
     server.start()
     server.stop()
+    assert server.log().count("its quarantine file in " if option == SKIP else f"given up, as {option} says: {path}, which is") == 1
+    set_aside = os.path.exists(os.path.join(server.folder, "damaged-0-quarantine-sessions.log"))
+    assert set_aside == (spoil == emptied and option == SKIP)
     server.options = server.options[:-1]
+    accepted(server)
     server.start()
 
 
@@ -115,3 +158,24 @@ def test_one_that_is_given_up_hides_no_other(serve):
     for given_up, left in (("sessions", "(carts|views)"), ("carts", "(sessions|views)"), ("views", "(sessions|carts)")):
         assert re.search(rf"quarantine-{left}\.log is missing: it held", refused(server, f"--recover=discard:{given_up}"))
     assert re.search(r"quarantine-(carts|views)\.log is missing: it held", server.refuses("--recover=discard:sessions"))
+
+
+def test_one_that_is_kept_stays_as_it_is_where_it_is_damaged(serve):
+    server, path = refusing(serve)
+    os.truncate(path, 300)
+    with open(path, "rb") as file:
+        content = file.read()
+    both = server.config
+    server.config = Config(namespace("others", "other:", "write-behind"))
+    server.options = [*server.options, "--recover=keep:sessions"]
+    accepted(server)
+    server.start()
+    server.stop()
+    with open(path, "rb") as file:
+        assert file.read() == content
+    server.config, server.options = both, server.options[:-1]
+    assert "records that were synced are missing" in refused(server) and "records that were synced" in server.refuses()
+    os.remove(path)
+    server.config = Config(namespace("others", "other:", "write-behind"))
+    for option in ([], ["--recover=keep:sessions"]):
+        assert "is missing: it held 3 entries" in refused(server, *option) and "is missing" in server.refuses(*option)
