@@ -11,11 +11,11 @@
  * stored version is lower or equal. So per key a store only moves forward, whatever is retried or replayed.
  * A mutation that says what it was computed from (mutation.on) takes effect only if the row is still that, or is this
  * mutation itself, applied before. So changes of several nodes, each computed from what it has seen, do not undo each
- * other. A touch that does not say it takes effect only on the value that it was made on, known by its CAS (client_cas, else
- * the version): where the row, or what a delete has left of it, has a newer one it is superseded, where it has an older one
- * all of the entry is written. A CAS that a client dictated is neither newer nor older than the version of a delete: a touch
- * of what the store may never have had says so (MUTATION_ON_ABSENCE), and then no CAS is compared for it.
- * Somebody else may have written to the store: a stored version that is no number, or is above
+ * other. A touch that does not say it takes effect only on the value that it was made on, known by its CAS (client_cas,
+ * else the version): where the row, or what a delete has left of it, has a newer one it is superseded, where it has an
+ * older one all of the entry is written. A CAS that a client dictated is neither newer nor older than the version of a
+ * delete: a touch of what the store may never have had says so (MUTATION_ON_ABSENCE), and then no CAS is compared for
+ * it. Somebody else may have written to the store: a stored version that is no number, or is above
  * ENTRY_VERSION_HIGHEST, counts as 0, loaded or as a guard.
  *
  * Adding a kind: a folder with a `const struct backend_type`, a line in kinds.h, and one in
@@ -67,8 +67,8 @@ static inline bool backend_identity_tells(const struct backend_identity *identit
     return identity->parts[0] || identity->parts[1];
 }
 
-/* What the openings of a writer have seen at the address of a store while none succeeded. Zeros at first; the caller keeps it from
- * one to the next. */
+/* What the openings of a writer have seen at the address of a store while none succeeded. Zeros at first; the caller
+ * keeps it from one to the next. */
 struct backend_sighting {
     bool seen; /* something that may have been a store */
     bool gone; /* which was missing later */
@@ -112,17 +112,19 @@ struct backend_options {
     const struct backend_identity *expected;
     /* Of the writer: the same is so of a store that none of its openings could open. NULL: no matter. */
     struct backend_sighting *sighting;
-    /* The connection before was good, and made way for this one for the sake of further tables: if the expected store is at
-     * the address, it was not put there meanwhile, and need not be waited for. */
+    /* The connection before was good, and made way for this one for the sake of further tables: if the expected store
+     * is at the address, it was not put there meanwhile, and need not be waited for. */
     bool renews;
     bool reads_only;        /* no row of any table is ever written: a store that takes no writes will do */
     uint64_t open_until_us; /* monotonic: open ends by then, if timeout_ms has not; 0: no matter */
     /* Where a store of several nodes tells of them; NULL: nobody wants to know. */
     struct backend_nodes *nodes;
-    /* Of a reader: backend_connection.applied of the writer's connection, as that goes on. A store that has less has lost something
-     * that the writer may not have noticed yet, or is not where the writer is: BACKEND_REPLACED. NULL: no matter. */
+    /* Of a reader: backend_connection.applied of the writer's connection, as that goes on. A store that has less has
+     * lost something that the writer may not have noticed yet, or is not where the writer is: BACKEND_REPLACED. NULL:
+     * no matter. */
     const atomic_uint_fast64_t *acknowledged;
-    /* Of a probe: the process of the server that runs with this configuration, and may be known to the store; 0: none does. */
+    /* Of a probe: the process of the server that runs with this configuration, and may be known to the store; 0: none
+     * does. */
     long running_pid;
     const struct backend_type *type; /* NULL: what backend_find(uri) gives. Tests put a wrapper here */
 };
@@ -170,8 +172,8 @@ struct backend_needs {
 
 enum mutation_kind {
     MUTATION_PUT, /* all of entry */
-    /* All but value and flags changed; they are given in case the row is gone, or older. entry.client_cas: the CAS of the
-     * value that is touched. A row without a version that counts is touched whatever it is. */
+    /* All but value and flags changed; they are given in case the row is gone, or older. entry.client_cas: the CAS of
+     * the value that is touched. A row without a version that counts is touched whatever it is. */
     MUTATION_TOUCH,
     MUTATION_DELETE /* entry.key and entry.version */
 };
@@ -181,10 +183,11 @@ enum mutation_on {
     MUTATION_ON_ANY = 0,
     /* A living row with the version `base`, or with none that counts: then nobody can tell. */
     MUTATION_ON_VERSION = 1,
-    /* No row, or one whose life is over; of that nothing counts but a higher version. A touch writes all of the entry. */
+    /* No row, or one whose life is over; of that nothing counts but a higher version. A touch writes all of the
+     * entry. */
     MUTATION_ON_ABSENCE = 2,
-    /* Of a touch, and not together with MUTATION_ON_VERSION: a living row with the CAS of the entry, or with no version that
-     * counts, or in a table that keeps no CAS. */
+    /* Of a touch, and not together with MUTATION_ON_VERSION: a living row with the CAS of the entry, or with no version
+     * that counts, or in a table that keeps no CAS. */
     MUTATION_ON_CAS = 4
 };
 
@@ -195,16 +198,16 @@ struct mutation {
     uint64_t base;   /* with MUTATION_ON_VERSION */
     bool superseded; /* out: not applied, as the store held a newer version, or what the mutation is not on */
     uint64_t superseded_by; /* out, where superseded: the version there; 0: none that counts, or no row */
-    /* How often the store may have applied it; the kind counts, and the caller begins with 0. Above 1: what supersedes it
-     * may have come after it. */
+    /* How often the store may have applied it; the kind counts, and the caller begins with 0. Above 1: what supersedes
+     * it may have come after it. */
     unsigned attempts;
     /* Out, with BACKEND_PERMANENT: this one is refused, by itself; and why, until the next call on the connection, or
      * NULL: see the error. The caller sets both to nothing before. */
     bool refused;
     const char *refusal;
     bool done; /* out, where not all were: the store has it, or a newer row */
-    /* Out, with BACKEND_TRANSIENT: the store has it, or a newer row, but not in as many places as it has to. It stays when the
-     * mutation is repeated. */
+    /* Out, with BACKEND_TRANSIENT: the store has it, or a newer row, but not in as many places as it has to. It stays
+     * when the mutation is repeated. */
     bool lacks_replicas;
     struct entry entry;
 };
@@ -219,8 +222,8 @@ struct load_result {
 
 enum { BACKEND_PLACE_MAX = 320 };
 
-/* How far a walk over all keys has come, in bytes that only the kind of store reads. It may be kept, and used over another
- * connection, or by another process. */
+/* How far a walk over all keys has come, in bytes that only the kind of store reads. It may be kept, and used over
+ * another connection, or by another process. */
 struct backend_place {
     char bytes[BACKEND_PLACE_MAX];
     size_t size; /* 0: the beginning */
@@ -231,13 +234,15 @@ struct backend_place {
 struct backend_visitor {
     bool (*entry)(struct backend_visitor *self, const struct entry *entry);
     bool keys_only; /* of the entries only the keys are wanted; the rest may be zero */
-    /* With all_keys: not all at once, but about a thousand from here on; it is moved, unless the visitor has stopped the scan.
-     * From the beginning to the end, a row that is there all the time is shown at least once; a key may be shown that has no
-     * row any more. A place that means nothing to the store (it was restarted, or is another one) is the beginning. NULL: all.
-     * With neither all_keys nor keys_only, where the extent was told: whole entries that live, likewise, in no order. */
+    /* With all_keys: not all at once, but about a thousand from here on; it is moved, unless the visitor has stopped
+     * the scan. From the beginning to the end, a row that is there all the time is shown at least once; a key may be
+     * shown that has no row any more. A place that means nothing to the store (it was restarted, or is another one) is
+     * the beginning. NULL: all. With neither all_keys nor keys_only, where the extent was told: whole entries that
+     * live, likewise, in no order. */
     struct backend_place *place;
-    /* All keys of the table are wanted, those of rows past their life as well, and in no order; with the limit SIZE_MAX,
-     * and 0 for now. A row that is there from the call to its end is shown; one that comes meanwhile may not be. */
+    /* All keys of the table are wanted, those of rows past their life as well, and in no order; with the limit
+     * SIZE_MAX, and 0 for now. A row that is there from the call to its end is shown; one that comes meanwhile may not
+     * be. */
     bool all_keys;
 };
 
@@ -253,8 +258,8 @@ struct backend_extent {
 /* Who else has the store open, and what time it is there. All zero where the kind does not look. */
 struct backend_company {
     unsigned others; /* servers that write to it, or may, beside this one */
-    /* By how much the store's clock is ahead of this machine's wall clock: no less and no more, microseconds. Both 0: not
-     * known. */
+    /* By how much the store's clock is ahead of this machine's wall clock: no less and no more, microseconds. Both 0:
+     * not known. */
     int64_t ahead_least_us, ahead_most_us;
     /* Another server has the same node number, or the store that is for one alone, or it cannot be seen whether one
      * has; with place and remedy. "": neither. */
@@ -267,12 +272,13 @@ struct backend_listener {
     void (*changed)(struct backend_listener *self, const struct backend_table *table, struct slice key);
     /* So may any row, as changes may have been missed, or all were at once. */
     void (*lost)(struct backend_listener *self);
-    /* A part of the rows is at another place of the store from now on. All that were taken there have been told of, or will be
-     * before what follows is proven; those that were left behind are gone, and that is not told. */
+    /* A part of the rows is at another place of the store from now on. All that were taken there have been told of, or
+     * will be before what follows is proven; those that were left behind are gone, and that is not told. */
     void (*moved)(struct backend_listener *self);
 };
 
-/* Parts of a store that were found elsewhere, as another node has taken over: how many, and where the last of them was and is. */
+/* Parts of a store that were found elsewhere, as another node has taken over: how many, and where the last of them was
+ * and is. */
 struct backend_failovers {
     uint64_t count;
     char from[BACKEND_PLACE_SHOWN], to[BACKEND_PLACE_SHOWN];
@@ -303,32 +309,34 @@ struct backend_connection {
      * since it was opened, be it what makes rows there whenever this connection writes. As seen by the last look or
      * apply. */
     uint64_t foreign;
-    /* The kind's, of the writer's connection: what its log holds (SQLite: -wal), as of the last apply or maintain; 0: it has
-     * none. */
+    /* The kind's, of the writer's connection: what its log holds (SQLite: -wal), as of the last apply or maintain; 0:
+     * it has none. */
     uint64_t log_bytes;
     /* The kind's, of the writer's connection: as of the last high_version or look. */
     struct backend_company company;
-    /* The kind's: how often it has taken the place of a link that was lost by another one since it was opened, without being
-     * opened anew. */
+    /* The kind's: how often it has taken the place of a link that was lost by another one since it was opened, without
+     * being opened anew. */
     uint64_t reconnects;
-    /* The kind's, of the writer's connection, where the store keeps such a number: that of the last batch of this node that it
-     * has acknowledged, or, by high_version, that it has. It never goes back in one store, and is a time (wall clock, us).
-     * found is what high_version has found there: 0 where it had none of this node, and was given one. */
+    /* The kind's, of the writer's connection, where the store keeps such a number: that of the last batch of this node
+     * that it has acknowledged, or, by high_version, that it has. It never goes back in one store, and is a time (wall
+     * clock, us). found is what high_version has found there: 0 where it had none of this node, and was given one. */
     uint64_t applied, found;
-    /* The kind's, for the caller to take and set to 0: batches that waited for replicas, and those of them that too few had. */
+    /* The kind's, for the caller to take and set to 0: batches that waited for replicas, and those of them that too few
+     * had. */
     uint64_t replica_waits, replica_short;
-    /* The kind's, where a store is looked for: where it was found when it was connected last, fit to be shown; else "". */
+    /* The kind's, where a store is looked for: where it was found when it was connected last, fit to be shown; else
+     * "". */
     char place[BACKEND_PLACE_SHOWN];
-    /* The kind's, of a store of several parts: the last call was BACKEND_TRANSIENT because of some of them alone, and what
-     * others were asked is done (mutation.done, load_result.failed). */
+    /* The kind's, of a store of several parts: the last call was BACKEND_TRANSIENT because of some of them alone, and
+     * what others were asked is done (mutation.done, load_result.failed). */
     bool partial;
     unsigned parts_away;            /* the kind's: so many, as far as the last call has shown */
     bool has_parts;                 /* the kind's: there may be several */
     enum backend_patience patience; /* the caller's, of a reader's: for load, until it is changed */
     /* The kind's, of a store of several parts, for the caller to take and set count to 0. */
     struct backend_failovers failovers;
-    /* The kind's, of the writer's connection, by high_version: a part of the store has less than it had acknowledged to the
-     * connection before; its identity is another one, too. */
+    /* The kind's, of the writer's connection, by high_version: a part of the store has less than it had acknowledged to
+     * the connection before; its identity is another one, too. */
     bool went_back;
     /* The kind's, of the writer's connection, as opened: a table that has had rows was gone, and has been made anew:
      * which, and where, for a line that goes on with what becomes of it; "": none was. */
@@ -355,8 +363,8 @@ struct backend_type {
      * embed backend_specific, at the least its own. */
     struct setting_table options, table_options;
 
-    /* Whether such a backend makes sense, and such a namespace; scanned_for: the setting for which its entries are to be
-     * scanned; NULL: none. False with a complaint. Nothing is opened, as `forebay --check` only looks. */
+    /* Whether such a backend makes sense, and such a namespace; scanned_for: the setting for which its entries are to
+     * be scanned; NULL: none. False with a complaint. Nothing is opened, as `forebay --check` only looks. */
     bool (*check)(const struct backend_options *options, struct backend_complaint *ret_complaint);
     bool (*check_table)(const struct backend_table *table, const char *scanned_for,
                         struct backend_complaint *ret_complaint);
@@ -396,10 +404,10 @@ struct backend_type {
     enum backend_status (*open)(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
 
-    /* What open would come to for the writer, as far as that shows to somebody who changes nothing, neither in the store nor
-     * beside it; other processes may use it meanwhile. BACKEND_OK, also of a store or a table that open would make;
-     * BACKEND_TRANSIENT: it does not answer now; BACKEND_REFUSED. With BACKEND_OK the error's message is what is wrong all the
-     * same, or empty. */
+    /* What open would come to for the writer, as far as that shows to somebody who changes nothing, neither in the
+     * store nor beside it; other processes may use it meanwhile. BACKEND_OK, also of a store or a table that open would
+     * make; BACKEND_TRANSIENT: it does not answer now; BACKEND_REFUSED. With BACKEND_OK the error's message is what is
+     * wrong all the same, or empty. */
     enum backend_status (*probe)(const struct backend_options *options, struct backend_error *ret_error);
 
     /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start
@@ -419,7 +427,8 @@ struct backend_type {
 
     /* Applies count mutations in one atomic batch (Redis: one pipeline, each mutation atomic) and sets superseded
      * (and superseded_by) of each. A key may occur more than once: applied in the order given. On failure nothing may
-     * be assumed of those that are not marked as done, neither applied nor not; all may be repeated. The array keeps its order. */
+     * be assumed of those that are not marked as done, neither applied nor not; all may be repeated. The array keeps
+     * its order. */
     enum backend_status (*apply)(struct backend_connection *connection, struct mutation *mutations,
                                  size_t count, uint32_t now, struct backend_error *ret_error);
 
@@ -440,17 +449,17 @@ struct backend_type {
     enum backend_status (*maintain)(struct backend_connection *connection, uint32_t now, bool *ret_more,
                                     struct backend_error *ret_error);
 
-    /* A watcher: tells of changes in its tables since the call before, also of those that this process has made. Waits so long
-     * for one, and no longer (the first call, and one after a failure, may also take a moment to begin; that tells first that
-     * any row may be another one). *ret_proven_us: all that was changed before this moment of the monotonic clock has been
-     * told; 0: nothing is proven yet. It moves on every BACKEND_PROOF_MS while the store answers.
-     * NULL: the kind cannot tell. Other than BACKEND_OK: changes are missed until a later call succeeds. */
+    /* A watcher: tells of changes in its tables since the call before, also of those that this process has made. Waits
+     * so long for one, and no longer (the first call, and one after a failure, may also take a moment to begin; that
+     * tells first that any row may be another one). *ret_proven_us: all that was changed before this moment of the
+     * monotonic clock has been told; 0: nothing is proven yet. It moves on every BACKEND_PROOF_MS while the store
+     * answers. NULL: the kind cannot tell. Other than BACKEND_OK: changes are missed until a later call succeeds. */
     enum backend_status (*changes)(struct backend_connection *connection, unsigned wait_ms,
                                    struct backend_listener *listener, uint64_t *ret_proven_us,
                                    struct backend_error *ret_error);
 
-    /* The versions of count rows: 0: there is none, or it has none; or BACKEND_VERSION_UNTOLD. A deleted row may have one. Where
-     * the call fails for some alone (partial), these are BACKEND_VERSION_UNASKED. NULL where changes is. */
+    /* The versions of count rows: 0: there is none, or it has none; or BACKEND_VERSION_UNTOLD. A deleted row may have
+     * one. Where the call fails for some alone (partial), these are BACKEND_VERSION_UNASKED. NULL where changes is. */
     enum backend_status (*versions)(struct backend_connection *connection, const struct backend_table *table,
                                     const struct slice *keys, size_t count, uint64_t *ret_versions,
                                     struct backend_error *ret_error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The nodes of a store that has several: what is known of each, from all connections to it together. For statistics; any
- * thread, a lock for each copy and each note.
+ * The nodes of a store that has several: what is known of each, from all connections to it together. For statistics;
+ * any thread, a lock for each copy and each note.
  */
 #ifndef FOREBAY_BACKENDS_NODES_H
 #define FOREBAY_BACKENDS_NODES_H
@@ -35,19 +35,20 @@ struct backend_nodes;
 struct backend_nodes *backend_nodes_create(void);
 void backend_nodes_destroy(struct backend_nodes *nodes);
 
-/* It was learnt who has what: nodes (of which name and slots count) are the masters. NULL nodes: nobody wants to know. */
+/* It was learnt who has what: nodes (of which name and slots count) are the masters. NULL nodes: nobody wants to
+ * know. */
 void backend_nodes_set(struct backend_nodes *nodes, const struct backend_node *masters, size_t count);
 
 /* An exchange with a node: its counts are added, exchange_us is the time that it took. NULL: as above. */
 void backend_nodes_note(struct backend_nodes *nodes, const struct backend_node *exchange);
 
-/* What one writer's connection leaves for the next one, of the kind's own making: taken once, and ended by free() where nobody
- * does. NULL: nothing. Without nodes it is freed at once. */
+/* What one writer's connection leaves for the next one, of the kind's own making: taken once, and ended by free() where
+ * nobody does. NULL: nothing. Without nodes it is freed at once. */
 void backend_nodes_leave(struct backend_nodes *nodes, void *legacy);
 void *backend_nodes_take(struct backend_nodes *nodes);
 
-/* What the writer's connection has readers know, of the kind's own making: copied, in the place of what was shown before (which
- * stays where there is no memory). NULL: as above. */
+/* What the writer's connection has readers know, of the kind's own making: copied, in the place of what was shown
+ * before (which stays where there is no memory). NULL: as above. */
 void backend_nodes_show(struct backend_nodes *nodes, const void *bytes, size_t size);
 
 /* Copies of it what has room. Returns its size; 0: nothing is shown. */

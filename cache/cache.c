@@ -81,8 +81,8 @@ static bool create_all(struct cache *cache, size_t reserve) {
     return true;
 }
 
-/* All with as many addresses. Where the process may not have so many (ulimit -v), half, and so on; a limit that is raised
- * later has less room then. */
+/* All with as many addresses. Where the process may not have so many (ulimit -v), half, and so on; a limit that is
+ * raised later has less room then. */
 static enum cache_status create_shards(struct cache *cache) {
     size_t share = cache->options.memory_limit / cache->shards;
     size_t reserve = larger(share * RESERVE_TIMES, RESERVE_MIN),

@@ -72,8 +72,8 @@ enum cache_status cache_create(const struct cache_options *options, struct cache
 /* Frees everything. No other thread may be using the cache, and no large value may still be held. */
 void cache_destroy(struct cache *cache);
 
-/* Adds a namespace, returns its number (0, 1, ... in order of the calls), or -1 when CACHE_SPACES_MAX exist or there is no
- * memory. One thread at a time, also with cache_adjust_spaces; others may be using the other namespaces. */
+/* Adds a namespace, returns its number (0, 1, ... in order of the calls), or -1 when CACHE_SPACES_MAX exist or there is
+ * no memory. One thread at a time, also with cache_adjust_spaces; others may be using the other namespaces. */
 int cache_add_space(struct cache *cache, const struct cache_space_options *options);
 
 /* Ends a namespace, which nobody stores to any more, and of which nothing is dirty: what it holds is gone at once, and
@@ -81,13 +81,13 @@ int cache_add_space(struct cache *cache, const struct cache_space_options *optio
 void cache_close_space(struct cache *cache, int space, const struct cache_time *now);
 void cache_open_space(struct cache *cache, int space);
 
-/* Drops the clean entries of the other namespaces whose keys begin so. Locks each shard for a few dozen buckets at a time.
- * Of keys that nobody stores in another namespace meanwhile none is left. */
+/* Drops the clean entries of the other namespaces whose keys begin so. Locks each shard for a few dozen buckets at a
+ * time. Of keys that nobody stores in another namespace meanwhile none is left. */
 void cache_drop_prefix(struct cache *cache, struct slice prefix, int except);
 
-/* Gives each namespace these options in place of those that it has, in the order of their numbers. What is stored already
- * keeps its residency and its queue; a namespace that is above a lower ceiling shrinks in small steps, with the help of
- * cache_maintain. CACHE_NO_MEMORY: nothing has changed. One thread at a time. */
+/* Gives each namespace these options in place of those that it has, in the order of their numbers. What is stored
+ * already keeps its residency and its queue; a namespace that is above a lower ceiling shrinks in small steps, with the
+ * help of cache_maintain. CACHE_NO_MEMORY: nothing has changed. One thread at a time. */
 enum cache_status cache_adjust_spaces(struct cache *cache, const struct cache_space_options *options);
 
 /* The hash that every call below expects for a key. All but its upper bits, which are in versions
@@ -97,8 +97,8 @@ uint64_t cache_hash(const struct cache *cache, struct slice key);
 /* Brings the index lines of a hash towards the processor; call for a whole batch, then seek each. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
 
-/* Both: the hash of a key whose index lines are on their way, and for cache_prefetch_entry_of alone which these are. A function
- * of its own, as every request needs it. */
+/* Both: the hash of a key whose index lines are on their way, and for cache_prefetch_entry_of alone which these are. A
+ * function of its own, as every request needs it. */
 uint64_t cache_hash_and_prefetch(const struct cache *cache, struct slice key, const void **ret_bucket);
 
 /* A second stage, once the bucket is near: brings the first line of the entry that the hash probably means,
@@ -171,8 +171,8 @@ struct cache_cursor {
 enum cache_presence cache_seek(struct cache *cache, int space, struct slice key, uint64_t hash,
                                const struct cache_time *now, struct cache_cursor *ret_cursor);
 
-/* True: the key is CACHE_UNKNOWN, and yet there is a live value, which is not believed (cache_set_blind, or it has outstayed
- * max_residency). cursor->view shows it. */
+/* True: the key is CACHE_UNKNOWN, and yet there is a live value, which is not believed (cache_set_blind, or it has
+ * outstayed max_residency). cursor->view shows it. */
 bool cache_is_hidden(const struct cache_cursor *cursor);
 
 /* True: the cursor found a remembered absence (cache_fill_absent): at some moment the backend had no such row. */
@@ -191,8 +191,8 @@ enum cache_glance {
     GLANCE_CLOSER,  /* cache_seek says what there is */
 };
 
-/* cache_seek for a get: on GLANCE_VALUE the shard is locked, value, version, client_cas, flags, state and large of the view are
- * filled, and the cursor is good for cache_hit and cache_release alone. Else nothing is locked. */
+/* cache_seek for a get: on GLANCE_VALUE the shard is locked, value, version, client_cas, flags, state and large of the
+ * view are filled, and the cursor is good for cache_hit and cache_release alone. Else nothing is locked. */
 enum cache_glance cache_glance(struct cache *cache, struct slice key, uint64_t hash, uint32_t now,
                                struct cache_view *ret_view, struct cache_cursor *ret_cursor);
 
@@ -260,9 +260,9 @@ bool cache_raise_version(struct cache *cache, uint64_t version);
  * be higher. */
 uint64_t cache_last_version_us(const struct cache *cache);
 
-/* So many entries of so many bytes (key and value) in all are about to be stored, by the caller alone, into a cache that holds
- * nothing yet. Where the shards are large, indexes and logs are made ready for most of it: in huge pages, and without growing a
- * little at a time. A hint: it may be wrong. */
+/* So many entries of so many bytes (key and value) in all are about to be stored, by the caller alone, into a cache
+ * that holds nothing yet. Where the shards are large, indexes and logs are made ready for most of it: in huge pages,
+ * and without growing a little at a time. A hint: it may be wrong. */
 void cache_expect(struct cache *cache, uint64_t entries, size_t bytes);
 
 /* They have been stored. */
@@ -281,8 +281,9 @@ enum cache_status cache_fill(struct cache *cache, int space, const struct entry 
 enum cache_status cache_fill_absent(struct cache *cache, int space, struct slice key, uint64_t hash,
                                     uint64_t stamp, uint32_t until, const struct cache_time *now);
 
-/* The stamps of all keys as they were when they were taken last, for whoever fills what nobody has asked for: taken before
- * it is read of the backend. 16 KiB for each shard, copied in about a microsecond under its lock. NULL: no memory. */
+/* The stamps of all keys as they were when they were taken last, for whoever fills what nobody has asked for: taken
+ * before it is read of the backend. 16 KiB for each shard, copied in about a microsecond under its lock. NULL: no
+ * memory. */
 struct cache_stamps;
 struct cache_stamps *cache_stamps_create(const struct cache *cache);
 void cache_stamps_take(struct cache_stamps *stamps);
@@ -334,23 +335,23 @@ struct cache_doubted {
     uint64_t version;
 };
 
-/* Somebody has changed the row of a key of this namespace, perhaps this server itself: what is being loaded of it is refused,
- * and a remembered absence is dropped. CACHE_DOUBTS: *ret_version is that of the value. */
+/* Somebody has changed the row of a key of this namespace, perhaps this server itself: what is being loaded of it is
+ * refused, and a remembered absence is dropped. CACHE_DOUBTS: *ret_version is that of the value. */
 enum cache_doubt cache_doubt(struct cache *cache, int space, struct slice key, uint64_t hash,
                              const struct cache_time *now, uint64_t *ret_version);
 
-/* Looks again at what has this hash. ret_key has room for ENTRY_KEY_MAX bytes; the key of *ret_doubted lies there. Both are
- * undefined with CACHE_DOUBTS_NOTHING. */
+/* Looks again at what has this hash. ret_key has room for ENTRY_KEY_MAX bytes; the key of *ret_doubted lies there. Both
+ * are undefined with CACHE_DOUBTS_NOTHING. */
 enum cache_doubt cache_doubt_again(struct cache *cache, int space, uint64_t hash, char *ret_key,
                                    struct cache_doubted *ret_doubted);
 
-/* Forgets a clean value of this version, unless it is that of the row (NULL: there is none, or another one). True: it was
- * there, and is forgotten. */
+/* Forgets a clean value of this version, unless it is that of the row (NULL: there is none, or another one). True: it
+ * was there, and is forgotten. */
 bool cache_forget_other(struct cache *cache, struct slice key, uint64_t hash, uint64_t version,
                         const struct entry *row);
 
-/* While a namespace is blind, nothing clean of it is believed: it is CACHE_UNKNOWN, stale where the namespace keeps what is
- * (cache_cursor.stale), and nothing is filled. What is dirty is shown as ever. */
+/* While a namespace is blind, nothing clean of it is believed: it is CACHE_UNKNOWN, stale where the namespace keeps
+ * what is (cache_cursor.stale), and nothing is filled. What is dirty is shown as ever. */
 void cache_set_blind(struct cache *cache, int space, bool blind);
 
 /* ---- Looking at entries without asking for them ---- */
@@ -378,8 +379,8 @@ void cache_watch_evictions(struct cache *cache, struct cache_visitor *visitor);
 
 /* ---- The whole cache ---- */
 
-/* Counts memory of its user's against the limit; entries give way to it. False: it is more than a quarter of the limit, or
- * would be more than half of it with all that was taken before, and is not counted. */
+/* Counts memory of its user's against the limit; entries give way to it. False: it is more than a quarter of the limit,
+ * or would be more than half of it with all that was taken before, and is not counted. */
 bool cache_take_memory(struct cache *cache, size_t bytes);
 /* Gives back what was taken. */
 void cache_give_memory(struct cache *cache, size_t bytes);
@@ -389,15 +390,15 @@ void cache_give_memory(struct cache *cache, size_t bytes);
  * settled, and are dropped then. */
 void cache_flush_all(struct cache *cache, int space, uint32_t at, const struct cache_time *now);
 
-/* Between which bounds the memory limit can be changed now: from what shards need, or twice what its user has taken, to what
- * addresses were reserved for. */
+/* Between which bounds the memory limit can be changed now: from what shards need, or twice what its user has taken, to
+ * what addresses were reserved for. */
 struct cache_bounds {
     size_t least, most;
 };
 struct cache_bounds cache_bounds(const struct cache *cache);
 
-/* Changes the memory limit; shrinking evicts in small steps, with the help of cache_maintain. CACHE_NO_MEMORY: it is out of
- * these bounds. */
+/* Changes the memory limit; shrinking evicts in small steps, with the help of cache_maintain. CACHE_NO_MEMORY: it is
+ * out of these bounds. */
 enum cache_status cache_resize(struct cache *cache, size_t memory_limit);
 
 /* A bounded step of sweeping expired segments, compacting holes and shrinking to the limit; each shard is

@@ -67,8 +67,8 @@ void cache_forget_dirty(struct cache *cache, int space, uint64_t hash) {
     lock_release(&shard->lock);
 }
 
-/* A record that nobody waits for any more becomes clean, if it is worth keeping. It may be evicted from now on, and what was
- * read of the store until now is older: to whoever has a stamp from before, it counts as a change. */
+/* A record that nobody waits for any more becomes clean, if it is worth keeping. It may be evicted from now on, and
+ * what was read of the store until now is older: to whoever has a stamp from before, it counts as a change. */
 static void settle(struct cache_shard *shard, uint32_t ref, uint64_t hash, uint32_t now) {
     struct record *record = shard_record(shard, ref);
     bool voided = (record->shape & SHAPE_VOIDED) || segment_is_voided(shard, shard_segment(shard, ref));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What becomes of entries whose rows others change: a key that was changed, and a namespace of which nobody hears any more.
+ * What becomes of entries whose rows others change: a key that was changed, and a namespace of which nobody hears any
+ * more.
  *
  *     CLEAN --cache_doubt--> asked for in the store --is what the store has--> CLEAN
  *                                                    `--cache_forget_other--> absent

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is known before a cache is filled: how much is coming. An index that has its size at once never has to look up the
- * keys of a bucket that splits, and a log that is opened in huge pages takes one page fault instead of 512.
+ * What is known before a cache is filled: how much is coming. An index that has its size at once never has to look up
+ * the keys of a bucket that splits, and a log that is opened in huge pages takes one page fault instead of 512.
  *
  * Both are resident only when they are touched, and less is made ready than is expected, so that memory stays what was
- * counted: of each log at most a part of the last huge page is resident before it is used. Small shards, where that would
- * matter, are left alone. The runs of the log that were filled so are done with: huge_step goes on behind them.
+ * counted: of each log at most a part of the last huge page is resident before it is used. Small shards, where that
+ * would matter, are left alone. The runs of the log that were filled so are done with: huge_step goes on behind them.
  */
 #include "cache/cache.h"
 #include "cache/shard.h"

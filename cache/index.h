@@ -93,8 +93,8 @@ static inline uint32_t index_home_among(uint32_t count, uint32_t mask, uint64_t 
     return number < count ? number : number & mask >> 1;
 }
 
-/* The bucket of a hash. Without the lock, count and mask may be of different moments: then it is some bucket that is there,
- * or was. */
+/* The bucket of a hash. Without the lock, count and mask may be of different moments: then it is some bucket that is
+ * there, or was. */
 static inline uint32_t index_home(const struct index *index, uint64_t hash) {
     return index_home_among(__atomic_load_n(&index->count, __ATOMIC_RELAXED),
                             __atomic_load_n(&index->mask, __ATOMIC_RELAXED), hash);
@@ -132,8 +132,8 @@ static inline const struct bucket *index_prefetch(const struct index *index, uin
     return bucket;
 }
 
-/* A reference that this bucket has for the hash's tag, or INDEX_NONE. Needs no lock: what it says may be outdated, so it is
- * only a hint. */
+/* A reference that this bucket has for the hash's tag, or INDEX_NONE. Needs no lock: what it says may be outdated, so
+ * it is only a hint. */
 static inline int64_t index_peek(const struct bucket *bucket, uint64_t hash) {
     uint32_t match = bucket_match(bucket, hash_tag(hash));
     return match ? (int64_t)__atomic_load_n(&bucket->refs[__builtin_ctz(match)], __ATOMIC_RELAXED)

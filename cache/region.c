@@ -56,8 +56,8 @@ void region_expect(struct region *region, size_t bytes) {
         region->expected = whole;
 }
 
-/* What is left over is mapped anew: no call takes back what madvise has said. The rest keeps its huge pages, but is given no
- * more: the kernel would fill the holes of what is given back. */
+/* What is left over is mapped anew: no call takes back what madvise has said. The rest keeps its huge pages, but is
+ * given no more: the kernel would fill the holes of what is given back. */
 size_t region_expect_no_more(struct region *region, size_t used) {
     size_t filled = whole_huge(used + REGION_ALIGNMENT - 1), expected = region->expected;
     region->expected = 0;

@@ -29,12 +29,12 @@ void region_open_huge(struct region *region);
  * refuses. */
 bool region_open(struct region *region, size_t bytes);
 
-/* Opens the huge pages that lie wholly inside the first `bytes`, for somebody who is about to fill them from the start on: each
- * becomes resident when it is touched, as one where the kernel has them. */
+/* Opens the huge pages that lie wholly inside the first `bytes`, for somebody who is about to fill them from the start
+ * on: each becomes resident when it is touched, as one where the kernel has them. */
 void region_expect(struct region *region, size_t bytes);
 
-/* They are filled up to `used`; those behind it are closed again. Returns the bytes at the start in which nothing becomes a huge
- * page any more that is none yet: 0 where nothing was expected. */
+/* They are filled up to `used`; those behind it are closed again. Returns the bytes at the start in which nothing
+ * becomes a huge page any more that is none yet: 0 where nothing was expected. */
 size_t region_expect_no_more(struct region *region, size_t used);
 
 /* Gives the pages that lie wholly inside [from, from + bytes) back; they read as zeroes afterwards. */

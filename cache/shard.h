@@ -53,7 +53,8 @@ struct cache_shard {
     struct index index; /* count is read without the lock; the bases are constant */
     uint32_t *changes;  /* counters of changes, by hash */
     uint64_t epochs;    /* flush_alls of all namespaces so far, times EPOCH_STEP */
-    /* Reasons for a seek to look closer: segments of an older epoch than their namespace's, and namespaces that are blind. */
+    /* Reasons for a seek to look closer: segments of an older epoch than their namespace's, and namespaces that are
+     * blind. */
     uint32_t doubts;
     uint32_t segment_shift;   /* constant: segment of a reference = ref >> shift */
     _Atomic uint64_t last_us; /* of the last version drawn or seen. Read without the lock */
@@ -86,9 +87,9 @@ struct cache_shard {
 /* A namespace of the whole cache. */
 struct cache_space {
     struct cache_space_options options;
-    /* Bytes that it cannot exceed now, 0: none. Where the options' ceiling was lowered below what it has, cache_maintain takes
-     * it there in steps: stores evict what they need, and never all that is too much. By the one thread that maintains, or
-     * adjusts. */
+    /* Bytes that it cannot exceed now, 0: none. Where the options' ceiling was lowered below what it has,
+     * cache_maintain takes it there in steps: stores evict what they need, and never all that is too much. By the one
+     * thread that maintains, or adjusts. */
     _Atomic size_t ceiling;
     _Atomic size_t used; /* bytes: segments, large values */
     _Atomic size_t dirty_bytes, dirty_entries;

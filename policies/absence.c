@@ -171,8 +171,8 @@ static void await_writer(const struct absence *absence, const atomic_bool *stop)
         usleep(NAP_US);
 }
 
-/* Until the turn of this worker, if it is in one now, is over. A turn has a floor, and 0 before that (write/low_water.c);
- * two turns may have the same one, but not for long. */
+/* Until the turn of this worker, if it is in one now, is over. A turn has a floor, and 0 before that
+ * (write/low_water.c); two turns may have the same one, but not for long. */
 static void await_turn(struct tier_worker *worker, const atomic_bool *stop) {
     uint64_t first = 0, floor;
     while ((floor = atomic_load(&worker->floor)) != UINT64_MAX && (first == 0 || floor == first) &&

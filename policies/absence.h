@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which keys a namespace's table has (absent_filter = true), so that reads of keys that it does not have need not ask the
- * store. docs/policies.md says where this is allowed, and what is promised.
+ * Which keys a namespace's table has (absent_filter = true), so that reads of keys that it does not have need not ask
+ * the store. docs/policies.md says where this is allowed, and what is promised.
  *
  *     NONE --a scan of the table is complete--> ASKED --crowded, or full of keys that are gone--> ASKED, another one
  *       ^------somebody else may have written, or the store is another one: distrusted------'
  *
- * A scan begins, and its filter is asked, only while the writer has a connection, which tells when somebody else writes.
+ * A scan begins, and its filter is asked, only while the writer has a connection, which tells when somebody else
+ * writes.
  *
  * What keeps it true:
  *
@@ -18,8 +19,8 @@
  *     - Whoever asks has looked into memory before, under the lock of the key's shard.
  *
  * Who may do what: workers ask and tell within their turns; the writer's thread of the backend adds and distrusts; one
- * thread builds (load/absence_build.h), and alone frees filters, once no worker's turn and no call of the writer is left
- * that may have seen them.
+ * thread builds (load/absence_build.h), and alone frees filters, once no worker's turn and no call of the writer is
+ * left that may have seen them.
  */
 #ifndef FOREBAY_POLICIES_ABSENCE_H
 #define FOREBAY_POLICIES_ABSENCE_H
@@ -72,8 +73,8 @@ void absence_tell(const struct space *space, uint64_t hash);
 void absence_begin_writing(struct tier_backend *backend, const struct mutation *mutations, size_t count);
 void absence_end_writing(struct tier_backend *backend);
 
-/* The quarantine has a change of this key, which the store refused, perhaps before the filter that is filled now was known;
- * and memory still has it. */
+/* The quarantine has a change of this key, which the store refused, perhaps before the filter that is filled now was
+ * known; and memory still has it. */
 void absence_hold(const struct space *space, uint64_t hash);
 
 /* The store is, or may be, another one than was scanned; its connection says this of others' writes, from now on. */

@@ -6,8 +6,8 @@
  * A blocked Bloom filter: a hash chooses a block of one cache line, 512 bits, and six bits in it. So asking costs one
  * miss of the processor's cache. With 12 bits for each hash 0.44 % of others are found, with 10 bits 0.96 %.
  *
- * Any number of threads may add and ask at the same time. Who asks after an addition has to know of it by other means (a
- * lock): nothing is ordered here.
+ * Any number of threads may add and ask at the same time. Who asks after an addition has to know of it by other means
+ * (a lock): nothing is ordered here.
  */
 #ifndef FOREBAY_POLICIES_BLOOM_H
 #define FOREBAY_POLICIES_BLOOM_H

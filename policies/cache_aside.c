@@ -3,8 +3,8 @@
  * memcached does. */
 #include "policies/execute.h"
 
-/* The path of most changes: a plain set, which is answered alike whatever there was. The same as execution_in_memory, without
- * its steps; of the outcome's view, what the answer and the watchers tell. */
+/* The path of most changes: a plain set, which is answered alike whatever there was. The same as execution_in_memory,
+ * without its steps; of the outcome's view, what the answer and the watchers tell. */
 static void set(struct tier_worker *worker, const struct request *request, struct outcome *outcome) {
     const struct space *space = request->space;
     struct cache_cursor *cursor = &outcome->cursor;

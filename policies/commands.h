@@ -3,12 +3,12 @@
  * The commands, in one table. Whoever treats commands by what they have in common (statistics, watchers, policies, the
  * server's turn) asks it, and is left alone when one is added.
  *
- * Adding a command on a key: a row here, its line and its arguments in server/protocol/parser.c and what that calls, its
- * meaning in policies/evaluate.c, its answer in server/protocol/reply.c. Adding one without a key: a row here,
- * its answer in server/admin/command.c. The compiler asks for each of these: no switch over commands or kinds has a `default`
- * (except the one in server/worker/talk.c, which hands to command.c what it does not answer itself), and those that are about
- * commands with a key list the others by COMMANDS_WITHOUT_KEY(COMMAND_CASE). Opcodes of the binary protocol have no rows here:
- * each is one of these commands (server/protocol/binary.c).
+ * Adding a command on a key: a row here, its line and its arguments in server/protocol/parser.c and what that calls,
+ * its meaning in policies/evaluate.c, its answer in server/protocol/reply.c. Adding one without a key: a row here,
+ * its answer in server/admin/command.c. The compiler asks for each of these: no switch over commands or kinds has a
+ * `default` (except the one in server/worker/talk.c, which hands to command.c what it does not answer itself), and
+ * those that are about commands with a key list the others by COMMANDS_WITHOUT_KEY(COMMAND_CASE). Opcodes of the binary
+ * protocol have no rows here: each is one of these commands (server/protocol/binary.c).
  */
 #ifndef FOREBAY_POLICIES_COMMANDS_H
 #define FOREBAY_POLICIES_COMMANDS_H

@@ -314,7 +314,8 @@ static void answer_get(struct outcome *outcome, const struct tier_worker *worker
     outcome->ttl_now = worker->now.seconds;
 }
 
-/* Plain get of an entry in memory, without any evaluation. What the reply says is in the view, and the shard is locked. */
+/* Plain get of an entry in memory, without any evaluation. What the reply says is in the view, and the shard is
+ * locked. */
 static void answer_hit(struct outcome *outcome, const struct tier_worker *worker) {
     answer_get(outcome, worker, OUTCOME_HIT);
     outcome->holds_lock = outcome->hit = true;
@@ -342,8 +343,8 @@ static bool miss(struct tier_worker *worker, const struct request *request, stru
     return true;
 }
 
-/* What is no plain value: a large one, a tombstone, an absence, one that is over. noinline, here and below: compiled into the
- * path of a hit, this would push out what every hit needs. */
+/* What is no plain value: a large one, a tombstone, an absence, one that is over. noinline, here and below: compiled
+ * into the path of a hit, this would push out what every hit needs. */
 static __attribute__((noinline)) bool read_closely(struct tier_worker *worker, const struct request *request,
                                                    struct outcome *outcome, enum tier_status *ret_status) {
     struct cache_cursor *cursor = &outcome->cursor;

@@ -127,9 +127,9 @@ void health_judge_journal(struct tier *tier, uint32_t stall_ms, struct health_ju
 
 /* ---- Backends ---- */
 
-/* The last that was seen of it is a failure; the writer looks after it while nobody else does (call.h). A failure counts
- * for so long that those of a store that answers and takes no writes follow one upon another, as long as somebody
- * writes. */
+/* The last that was seen of it is a failure; the writer looks after it while nobody else does (call.h). A failure
+ * counts for so long that those of a store that answers and takes no writes follow one upon another, as long as
+ * somebody writes. */
 static bool has_failed_last(const struct tier_backend *backend) {
     uint64_t failed_us = atomic_load_explicit(&backend->failed_us, memory_order_relaxed);
     uint64_t answered_us = atomic_load_explicit(&backend->answered_us, memory_order_relaxed);

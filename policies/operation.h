@@ -25,13 +25,15 @@ struct operation_patience {
     void *context;
 };
 
-/* Waits until what is dirty now in the namespace (empty: in all) is in its backend. *ret_entries: how many that were. */
+/* Waits until what is dirty now in the namespace (empty: in all) is in its backend. *ret_entries: how many that
+ * were. */
 enum operation_status operation_sync(struct tier *tier, struct slice space,
                                      const struct operation_patience *patience, uint64_t *ret_entries);
 
-/* on: from now on no write-behind namespace answers a change before its backend has it, and what is dirty is written (the same
- * answers as those of a sync of all). Then memory holds nothing that another server would not find in the backend, so that keys
- * may move to one. It stays on after a LATE or REFUSED, too, until it is turned off or the tier ends. */
+/* on: from now on no write-behind namespace answers a change before its backend has it, and what is dirty is written
+ * (the same answers as those of a sync of all). Then memory holds nothing that another server would not find in the
+ * backend, so that keys may move to one. It stays on after a LATE or REFUSED, too, until it is turned off or the tier
+ * ends. */
 enum operation_status operation_hand_over(struct tier *tier, bool on,
                                           const struct operation_patience *patience, uint64_t *ret_entries);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The command `quarantine <list|retry|drop> <namespace> [key]`, on a worker. The quarantine itself: write/quarantine.h. */
+/* The command `quarantine <list|retry|drop> <namespace> [key]`, on a worker. The quarantine itself:
+ * write/quarantine.h. */
 #include "policies/operation.h"
 #include "policies/tier_parts.h"
 #include "policies/write/quarantine.h"

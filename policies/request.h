@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a client asked, and what it is answered: the two plain structs between the protocols (server/protocol/parser.h and
- * binary.h make requests, reply.h and binary.h write outcomes) and the policies, which never know which of the two a client
- * speaks. The words of the text protocol name things here; an opcode that means the same makes the same request. One request
- * is about one key: a multi-key get is a run of requests of which only the last has ends_run set.
+ * What a client asked, and what it is answered: the two plain structs between the protocols (server/protocol/parser.h
+ * and binary.h make requests, reply.h and binary.h write outcomes) and the policies, which never know which of the two
+ * a client speaks. The words of the text protocol name things here; an opcode that means the same makes the same
+ * request. One request is about one key: a multi-key get is a run of requests of which only the last has ends_run set.
  */
 #ifndef FOREBAY_POLICIES_REQUEST_H
 #define FOREBAY_POLICIES_REQUEST_H

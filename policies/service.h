@@ -18,14 +18,14 @@ struct service {
     void *context;
 };
 
-/* A longer message loses its middle (fit.h). It has room for what a backend says of a failure (struct backend_error), and for
- * whose it is; bytes, with its final zero. */
+/* A longer message loses its middle (fit.h). It has room for what a backend says of a failure (struct backend_error),
+ * and for whose it is; bytes, with its final zero. */
 enum { SERVICE_MESSAGE_SIZE = 989 };
 __attribute__((format(printf, 3, 4))) void service_log(const struct service *service, enum log_level level,
                                                        const char *format, ...);
 
-/* The same of a line that is about something (LOG_FIELDS, or NULL), and of a kind that may come over and over: `limit` says
- * whether the log may have it. NULL: there is none. */
+/* The same of a line that is about something (LOG_FIELDS, or NULL), and of a kind that may come over and over: `limit`
+ * says whether the log may have it. NULL: there is none. */
 __attribute__((format(printf, 5, 0))) void service_log_about(const struct service *service,
                                                              struct log_limit *limit, enum log_level level,
                                                              const struct log_field *fields,

@@ -9,8 +9,9 @@
  *
  * A table that fails (BACKEND_TABLE_FAILED) is such an answer: another connection would meet the same table.
  *
- * A connection that was opened before the backend had all the tables that it has now does not know the later ones, and one
- * of a reader or a watcher may lead to where the store was before the writer found it elsewhere: session_open opens it anew.
+ * A connection that was opened before the backend had all the tables that it has now does not know the later ones, and
+ * one of a reader or a watcher may lead to where the store was before the writer found it elsewhere: session_open opens
+ * it anew.
  *
  * A connection whose store is no longer at its address (BACKEND_REPLACED) is closed by whoever is told so. Readers open
  * the store that the writer has open, or none (store.h). Watchers open what is there: they bring nothing into memory.

@@ -2,9 +2,9 @@
 /*
  * A namespace at work: its options, its dirty queues, whether it is full (fullness.h), its quarantine.
  *
- * Constant after space_init, except for the queues, fullness, the quarantine, atomics and counters, and the options that
- * a reload changes (space_adjust). One that a reload removes stays where it is, retired, so that whoever still knows it
- * may go on looking at it.
+ * Constant after space_init, except for the queues, fullness, the quarantine, atomics and counters, and the options
+ * that a reload changes (space_adjust). One that a reload removes stays where it is, retired, so that whoever still
+ * knows it may go on looking at it.
  */
 #ifndef FOREBAY_POLICIES_SPACE_H
 #define FOREBAY_POLICIES_SPACE_H
@@ -56,8 +56,8 @@ struct space {
     struct tier *tier;
     int number; /* its index in the tier, and its number in the cache */
     unsigned journal_number;
-    /* It is in no map: nobody asks for its keys, nothing of it is dirty or in quarantine, and it does not come back unless a
-     * reload adds it again. */
+    /* It is in no map: nobody asks for its keys, nothing of it is dirty or in quarantine, and it does not come back
+     * unless a reload adds it again. */
     atomic_bool retired;
     bool complete; /* by a reload: one that was added, and could come back after it was removed */
     /* Write-through changes that are with the writer, or will be at the end of a turn. */
@@ -119,16 +119,16 @@ static inline uint64_t space_flush_delay_us(const struct space *space) {
 /* What the cache is to know of the namespace, with these options. */
 struct cache_space_options space_cache_options(const struct space_options *options);
 
-/* Takes over those options that may change while the namespace is at work; the cache is told by the caller. One thread at
- * a time; those who read them see each change at once, and by itself. */
+/* Takes over those options that may change while the namespace is at work; the cache is told by the caller. One thread
+ * at a time; those who read them see each change at once, and by itself. */
 void space_adjust(struct space *space, const struct space_options *options);
 
 static inline bool space_is_retired(const struct space *space) {
     return atomic_load_explicit(&space->retired, memory_order_relaxed);
 }
 
-/* Whether what its journal has is worth keeping when the store has it, too: where that loses something, it can be written
- * again. */
+/* Whether what its journal has is worth keeping when the store has it, too: where that loses something, it can be
+ * written again. */
 bool space_keeps_journal(const struct space *space);
 
 /* By name, or NULL; not one that is retired. */
@@ -146,7 +146,8 @@ bool space_init(struct space *space, struct tier *tier, const struct space_optio
                 char *error, size_t error_size);
 void space_destroy(struct space *space);
 
-/* The same in the tier's next place, and in the cache; the caller counts it (space_count). False: the place is as it was. */
+/* The same in the tier's next place, and in the cache; the caller counts it (space_count). False: the place is as it
+ * was. */
 bool space_make(struct tier *tier, const struct space_options *options, char *error, size_t error_size);
 
 /* Gives it the next index of its backend's tables; sessions that are opened from now on know it. */

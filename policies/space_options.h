@@ -30,8 +30,8 @@ struct policy; /* policies/policy.h */
 
 enum { PRELOAD_PATIENCE_MS = 10000 }; /* how long a preload without an answer is waited for (preload_wait) */
 
-/* As configured. Strings live as long as the tier. A reload may change what is atomic here (setting.change), one by one;
- * everything else is constant. */
+/* As configured. Strings live as long as the tier. A reload may change what is atomic here (setting.change), one by
+ * one; everything else is constant. */
 struct space_options {
     const char *name;
     const char *prefix;          /* "" : the default namespace */

@@ -58,8 +58,8 @@ void store_leave(struct store *store);
 
 /* ---- The watcher ---- */
 
-/* It did not hear the store for a while: what others have open may lead to where it was before. Gives store_moves as it is from
- * now on. */
+/* It did not hear the store for a while: what others have open may lead to where it was before. Gives store_moves as it
+ * is from now on. */
 unsigned store_shift(struct store *store);
 
 /* ---- The writer ---- */
@@ -70,8 +70,8 @@ bool store_lose(struct store *store);
 /* The identity that it had last; false: none so far. */
 bool store_expected(struct store *store, struct backend_identity *ret_identity);
 
-/* It has found the store there (backend_connection.place), whereas it was elsewhere before, or nowhere: "". False: it was
- * there. */
+/* It has found the store there (backend_connection.place), whereas it was elsewhere before, or nowhere: "". False: it
+ * was there. */
 bool store_note_place(struct store *store, const char *place, char ret_before[BACKEND_PLACE_SHOWN]);
 
 /* May it open it anew? Not while readers have the old one open. */

@@ -120,15 +120,15 @@ struct tier_left {
 void tier_drain(struct tier *tier, struct tier_left *ret_left);
 void tier_stop_draining(struct tier *tier);
 
-/* What the quarantine of the namespace with this number holds, and its file, *ret_path; NULL: it is in memory alone. Any
- * thread; the path lives as long as the tier. */
+/* What the quarantine of the namespace with this number holds, and its file, *ret_path; NULL: it is in memory alone.
+ * Any thread; the path lives as long as the tier. */
 size_t tier_quarantined(struct tier *tier, size_t space, const char **ret_path);
 
 /* Preloads, readers and watchers begin nothing new, and end when the call is over that each is in. Any thread. */
 void tier_stop_loading(struct tier *tier);
 
-/* Ends all threads, for each of which the call is waited for that it is in, and writes the end of the journal. Workers must
- * have stopped. What is told of the tier afterwards stays true. */
+/* Ends all threads, for each of which the call is waited for that it is in, and writes the end of the journal. Workers
+ * must have stopped. What is told of the tier afterwards stays true. */
 void tier_stop(struct tier *tier);
 
 /* Whether keys are being handed over to other servers: changes of write-behind namespaces are answered once their

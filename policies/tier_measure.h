@@ -2,8 +2,8 @@
 /*
  * All that a tier counts, as it is now: for metrics. Statistics (tier.h) tell people less, and line by line.
  *
- * Any thread. Locks are held for one copy at a time: of a shard, of a loader's counters, of the journal's list. Counters
- * only grow, except that `stats reset` takes the cache's back to 0. Names are valid as long as the tier.
+ * Any thread. Locks are held for one copy at a time: of a shard, of a loader's counters, of the journal's list.
+ * Counters only grow, except that `stats reset` takes the cache's back to 0. Names are valid as long as the tier.
  */
 #ifndef FOREBAY_POLICIES_TIER_MEASURE_H
 #define FOREBAY_POLICIES_TIER_MEASURE_H

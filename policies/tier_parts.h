@@ -9,8 +9,8 @@
  *     struct tier_ticket     one per connection: its worker's thread; while parked, whoever works on it
  *
  * Locks, none of which is ever held together with another one or across a call of a backend or of the cache:
- * loader.mutex, writer.mutex, store.mutex, fullness.mutex, absence.mutex, quarantine.mutex (but with quarantine.file_mutex,
- * which is before it), tier.stats_mutex, tier.halt_mutex.
+ * loader.mutex, writer.mutex, store.mutex, fullness.mutex, absence.mutex, quarantine.mutex (but with
+ * quarantine.file_mutex, which is before it), tier.stats_mutex, tier.halt_mutex.
  */
 #ifndef FOREBAY_POLICIES_TIER_PARTS_H
 #define FOREBAY_POLICIES_TIER_PARTS_H
@@ -31,8 +31,8 @@ struct tier_backend {
     struct tier *tier;
     struct tier_backend_options options;
     const struct backend_type *type;
-    /* Of the namespaces that use it, in order of their index, with room for more; those that are added at work are behind
-     * the others, and a session that was opened before opens anew (session.h). */
+    /* Of the namespaces that use it, in order of their index, with room for more; those that are added at work are
+     * behind the others, and a session that was opened before opens anew (session.h). */
     const struct backend_table **tables;
     _Atomic size_t table_count;
     unsigned timeout_ms;
@@ -45,12 +45,12 @@ struct tier_backend {
     struct writer *writer;
     struct coherence *coherence; /* NULL: others that change the store are not heard */
     char down[160];              /* the reply line when it cannot be asked */
-    /* When a call of its writer or readers last failed, and when the writer last had an answer; monotonic, 0: never. Stored
-     * by those threads, read by anyone. */
+    /* When a call of its writer or readers last failed, and when the writer last had an answer; monotonic, 0: never.
+     * Stored by those threads, read by anyone. */
     atomic_uint_fast64_t failed_us, answered_us;
-    /* Of its writer (write/company.h), read by anyone: how many other servers use the store, and by how much its clock is
-     * ahead; how far it is off at the least, ahead or behind; and whether another server has this one's node number, or that
-     * cannot be seen. */
+    /* Of its writer (write/company.h), read by anyone: how many other servers use the store, and by how much its clock
+     * is ahead; how far it is off at the least, ahead or behind; and whether another server has this one's node number,
+     * or that cannot be seen. */
     atomic_uint others;
     atomic_int_fast64_t ahead_us;
     atomic_uint_fast64_t clock_off_us;
@@ -88,8 +88,8 @@ struct tier {
     struct space *spaces;       /* CACHE_SPACES_MAX places: none ever moves, or goes before the end */
     _Atomic size_t space_count; /* places in use; grows when all of the new one is ready */
     _Atomic(struct space_map *) map;
-    /* Twice the number of its changes; and one more while no worker may begin a turn, as a reload changes it or is about to
-     * (reload.c, turn.c). */
+    /* Twice the number of its changes; and one more while no worker may begin a turn, as a reload changes it or is
+     * about to (reload.c, turn.c). */
     atomic_uint_fast64_t map_serial;
     struct space *own_default;  /* of no configuration; NULL: there was one */
     pthread_mutex_t halt_mutex; /* a leaf */

@@ -40,9 +40,9 @@ static __attribute__((noinline)) bool follow_map(struct tier_worker *worker, con
     return changed;
 }
 
-/* A reload that changes the map sets map_serial, then looks for turns that are under way (reload.c); a worker first enters
- * its turn, then looks at map_serial; all of it sequentially consistent. So either this one sees it, and waits outside, or
- * it is waited for. */
+/* A reload that changes the map sets map_serial, then looks for turns that are under way (reload.c); a worker first
+ * enters its turn, then looks at map_serial; all of it sequentially consistent. So either this one sees it, and waits
+ * outside, or it is waited for. */
 bool tier_turn_begin(struct tier_worker *worker, const struct cache_time *now) {
     low_water_enter(worker, now);
     if (__builtin_expect(atomic_load(&worker->tier->map_serial) == worker->map_serial, true))
@@ -265,8 +265,8 @@ void tier_submit(struct tier_worker *worker, struct tier_ticket *ticket) {
 
 /* ---- The way back ---- */
 
-/* Empties the ready stack into `returned`, oldest first. At most turns it is empty already, and a look costs less than an
- * exchange. Whoever puts the first ticket there wakes the worker afterwards. */
+/* Empties the ready stack into `returned`, oldest first. At most turns it is empty already, and a look costs less than
+ * an exchange. Whoever puts the first ticket there wakes the worker afterwards. */
 static void take_ready(struct tier_worker *worker) {
     if (!atomic_load_explicit(&worker->ready, memory_order_relaxed))
         return;

@@ -2,8 +2,8 @@
 /*
  * write-through: a change goes to the backend first, then to memory, and is answered after the commit.
  *
- * The worker only answers what memory alone can answer (a failed cas, an add of a key that is there), unless other servers
- * may have changed the row. Every
+ * The worker only answers what memory alone can answer (a failed cas, an add of a key that is there), unless other
+ * servers may have changed the row. Every
  * change that the backend has to learn is parked with a copy of the request and evaluated by the backend's
  * writer thread, which is the only one that changes these namespaces: there incr and cas are free of races,
  * and all changes that wait at the same time share a commit (group.c). Meanwhile readers see the last

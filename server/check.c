@@ -194,7 +194,8 @@ static void check_pid_file(struct check *check) {
 
 /* ---- Addresses ---- */
 
-/* Whether it is for the server that runs that a port could not be bound. EACCES: one below 1024, and it had the right. */
+/* Whether it is for the server that runs that a port could not be bound. EACCES: one below 1024, and it had the
+ * right. */
 static bool is_neighbours(const struct check *check, int port, int error) {
     return (error == EADDRINUSE || error == EACCES) && port > 0 && neighbour_has_port(check->running, port);
 }

@@ -6,12 +6,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Is shown a file of one group, open for reading, or NULL where there is none; unknown: it may be there all the same, as a
- * descriptor or memory is wanting. */
+/* Is shown a file of one group, open for reading, or NULL where there is none; unknown: it may be there all the same,
+ * as a descriptor or memory is wanting. */
 typedef void control_group_visit(void *context, FILE *file, bool unknown);
 
-/* Shows the file of this name in the group that `groups` (/proc/self/cgroup) names, below `mount` (/sys/fs/cgroup), and in each
- * above it, to the root. Where the group itself is not found: once, nothing. */
+/* Shows the file of this name in the group that `groups` (/proc/self/cgroup) names, below `mount` (/sys/fs/cgroup), and
+ * in each above it, to the root. Where the group itself is not found: once, nothing. */
 void control_group_walk(const char *groups, const char *mount, const char *name, control_group_visit *visit,
                         void *context);
 

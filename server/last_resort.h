@@ -14,12 +14,12 @@ struct server;
 
 struct last_resort;
 
-/* Ends the process with EXIT_FAILURE and a line on the log when it is still there after limit_ms. To be called once; there
- * is no way back. The server has to stay as long as the process does. NULL: no thread. Any thread. */
+/* Ends the process with EXIT_FAILURE and a line on the log when it is still there after limit_ms. To be called once;
+ * there is no way back. The server has to stay as long as the process does. NULL: no thread. Any thread. */
 struct last_resort *last_resort_start(const struct server *server, uint64_t limit_ms);
 
-/* What the stop was for is done, and told: only memory, files and connections are given back from here on. That has limit_ms
- * from now on, and if it is cut off, the process ends with this status. NULL: does nothing. Any thread. */
+/* What the stop was for is done, and told: only memory, files and connections are given back from here on. That has
+ * limit_ms from now on, and if it is cut off, the process ends with this status. NULL: does nothing. Any thread. */
 void last_resort_freeing(struct last_resort *resort, uint64_t limit_ms, int status);
 
 #endif

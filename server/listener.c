@@ -5,8 +5,8 @@
  *
  * At the connection limit there are two ways, as with memcached: with maxconns_fast (the default) a client is
  * told so and closed; without it the sockets are paused, new clients wait in the backlog, and a timer looks
- * every RESUME_SECONDS whether somebody has left. A process out of descriptors pauses in the same way, until a connection
- * closes, but no longer than STARVED_US: others may have given some back.
+ * every RESUME_SECONDS whether somebody has left. A process out of descriptors pauses in the same way, until a
+ * connection closes, but no longer than STARVED_US: others may have given some back.
  *
  *     created --listener_start--> accepting <--pause/resume--> paused --listener_stop--> stopped
  */
@@ -177,8 +177,8 @@ static void close_socket(struct listening *socket) {
     socket->fd = -1;
 }
 
-/* An adopted socket lives on in the manager, and so in the loop's epoll set: libev takes it out when a client comes, by its
- * number, which must not be that of another file by then. */
+/* An adopted socket lives on in the manager, and so in the loop's epoll set: libev takes it out when a client comes, by
+ * its number, which must not be that of another file by then. */
 void listener_stop(struct listener *listener) {
     if (listener->started) {
         ev_timer_stop(listener->loop, &listener->resume);

@@ -20,7 +20,8 @@ struct stat_sink; /* policies/tier.h */
 struct worker;
 
 /* Makes and binds the TCP sockets (before privileges are dropped: a port below 1024 may be wanted). Nobody
- * can connect yet. NULL with a whole sentence naming the address and the remedy, and errno: why it cannot be bound, or 0. */
+ * can connect yet. NULL with a whole sentence naming the address and the remedy, and errno: why it cannot be bound, or
+ * 0. */
 struct listener *listener_create(const struct settings *settings, char *ret_error, size_t error_size);
 
 /* The same of sockets that a service manager has bound, instead of binding any: takes over all of them. Clients can
@@ -33,8 +34,8 @@ struct listener *listener_adopt(const struct settings *settings, const struct ac
  * where sockets were adopted. */
 bool listener_bind_unix(struct listener *listener, char *ret_error, size_t error_size);
 
-/* Whether a Unix socket could be bound to this path, by the user that the process is now. Only looks: false with a whole
- * sentence. */
+/* Whether a Unix socket could be bound to this path, by the user that the process is now. Only looks: false with a
+ * whole sentence. */
 bool listener_judge_unix(const char *path, char *ret_error, size_t error_size);
 
 /* Takes an accepted connection for this worker, and counts it down from server->connections when it is closed:

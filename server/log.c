@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines for the operator, on standard error, in the form that log_format asks for (log_line.h). A line is written by one
- * system call, so lines of several threads do not mix. Errors, warnings and notices are always written, debug lines with
+ * Lines for the operator, on standard error, in the form that log_format asks for (log_line.h). A line is written by
+ * one system call, so lines of several threads do not mix. Errors, warnings and notices are always written, debug lines
+ * with
  * -v. No memory is asked for and no lock is taken.
  *
- * Whoever reads the log may hang: a full pipe, a terminal that was stopped. A line that is not taken at once is lost then, and
- * counted, as clients and probes must not wait for it.
+ * Whoever reads the log may hang: a full pipe, a terminal that was stopped. A line that is not taken at once is lost
+ * then, and counted, as clients and probes must not wait for it.
  */
 #include "server/log.h"
 #include "cache/base/count_text.h"

@@ -10,8 +10,8 @@
 
 struct server;
 
-/* Kinds of lines that clients, operators, or a system out of something cause over and over: lines that the log has at once,
- * and what they are about. */
+/* Kinds of lines that clients, operators, or a system out of something cause over and over: lines that the log has at
+ * once, and what they are about. */
 #define LOG_KINDS(X)                                                                                         \
     X(ACCEPT, 1, "connections that cannot be accepted")                                                      \
     X(REJECTED, LOG_LIMIT_BURST, "rejected clients")                                                         \
@@ -49,7 +49,8 @@ struct log_end {
     atomic_bool over;
 };
 
-/* One line with time and level, if the verbosity asks for it. Any thread; it does not wait for whoever reads the log. */
+/* One line with time and level, if the verbosity asks for it. Any thread; it does not wait for whoever reads the
+ * log. */
 void server_log(struct server *server, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -66,12 +67,12 @@ void server_log_about(struct server *server, enum log_kind kind, enum log_level 
 void server_log_last(struct server *server, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Tells how many lines of each kind were left out since the last one, where a line may be written, and how many were lost.
- * Once a second or so. */
+/* Tells how many lines of each kind were left out since the last one, where a line may be written, and how many were
+ * lost. Once a second or so. */
 void server_log_left_out(struct server *server);
 
-/* Says why the program ends, to whoever started it: "forebay: <error>", or in the other forms a line of level error. Any
- * thread. */
+/* Says why the program ends, to whoever started it: "forebay: <error>", or in the other forms a line of level error.
+ * Any thread. */
 void server_complain(const struct server *server, const char *error);
 
 #endif

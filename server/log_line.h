@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of a log line. Pure, and without a lock or an allocation, so that the last line of a process that has no memory
- * comes out as well.
+ * The bytes of a log line. Pure, and without a lock or an allocation, so that the last line of a process that has no
+ * memory comes out as well.
  *
  *     text    2026-01-31T12:00:00.123Z warning: backend local: database is locked
  *     logfmt  time=2026-01-31T12:00:00.123Z level=warning msg="backend local: database is locked" backend=local
@@ -36,8 +36,8 @@ const char *log_level_name(enum log_level level);
 /* Is the file descriptor the one that a JOURNAL_STREAM ("device:inode", or NULL) of systemd means? */
 bool log_is_journal(int fd, const char *journal_stream);
 
-/* A message as a line of text has it, with '?' for its control characters, cut at size, which leaves no final zero. Returns
- * how many bytes it has. */
+/* A message as a line of text has it, with '?' for its control characters, cut at size, which leaves no final zero.
+ * Returns how many bytes it has. */
 size_t log_plain(const char *message, char *ret_text, size_t size);
 
 /* The size of the line with its final '\n'; a message or a field that is too long is cut, and fields that

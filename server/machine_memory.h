@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes: what the machine has, or what its control group, or one above that, may use (memory.max), if that is less. 0: not
- * known. groups: /proc/self/cgroup; mount: where the control groups are. */
+/* Bytes: what the machine has, or what its control group, or one above that, may use (memory.max), if that is less. 0:
+ * not known. groups: /proc/self/cgroup; mount: where the control groups are. */
 uint64_t machine_memory(const char *groups, const char *mount);
 
 /* A limit of memory, in bytes, above that: true with a sentence. What is more than the machine has is used all the

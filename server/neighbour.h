@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a server that runs already has, for `forebay --check`: an address that is taken by the very server whose configuration
- * is looked at is no fault of it. As /proc says; where it does not (another user's process), the answer is no. Any thread.
+ * What a server that runs already has, for `forebay --check`: an address that is taken by the very server whose
+ * configuration is looked at is no fault of it. As /proc says; where it does not (another user's process), the answer
+ * is no. Any thread.
  */
 #ifndef FOREBAY_SERVER_NEIGHBOUR_H
 #define FOREBAY_SERVER_NEIGHBOUR_H

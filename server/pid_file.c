@@ -115,7 +115,8 @@ bool pid_file_judge(const char *path, long own, char *ret_error, size_t error_si
     return failure == 0 || complain(path, failure, ret_error, error_size);
 }
 
-/* One that is there may be all that this user can write to in its folder. Whose it is decides who can change it later. */
+/* One that is there may be all that this user can write to in its folder. Whose it is decides who can change it
+ * later. */
 static int open_file(const char *path) {
     struct stat status;
     int file = public_file_make(path, O_WRONLY);

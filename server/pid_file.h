@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pid file (-P). Others may read it, but not write it. A link at the path is not followed, and a file that belongs to
- * somebody else is refused, as scripts kill what it names.
+ * The pid file (-P). Others may read it, but not write it. A link at the path is not followed, and a file that belongs
+ * to somebody else is refused, as scripts kill what it names.
  *
- * Whoever writes it holds it as long as it runs, by a lock that ends with the process. So a file that was left by one that
- * was killed is told from that of a server that runs, whoever has the pid by now. The lock is one that only those can take
- * who may write the file: a reader's is in nobody's way.
+ * Whoever writes it holds it as long as it runs, by a lock that ends with the process. So a file that was left by one
+ * that was killed is told from that of a server that runs, whoever has the pid by now. The lock is one that only those
+ * can take who may write the file: a reader's is in nobody's way.
  */
 #ifndef FOREBAY_SERVER_PID_FILE_H
 #define FOREBAY_SERVER_PID_FILE_H
@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether pid_file_write would succeed, as far as it shows without writing; own: the pid of a server that may hold the file
- * already, 0: none. False with a whole sentence. */
+/* Whether pid_file_write would succeed, as far as it shows without writing; own: the pid of a server that may hold the
+ * file already, 0: none. False with a whole sentence. */
 bool pid_file_judge(const char *path, long own, char *ret_error, size_t error_size);
 
 /* Whether the file names a process that runs, though nobody holds it: another program's, or of a pid that was given out

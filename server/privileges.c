@@ -84,8 +84,8 @@ static bool become_other(const struct passwd *entry) {
     return setgroups(0, NULL) == 0 && take_ids(entry) && drop_capabilities(0);
 }
 
-/* NULL, with the reason. Without memory, glibc 2.36 may crash in here, and in getpwnam_r at the same places: in what both read
- * /etc/nsswitch.conf by. Nothing has begun then that could be lost. */
+/* NULL, with the reason. Without memory, glibc 2.36 may crash in here, and in getpwnam_r at the same places: in what
+ * both read /etc/nsswitch.conf by. Nothing has begun then that could be lost. */
 static const struct passwd *find_user(const char *user, char *ret_error, size_t error_size) {
     errno = 0;
     const struct passwd *entry = getpwnam(user);

@@ -108,8 +108,8 @@ static void size_stacks(bool spares) {
     pthread_attr_destroy(&attributes);
 }
 
-/* The C library takes 64 MiB of addresses for the first allocation of a thread, as long as there are so many: then the cache and
- * the threads have what the order of the start leaves, so that more might be enough for less. */
+/* The C library takes 64 MiB of addresses for the first allocation of a thread, as long as there are so many: then the
+ * cache and the threads have what the order of the start leaves, so that more might be enough for less. */
 void process_divide_addresses(void) {
     struct rlimit limit;
     bool spares = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;

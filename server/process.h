@@ -16,15 +16,15 @@ struct process_descriptors {
 };
 struct process_descriptors process_own_descriptors(const struct settings *settings);
 
-/* Room for this many client connections beside what the server itself has open. Where the limit cannot be raised for the least of
- * that, the default number, which nobody has asked for, becomes what there is room for, and any other is refused: false with a
- * sentence. For the most of it the limit is raised as far as it can be. */
+/* Room for this many client connections beside what the server itself has open. Where the limit cannot be raised for
+ * the least of that, the default number, which nobody has asked for, becomes what there is room for, and any other is
+ * refused: false with a sentence. For the most of it the limit is raised as far as it can be. */
 bool process_raise_descriptors(struct process_descriptors own, unsigned *connections, char *ret_error,
                                size_t error_size);
 
-/* Every thread from now on has a stack that is large enough, whatever ulimit -s says, of which the C library makes the size of all.
- * The first thread's is the kernel's. Where addresses are few (ulimit -v), no stack is larger, and the C library has one arena.
- * Before the first thread. */
+/* Every thread from now on has a stack that is large enough, whatever ulimit -s says, of which the C library makes the
+ * size of all. The first thread's is the kernel's. Where addresses are few (ulimit -v), no stack is larger, and the C
+ * library has one arena. Before the first thread. */
 void process_divide_addresses(void);
 
 /* -r. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See reload.h. Settings that may change are atomic, each for itself, so nobody waits who reads one. What can fail is done
- * first: all is read and compared (reload_read.c), then the tier takes its part, or refuses; what is left cannot fail.
+ * See reload.h. Settings that may change are atomic, each for itself, so nobody waits who reads one. What can fail is
+ * done first: all is read and compared (reload_read.c), then the tier takes its part, or refuses; what is left cannot
+ * fail.
  */
 #include "server/reload.h"
 #include "cache/base/clock.h"

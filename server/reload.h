@@ -17,8 +17,8 @@ struct server;
 struct settings;
 
 /* Reads again and takes over what has changed; one at a time, any thread but main's, which it would keep from its loop:
- * names may be resolved, and files read. *ret_message: one line without its end, which says what has changed, or (false)
- * why nothing has. The log says the same. */
+ * names may be resolved, and files read. *ret_message: one line without its end, which says what has changed, or
+ * (false) why nothing has. The log says the same. */
 bool server_reload(struct server *server, struct buffer *ret_message);
 
 /* ---- Main's ---- */
@@ -26,7 +26,8 @@ bool server_reload(struct server *server, struct buffer *ret_message);
 /* running: the settings as they were read, which server->settings points to; argv has to stay. NULL: no memory. */
 struct reload *reload_create(struct server *server, struct settings *running, int argc, char *const *argv);
 
-/* Called when all that reload_ask was asked for is done: by its thread, or by reload_ask itself if there can be none. */
+/* Called when all that reload_ask was asked for is done: by its thread, or by reload_ask itself if there can be
+ * none. */
 typedef void reload_ended(void *context);
 
 /* From now on it may be asked for: the tier is there, and the workers. http: NULL where there is none. */

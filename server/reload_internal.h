@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reload as its files see it: reload.c (the order, and what is said of it), reload_read.c (reading all that there is to read,
- * and seeing whether it can be taken over), reload_take.c (taking it over). Whoever has the mutex.
+ * A reload as its files see it: reload.c (the order, and what is said of it), reload_read.c (reading all that there is
+ * to read, and seeing whether it can be taken over), reload_take.c (taking it over). Whoever has the mutex.
  */
 #ifndef FOREBAY_SERVER_RELOAD_INTERNAL_H
 #define FOREBAY_SERVER_RELOAD_INTERNAL_H
@@ -82,15 +82,16 @@ static inline bool reading_fail(struct reading *reading, const char *reason) {
 const struct setting *reading_text_setting(size_t index);
 const char **reading_text_of(const struct setting *setting, struct settings *settings);
 
-/* Reads all, compares it with what is known, and makes room for all that reload_take needs. False: there is an error. */
+/* Reads all, compares it with what is known, and makes room for all that reload_take needs. False: there is an
+ * error. */
 bool reload_read(struct reading *reading);
 
-/* Takes over what was read, once the tier has. Nothing of it can fail. What commands have set (verbosity) stays unless the file
- * says something else than before. */
+/* Takes over what was read, once the tier has. Nothing of it can fail. What commands have set (verbosity) stays unless
+ * the file says something else than before. */
 void reload_take(struct reading *reading);
 
-/* Keeps what namespaces that were added point to, or have taken a place in vain: once for each, or it would grow with every
- * reload that is refused. */
+/* Keeps what namespaces that were added point to, or have taken a place in vain: once for each, or it would grow with
+ * every reload that is refused. */
 void reload_keep_strings(struct reading *reading);
 
 #endif

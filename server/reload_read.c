@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a reload reads, in the order in which a start does: the configuration, the authentication file, users, the token, the
- * certificate. What can fail is done here, and nothing is changed by it, but for the limit of open files, which is raised last.
+ * What a reload reads, in the order in which a start does: the configuration, the authentication file, users, the
+ * token, the certificate. What can fail is done here, and nothing is changed by it, but for the limit of open files,
+ * which is raised last.
  */
 #include "server/config/read.h"
 #include "server/process.h"

@@ -75,7 +75,8 @@ static void take_certificate(struct reading *reading) {
     tls_context_free(out);
 }
 
-/* Texts go with what was read. One that has changed is kept by itself; others may look at the former, which stays, too. */
+/* Texts go with what was read. One that has changed is kept by itself; others may look at the former, which stays,
+ * too. */
 static const char *keep_text(struct reading *reading, const char *known, char **text) {
     if (!*text || (known && strcmp(known, *text) == 0))
         return *text ? known : NULL;

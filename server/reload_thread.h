@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread for what SIGHUP asks for. It is there as long as there is something to do, and asking never waits for that:
- * main asks, which nothing may keep from its loop.
+ * The thread for what SIGHUP asks for. It is there as long as there is something to do, and asking never waits for
+ * that: main asks, which nothing may keep from its loop.
  *
  *     none --reload_thread_ask--> at work --the end of the work--> none
  *                                 at work, asked again --the end of the work--> at work
@@ -29,8 +29,8 @@ void reload_thread_init(struct reload_thread *self, void (*work)(void *context),
 /* Has ended(context) called, from now on, whenever all that was asked for is done. It must not wait or ask. */
 void reload_thread_report(struct reload_thread *self, void (*ended)(void *context), void *context);
 
-/* Has work(context) called once from beginning to end after this. Asked several times before that begins, it is done once.
- * False: no thread can be started, nothing is done, and `ended` is called all the same. One thread asks. */
+/* Has work(context) called once from beginning to end after this. Asked several times before that begins, it is done
+ * once. False: no thread can be started, nothing is done, and `ended` is called all the same. One thread asks. */
 bool reload_thread_ask(struct reload_thread *self);
 
 /* Waits for the end of the work. */

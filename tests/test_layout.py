@@ -245,6 +245,10 @@ def test_a_missing_licence_line_is_found(tmp_path):
 DIAGRAM = re.compile(r"^ \* {4,}\S")
 TEXT = re.compile(r"^ \* ?[^\s*/]")
 
+# The prose of a comment that has a line of its own.
+PROSE = re.compile(r"^\s*(?:/\*| \*) ?\S")
+WIDTH = 120
+
 # A declaration whose type was left behind, because the comment beside it is too long: it belongs above.
 TYPE_ALONE = re.compile(r"^\s+(?!(?:return|else|do|goto|case)\b)[A-Za-z_]\w*(?:[ *]+[A-Za-z_]\w*)*[ *]*$")
 NAME_ALONE = re.compile(r"^\s+\**\w+(?:\[\w*\])*;")
@@ -257,6 +261,10 @@ CONTINUED = re.compile(r'^\s*" ?[a-z%]')
 def torn_comments(lines):
     return [number + 2 for number, (line, following) in enumerate(zip(lines, lines[1:]))
             if DIAGRAM.match(line) and TEXT.match(following) and not DIAGRAM.match(following)]
+
+
+def wide_comments(lines):
+    return [number for number, line in enumerate(lines, 1) if len(line) > WIDTH and PROSE.match(line)]
 
 
 def torn_declarations(lines):
@@ -278,6 +286,10 @@ def test_no_comment_is_torn():
     assert torn(ROOT, torn_comments, *FOLDERS, "tests", "tools") == []
 
 
+def test_no_comment_is_too_wide():
+    assert torn(ROOT, wide_comments, *FOLDERS, "tests", "tools") == []
+
+
 def test_no_declaration_is_torn():
     assert torn(ROOT, torn_declarations, *FOLDERS, "tests", "tools") == []
 
@@ -288,6 +300,7 @@ def test_no_message_is_cut():
 
 @pytest.mark.parametrize("find, text, line", [
     (torn_comments, "/*\n *     a  the first\n * byte of it\n */", 3),
+    (wide_comments, f"/* Short,\n * but {'long ' * 25}\n */", 2),
     (torn_declarations, "struct x {\n    uint64_t\n        since; /* long */\n};", 3),
     (torn_declarations, "struct x {\n    const char *\n        name;\n};", 3),
     (torn_strings, 'log("the disk is "\n    "full");', 2),
@@ -300,6 +313,7 @@ def test_a_tear_is_found(find, text, line):
 @pytest.mark.parametrize("find, text", [
     (torn_comments, "/*\n *     a  the first\n *     b  the second\n *\n * Text.\n */"),
     (torn_comments, "/*\n * Text\n *     a  the first\n */"),
+    (wide_comments, f"/*\n *     a  the first, {'long ' * 25}\n */\nuint64_t {'a' * 80}; /* {'long ' * 10}*/"),
     (torn_declarations, "    uint64_t since;\n    return\n        x;"),
     (torn_strings, 'puts("one line\\n"\n     "another\\n");'),
     (torn_strings, 'run("SELECT a "\n    "FROM b");'),
@@ -310,8 +324,6 @@ def test_what_is_whole_is_not_found(find, text):
 
 
 # ---- Documents ----
-
-WIDTH = 120
 
 
 def wide_lines(text):

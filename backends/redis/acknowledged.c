@@ -7,19 +7,19 @@
  *
  * The key is made when the writer opens the store: into one that was emptied since, nothing is written.
  *
- * Replication and the files of Redis keep the order of execution: a store that has the number of a batch has all that was
- * acknowledged up to it. So a writer that comes over a new link, which is the only way to another Redis or to one that was
- * started anew, compares: below what it had acknowledged, the store has lost some of it. So does a reader, which may be there
- * before the writer, and must not take what the store went back to for what is acknowledged. The high version (mark.c) says
- * less: it stays the same where a batch that is lost had older versions than one before it.
+ * Replication and the files of Redis keep the order of execution: a store that has the number of a batch has all that
+ * was acknowledged up to it. So a writer that comes over a new link, which is the only way to another Redis or to one
+ * that was started anew, compares: below what it had acknowledged, the store has lost some of it. So does a reader,
+ * which may be there before the writer, and must not take what the store went back to for what is acknowledged. The
+ * high version (mark.c) says less: it stays the same where a batch that is lost had older versions than one before it.
  *
  * WAIT counts the replicas that have all that this connection has written. For a batch that is repeated because there
- * were too few, the scripts change nothing; the number that is set behind them is what the replicas have to catch up with,
- * and with it all before it.
+ * were too few, the scripts change nothing; the number that is set behind them is what the replicas have to catch up
+ * with, and with it all before it.
  *
  * Over Sentinel a link that stays may come to lead to an older store, where a master is told to follow another one, or
- * two answer as masters for a while. So each load there, the writer's as well, ends with a GET of the number, in the same
- * pipeline.
+ * two answer as masters for a while. So each load there, the writer's as well, ends with a GET of the number, in the
+ * same pipeline.
  *
  * A server whose number was changed goes on from what is at the name of the one before (former.c).
  *
@@ -185,8 +185,8 @@ static uint64_t expected(const struct redis_connection *connection) {
     return connection->acknowledged ? atomic_load(connection->acknowledged) : 0;
 }
 
-/* None at all is less as well: a replica may be promoted that has not even heard of this node, and by then has newer changes
- * of others, so the mark and the high version say nothing. */
+/* None at all is less as well: a replica may be promoted that has not even heard of this node, and by then has newer
+ * changes of others, so the mark and the high version say nothing. */
 enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,
                                       struct backend_error *ret_error) {
     uint64_t number = 0, least = expected(connection);
@@ -213,8 +213,8 @@ bool redis_end_load(struct redis_connection *connection, uint64_t least) {
     return redis_append_slices(connection, 2, get);
 }
 
-/* Over a link that stays, a number that alone is missing was removed or evicted: no store that had never heard of this node is
- * at its other end. */
+/* Over a link that stays, a number that alone is missing was removed or evicted: no store that had never heard of this
+ * node is at its other end. */
 static enum redis_step judge_number(struct redis_connection *connection, uint64_t number, uint64_t least,
                                     enum backend_status *ret_status, struct backend_error *ret_error) {
     if (number >= least)

@@ -8,8 +8,8 @@
  *     redis+cluster://[[user]:password@]host[:port][,host[:port]...]
  *
  * User and password may be percent-encoded, and have to be where they hold a '/' or '%'; an IPv6 host is in
- * brackets. With Sentinels they are the master's; where that is, the Sentinels have to be asked (sentinel.c). A cluster is known by
- * some of its nodes, and has one database (cluster.c).
+ * brackets. With Sentinels they are the master's; where that is, the Sentinels have to be asked (sentinel.c). A cluster
+ * is known by some of its nodes, and has one database (cluster.c).
  * Pure: no socket, no allocation.
  */
 #ifndef FOREBAY_BACKENDS_REDIS_ADDRESS_H

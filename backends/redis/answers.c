@@ -149,8 +149,8 @@ static void hear_greeting(struct dealing *dealing, struct lane *lane, redisReply
     judge(dealing, lane, step, status);
 }
 
-/* Whether the node was to do it elsewhere or later, and so has not done it. (A script that met a key of another node may
- * have begun.) */
+/* Whether the node was to do it elsewhere or later, and so has not done it. (A script that met a key of another node
+ * may have begun.) */
 static bool is_put_off(struct dealing *dealing, struct lane *lane, uint32_t index, const redisReply *reply) {
     if (reply->type != REDIS_REPLY_ERROR ||
         !(redirect(dealing, lane, &dealing->jobs[index], reply) || puts_off(dealing, lane, reply)))

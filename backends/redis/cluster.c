@@ -6,15 +6,15 @@
  *                    ^                                                                             |
  *                    +--------- at most every ASK_AGAIN_MS: MOVED, CLUSTERDOWN, a lost link ------+
  *
- * The map is asked for over a link of its own, for a moment: the links to the nodes may have answers under way. Nodes that
- * serve are asked first, each server beginning with another one, then the seeds, then those that do not: after a master's death
- * the others know first.
+ * The map is asked for over a link of its own, for a moment: the links to the nodes may have answers under way. Nodes
+ * that serve are asked first, each server beginning with another one, then the seeds, then those that do not: after a
+ * master's death the others know first.
  *
  * A node that is not in a new map is forgotten with its link. It comes back by a map, or by a redirection.
  *
- * Names of a cluster: what Forebay keeps beside a row has a tag of the slot of that row (slots.h), so it is where the row
- * is, also if the key holds braces. Only the high version of a single row cannot be: each master raises one in a slot of its
- * own before its rows, and an opening connection reads those of all slots.
+ * Names of a cluster: what Forebay keeps beside a row has a tag of the slot of that row (slots.h), so it is where the
+ * row is, also if the key holds braces. Only the high version of a single row cannot be: each master raises one in a
+ * slot of its own before its rows, and an opening connection reads those of all slots.
  */
 #include "backends/redis/cluster.h"
 #include "backends/failure.h"
@@ -296,8 +296,8 @@ static redisReply *log_in_and_ask(struct redis_connection *connection, redisCont
     return context->err ? NULL : say(context, 2, ask);
 }
 
-/* One that does not answer, be it the first that is named, leaves time for the next: else a short call, as each look is, would
- * never come to them. */
+/* One that does not answer, be it the first that is named, leaves time for the next: else a short call, as each look
+ * is, would never come to them. */
 static struct timeval moment_for(const struct redis_connection *connection) {
     struct timeval left = redis_time_left(connection, 2 * MOMENT_MS);
     uint64_t half_us = ((uint64_t)left.tv_sec * US_PER_SECOND + (uint64_t)left.tv_usec) / 2;
@@ -445,8 +445,8 @@ static enum backend_status compare_seed(struct redis_connection *connection, con
     return first->is_contradicted ? refuse_two(connection, first->place, seed, ret_error) : BACKEND_OK;
 }
 
-/* Seeds that name nodes of two clusters would make one store of them today and another tomorrow. What one of them refuses does
- * not matter while another one answers. */
+/* Seeds that name nodes of two clusters would make one store of them today and another tomorrow. What one of them
+ * refuses does not matter while another one answers. */
 static enum backend_status compare_seeds(struct redis_connection *connection,
                                          struct backend_error *ret_error) {
     const struct redis_address *address = &connection->address;

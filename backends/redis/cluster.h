@@ -14,13 +14,13 @@ struct redis_node {
     /* Since when it does not serve, monotonic, 0: it does; when it may be tried again, and how long not after that. */
     uint64_t trouble_since_us, try_at_us, try_pause_us;
     struct backend_error error; /* what its trouble is, while it has some */
-    /* Since when hasty deals go on without it, monotonic, 0: none does; and answers that are still to come, to be dropped
-     * (late.c). */
+    /* Since when hasty deals go on without it, monotonic, 0: none does; and answers that are still to come, to be
+     * dropped (late.c). */
     uint64_t late_since_us;
     size_t owed;
     uint64_t reach_us; /* what it took to make its link */
-    /* The writer's: the slot whose high version this node's rows raise, REDIS_SLOTS: none yet; and to what they did in this
-     * batch, 0: to nothing. */
+    /* The writer's: the slot whose high version this node's rows raise, REDIS_SLOTS: none yet; and to what they did in
+     * this batch, 0: to nothing. */
     unsigned guard_slot;
     uint64_t raised_version;
     /* And of the end of its batches (proofs.c). */
@@ -29,8 +29,8 @@ struct redis_node {
     unsigned seal_slot, seal_misses;
     uint64_t seal_number;
     bool seal_waits, seal_is_set;
-    /* A reader's: over this link, by the map of that moment, and with the writer where it was then, which is here, it has shown
-     * what it has to have (redis_prove). */
+    /* A reader's: over this link, by the map of that moment, and with the writer where it was then, which is here, it
+     * has shown what it has to have (redis_prove). */
     uint64_t proven_link, proven_us, proven_moves;
     uint64_t replica_waits, replica_short; /* not told yet */
 };
@@ -62,8 +62,8 @@ struct redis_cluster {
 struct redis_cluster *redis_cluster_create(void);
 void redis_cluster_destroy(struct redis_cluster *cluster);
 
-/* Asks nodes for the map, unless that was a moment ago; false with a message: none gives it. BACKEND_REFUSED: what all say
- * will not change by itself. The link in hand is none of a node afterwards. */
+/* Asks nodes for the map, unless that was a moment ago; false with a message: none gives it. BACKEND_REFUSED: what all
+ * say will not change by itself. The link in hand is none of a node afterwards. */
 bool redis_cluster_refresh(struct redis_connection *connection, enum backend_status *ret_status,
                            struct backend_error *ret_error);
 
@@ -95,8 +95,8 @@ void redis_node_serves(struct redis_node *node);
 /* An attempt to connect it has failed after so long, while others waited behind it: it is not tried again at once. */
 void redis_node_rests(struct redis_node *node, uint64_t spent_us);
 
-/* It served until its link was lost, which may be all that is wrong: it is in trouble, but may be tried again at once. False: it
- * was in trouble before. */
+/* It served until its link was lost, which may be all that is wrong: it is in trouble, but may be tried again at once.
+ * False: it was in trouble before. */
 bool redis_node_may_be_back(struct redis_node *node);
 
 /* REDIS_SLOTS: each has a master. */
@@ -112,8 +112,8 @@ enum backend_status redis_cluster_look_for_rival(struct redis_connection *connec
 /* Whether an error answer says that the keys are at another node, or on their way there. */
 bool redis_is_elsewhere(const redisReply *reply);
 
-/* Whether a part does not serve, or a slot has no master, though others serve. A call was made, and *ret_error has what a part
- * of it came to. */
+/* Whether a part does not serve, or a slot has no master, though others serve. A call was made, and *ret_error has what
+ * a part of it came to. */
 enum backend_status redis_cluster_probe(const struct redis_connection *connection,
                                         struct backend_error *ret_error);
 
@@ -126,8 +126,8 @@ void redis_cluster_tell_uncovered(const struct redis_connection *connection, uns
 
 /* ---- guard.c ---- */
 
-/* Adds a command to the link in hand, which is the node's: its high version is raised to this (0: to nothing), and must not
- * have gone back. False: out of memory. And takes the answer, also to be freed. */
+/* Adds a command to the link in hand, which is the node's: its high version is raised to this (0: to nothing), and must
+ * not have gone back. False: out of memory. And takes the answer, also to be freed. */
 bool redis_guard_send(struct redis_connection *connection, struct redis_node *node, uint64_t version);
 enum redis_step redis_guard_hear(struct redis_connection *connection, struct redis_node *node,
                                  uint64_t version, redisReply *reply, enum backend_status *ret_status,

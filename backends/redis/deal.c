@@ -14,17 +14,18 @@
  *     a lost link                 it is made anew at once; where that fails, the same
  *     anything else               the job is done, or has failed: the task says so
  *
- * While no node serves, all of them are waited for as long as a call lasts. Where some do, nobody waits for the others, as the
- * keys of those that serve would wait behind them for their thread: the call ends once there is nothing more to do at once, and
- * says which jobs are not done. A node that does not serve is tried again with pauses that grow, by the calls that come then. A
- * hasty deal does not wait for one that is silent either (late.c).
+ * While no node serves, all of them are waited for as long as a call lasts. Where some do, nobody waits for the others,
+ * as the keys of those that serve would wait behind them for their thread: the call ends once there is nothing more to
+ * do at once, and says which jobs are not done. A node that does not serve is tried again with pauses that grow, by the
+ * calls that come then. A hasty deal does not wait for one that is silent either (late.c).
  * Slots on their way are waited for, for a moment.
  *
- * Where a deal has an end for each node, which says that others have what it did as well (proofs.c), a job counts as done when that
- * has come back in the same round. While too few replicas have it, its node is in trouble for whatever is sealed, and serves
- * the rest.
+ * Where a deal has an end for each node, which says that others have what it did as well (proofs.c), a job counts as
+ * done when that has come back in the same round. While too few replicas have it, its node is in trouble for whatever
+ * is sealed, and serves the rest.
  *
- * Versions of a key rise within a batch, so that the version guard keeps its order also where a slot moves between two jobs.
+ * Versions of a key rise within a batch, so that the version guard keeps its order also where a slot moves between two
+ * jobs.
  */
 #include "backends/redis/deal.h"
 #include "backends/failure.h"
@@ -268,8 +269,8 @@ static void load_scripts_again(struct dealing *dealing) {
         }
 }
 
-/* Of a node that the map does not know yet it cannot be said what it has to prove. A node that is not in a new map is gone:
- * whoever was sent there goes to the master first, and is sent on again. */
+/* Of a node that the map does not know yet it cannot be said what it has to prove. A node that is not in a new map is
+ * gone: whoever was sent there goes to the master first, and is sent on again. */
 static void renew_map(struct dealing *dealing) {
     const struct redis_cluster *cluster = dealing->cluster;
     enum backend_status status;

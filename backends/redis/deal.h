@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands dealt to the nodes of a cluster: each goes to the master of its slot, and all nodes have theirs before one is
- * listened to. How redirections and nodes that fail are met is told in deal.c.
+ * Commands dealt to the nodes of a cluster: each goes to the master of its slot, and all nodes have theirs before one
+ * is listened to. How redirections and nodes that fail are met is told in deal.c.
  */
 #ifndef FOREBAY_BACKENDS_REDIS_DEAL_H
 #define FOREBAY_BACKENDS_REDIS_DEAL_H
@@ -21,12 +21,13 @@ struct redis_deal {
     /* The node has not done it: another one will, or it later. NULL: nobody wants to know. */
     void (*put_off)(void *task, size_t job);
 
-    /* Takes the answer, also to be freed. REDIS_DONE, or REDIS_FAILED with status and message: an error that asking another
-     * node, or later, would not mend. */
+    /* Takes the answer, also to be freed. REDIS_DONE, or REDIS_FAILED with status and message: an error that asking
+     * another node, or later, would not mend. */
     enum redis_step (*hear)(struct redis_connection *connection, void *task, size_t job, redisReply *reply,
                             enum backend_status *ret_status, struct backend_error *ret_error);
 
-    /* Before the first job of a node: adds a command to the link in hand; NULL: there is none. What its answer means. */
+    /* Before the first job of a node: adds a command to the link in hand; NULL: there is none. What its answer
+     * means. */
     bool (*greet)(struct redis_connection *connection, void *task, struct redis_node *node);
     enum redis_step (*hear_greeting)(struct redis_connection *connection, void *task, struct redis_node *node,
                                      redisReply *reply, enum backend_status *ret_status,
@@ -35,16 +36,16 @@ struct redis_deal {
     /* Its nodes are waited for as long as the call lasts, whoever serves: nobody else would do it. */
     bool patient;
 
-    /* Of BACKEND_HASTY (late.c), late is called for each job that is so, before redis_deal ends. Only where each job is one
-     * command, and there is nothing before or behind them. */
+    /* Of BACKEND_HASTY (late.c), late is called for each job that is so, before redis_deal ends. Only where each job is
+     * one command, and there is nothing before or behind them. */
     enum backend_patience patience;
     void (*late)(void *task, size_t job);
 
     /* Whether a node has to prove first that it has what it had (proofs.c): BACKEND_REPLACED, if not. */
     bool proves;
 
-    /* Behind the last job of a node: adds commands, how many (0: it is sealed), and takes the answer to the nth; NULL: there are
-     * none. Jobs count as done only when it is sealed. waits: for replicas. */
+    /* Behind the last job of a node: adds commands, how many (0: it is sealed), and takes the answer to the nth; NULL:
+     * there are none. Jobs count as done only when it is sealed. waits: for replicas. */
     bool waits;
     bool (*seal)(struct redis_connection *connection, void *task, struct redis_node *node,
                  unsigned *ret_commands);

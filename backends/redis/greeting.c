@@ -148,8 +148,8 @@ static void take_run(struct redis_connection *connection, const char *info) {
         snprintf(link->run, sizeof link->run, "link-%llu", (unsigned long long)monotonic_us());
 }
 
-/* A watcher of a cluster hears whomever somebody takes for a master: for a moment, that may be one who has become a replica.
- * Sentinel has its own question (hear_role). */
+/* A watcher of a cluster hears whomever somebody takes for a master: for a moment, that may be one who has become a
+ * replica. Sentinel has its own question (hear_role). */
 static bool needs_master(const struct redis_connection *connection) {
     bool of_cluster = connection->cluster && connection->role != BACKEND_WATCHER;
     return (connection->writes || of_cluster) && connection->address.sentinel_count == 0;
@@ -201,7 +201,8 @@ static enum redis_step hear(struct redis_connection *connection, unsigned greeti
                             enum backend_status *ret_status, struct backend_error *ret_error) {
     if (greeting == GREETING_INFO)
         return hear_info(connection, reply, ret_status, ret_error);
-    /* No answer to anything here; redis_error_means takes it for one to a script, which is loaded and needs no words. */
+    /* No answer to anything here; redis_error_means takes it for one to a script, which is loaded and needs no
+     * words. */
     if (redis_begins_with(reply, "NOSCRIPT"))
         return redis_odd_answer(connection, ret_status, ret_error);
     if (reply->type == REDIS_REPLY_ERROR)

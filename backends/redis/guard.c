@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a cluster is known by, and how it is noticed that a master has lost what it had. In one Redis the apply scripts see to
- * it, as all keys are in one place (mark.c). In a cluster a script reaches the keys of one slot, so
+ * What a cluster is known by, and how it is noticed that a master has lost what it had. In one Redis the apply scripts
+ * see to it, as all keys are in one place (mark.c). In a cluster a script reaches the keys of one slot, so
  *
  *     the high version   each master raises one before it is given rows, in the same pipeline, in a slot of its own: its guard
  *                        slot. Versions start above the highest of all slots, which is read when a connection is opened.
@@ -9,11 +9,11 @@
  *     the mark           is one for the cluster. A server that finds a master with less than it had sets another one, and
  *                        all others find out by it
  *
- * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it, and raised
- * behind the rows of the same call (deal.c, seal_again).
+ * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it, and
+ * raised behind the rows of the same call (deal.c, seal_again).
  *
- * What a master is known to have is kept in proofs (proofs.c), which go with the slots; the high version that it is raised to
- * is one of them once its batch is sealed.
+ * What a master is known to have is kept in proofs (proofs.c), which go with the slots; the high version that it is
+ * raised to is one of them once its batch is sealed.
  */
 #include "backends/failure.h"
 #include "backends/redis/deal.h"
@@ -28,7 +28,8 @@ static const char high_start[] = REDIS_OWN " high_version:", mark_start[] = REDI
 
 /* ---- The guard slot of a node ---- */
 
-/* Neighbours are often on their way together, so the next one is far away. Prime to their number: all slots are come by. */
+/* Neighbours are often on their way together, so the next one is far away. Prime to their number: all slots are come
+ * by. */
 enum { STRIDE = 4099 };
 
 static void scan(const struct redis_cluster *cluster, struct redis_node *node, unsigned from) {
@@ -422,7 +423,8 @@ static enum backend_status take_possession(struct redis_connection *connection,
     return status == BACKEND_OK ? look(connection, ret_error) : status;
 }
 
-/* A loss that the connection before has not seen yet is told with the first answer (went_back), as there is nothing to leave. */
+/* A loss that the connection before has not seen yet is told with the first answer (went_back), as there is nothing to
+ * leave. */
 enum backend_status redis_cluster_high_version(struct redis_connection *connection, uint64_t *ret_version,
                                                struct backend_error *ret_error) {
     struct high_task *task = calloc(1, sizeof *task);

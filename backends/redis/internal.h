@@ -192,11 +192,12 @@ enum redis_step redis_find_master(struct redis_connection *connection, enum back
  * second (a watcher: ten times), less often while no Sentinel answers. */
 bool redis_is_still_master(struct redis_connection *connection);
 
-/* Asks all Sentinels, where one has named the master, and says what is wrong with one of the others. False: nothing is. */
+/* Asks all Sentinels, where one has named the master, and says what is wrong with one of the others. False: nothing
+ * is. */
 bool redis_sentinels_differ(struct redis_connection *connection, struct backend_error *ret_error);
 
-/* Until when the Redis that is connected was the master, as far as is known. UINT64_MAX: there is no Sentinel, or none that can
- * say so. */
+/* Until when the Redis that is connected was the master, as far as is known. UINT64_MAX: there is no Sentinel, or none
+ * that can say so. */
 uint64_t redis_named_until_us(const struct redis_connection *connection);
 
 /* ---- link.c ---- */
@@ -311,26 +312,27 @@ bool redis_end_batch(struct redis_connection *connection);
 enum redis_step redis_hear_end(struct redis_connection *connection, enum backend_status *ret_status,
                                struct backend_error *ret_error);
 
-/* Adds a WAIT for the replicas; for how long it may be, and what the answer says. REDIS_FAILED with BACKEND_TRANSIENT: too few
- * have it. */
+/* Adds a WAIT for the replicas; for how long it may be, and what the answer says. REDIS_FAILED with BACKEND_TRANSIENT:
+ * too few have it. */
 bool redis_append_wait(struct redis_connection *connection, uint64_t milliseconds);
 uint64_t redis_wait_ms(const struct redis_connection *connection);
 enum redis_step redis_judge_wait(struct redis_connection *connection, const redisReply *reply,
                                  enum backend_status *ret_status, struct backend_error *ret_error);
 
-/* The number of the last batch of this node that the store has; *ret_found: 0 where it has none and gets one. *ret_number 0: it
- * does not take it. */
+/* The number of the last batch of this node that the store has; *ret_found: 0 where it has none and gets one.
+ * *ret_number 0: it does not take it. */
 enum redis_step redis_learn_applied(struct redis_connection *connection, uint64_t *ret_found,
                                     uint64_t *ret_number, enum backend_status *ret_status,
                                     struct backend_error *ret_error);
 
-/* Over a new link, the writer's or a reader's: has the store all that was acknowledged? REDIS_FAILED with BACKEND_REPLACED: no. */
+/* Over a new link, the writer's or a reader's: has the store all that was acknowledged? REDIS_FAILED with
+ * BACKEND_REPLACED: no. */
 enum redis_step redis_compare_applied(struct redis_connection *connection, enum backend_status *ret_status,
                                       struct backend_error *ret_error);
 
-/* The end of a load, over Sentinel alone: the number that the store has to have behind it, taken before anything is sent (0: it
- * proves nothing). Then it is asked for behind the last question (false: out of memory, the connection is closed), and its
- * answer judged as above. */
+/* The end of a load, over Sentinel alone: the number that the store has to have behind it, taken before anything is
+ * sent (0: it proves nothing). Then it is asked for behind the last question (false: out of memory, the connection is
+ * closed), and its answer judged as above. */
 uint64_t redis_load_proves(const struct redis_connection *connection);
 bool redis_end_load(struct redis_connection *connection, uint64_t least);
 enum redis_step redis_hear_end_of_load(struct redis_connection *connection, uint64_t least,
@@ -342,8 +344,8 @@ enum redis_step redis_look_for_applied(struct redis_connection *connection, enum
 
 /* ---- former.c ---- */
 
-/* The writer's, before it registers itself: the number of the last batch by the number that this server had before, which
- * redis_learn_applied takes for its own. */
+/* The writer's, before it registers itself: the number of the last batch by the number that this server had before,
+ * which redis_learn_applied takes for its own. */
 enum redis_step redis_learn_former(struct redis_connection *connection, enum backend_status *ret_status,
                                    struct backend_error *ret_error);
 
@@ -377,17 +379,17 @@ bool redis_is_replaced(const struct redis_connection *connection, const redisRep
 
 /* ---- nodes.c: the writer's ---- */
 
-/* Notes who this server is. data: its folder, or NULL. False: the system cannot say it now, errno says why. What it would be
- * without that, a start after a kill -9 would not know for itself. */
+/* Notes who this server is. data: its folder, or NULL. False: the system cannot say it now, errno says why. What it
+ * would be without that, a start after a kill -9 would not know for itself. */
 bool redis_know_itself(struct redis_connection *connection, const char *data);
 
-/* Registers this server, or says that it is still there; fills connection->base.company. REDIS_FAILED with BACKEND_REFUSED:
- * the server starts, and another one has its number. */
+/* Registers this server, or says that it is still there; fills connection->base.company. REDIS_FAILED with
+ * BACKEND_REFUSED: the server starts, and another one has its number. */
 enum redis_step redis_register(struct redis_connection *connection, enum backend_status *ret_status,
                                struct backend_error *ret_error);
 
-/* The same in two steps, over the link in hand: asks, and takes the answer, also to be freed, to what was asked at before_us
- * of the wall clock. *ret_again: it is to be asked again, as the number can be had. */
+/* The same in two steps, over the link in hand: asks, and takes the answer, also to be freed, to what was asked at
+ * before_us of the wall clock. *ret_again: it is to be asked again, as the number can be had. */
 bool redis_register_send(struct redis_connection *connection);
 enum redis_step redis_register_hear(struct redis_connection *connection, redisReply *reply,
                                     uint64_t before_us, bool *ret_again, enum backend_status *ret_status,
@@ -447,8 +449,8 @@ enum redis_step redis_read_high(const struct redis_connection *connection, const
 
 /* ---- scan.c and pages.c: over the link in hand ---- */
 
-/* The names of one step of SCAN, all that begin as those of this table do; the cursor moves on, and is "0" behind the last.
- * The answer is the caller's to free, where it is REDIS_DONE. */
+/* The names of one step of SCAN, all that begin as those of this table do; the cursor moves on, and is "0" behind the
+ * last. The answer is the caller's to free, where it is REDIS_DONE. */
 enum redis_step redis_scan_names(struct redis_connection *connection, const struct redis_table *table,
                                  char cursor[REDIS_CURSOR_SIZE], redisReply **ret_page,
                                  enum backend_status *ret_status, struct backend_error *ret_error);

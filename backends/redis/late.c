@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Masters that hasty deals go on without. While a reader waits for one that is silent, it loads no keys of the others. So it waits
- * for a moment (redis_haste_us) after the last answer of any of them, and no longer:
+ * Masters that hasty deals go on without. While a reader waits for one that is silent, it loads no keys of the others.
+ * So it waits for a moment (redis_haste_us) after the last answer of any of them, and no longer:
  *
  *     serves --silent for a moment--> late, answers owed --all have come--> serves
  *                                           |    ^------- not yet --------'
  *                                           |--the link is lost: it is in trouble as any other
  *                                           `--timeout--> late, no link --connected in a moment--> serves, once it answers
  *
- * Jobs of one that is late are JOB_LATE at once: they are for another connection, whose thread waits for it. What is owed is
- * dropped when it comes, so a master that was merely slow serves again by its answer, and nothing has to be tried. While it is
- * late it counts as in trouble: the map is asked for elsewhere.
+ * Jobs of one that is late are JOB_LATE at once: they are for another connection, whose thread waits for it. What is
+ * owed is dropped when it comes, so a master that was merely slow serves again by its answer, and nothing has to be
+ * tried. While it is late it counts as in trouble: the map is asked for elsewhere.
  */
 #include "backends/failure.h"
 #include "backends/redis/dealing.h"

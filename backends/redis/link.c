@@ -54,8 +54,8 @@ bool redis_begins_with(const redisReply *reply, const char *word) {
     return (size_t)reply->len >= size && memcmp(reply->str, word, size) == 0;
 }
 
-/* How much of an error answer may be told: its first line without its full stop, and of a command that the server does not
- * know only the name, as the arguments that it repeats may be a password. */
+/* How much of an error answer may be told: its first line without its full stop, and of a command that the server does
+ * not know only the name, as the arguments that it repeats may be a password. */
 int redis_tellable(const redisReply *reply) {
     const char *arguments = strstr(reply->str, ", with args beginning with:");
     size_t line = strcspn(reply->str, "\r\n");
@@ -208,8 +208,8 @@ const char *redis_doubt(const redisContext *context) {
     return "";
 }
 
-/* Names that Sentinel announces are looked up here; where that fails, it says so in words that do not name it. Over a link
- * that has never been greeted, somebody else may answer. */
+/* Names that Sentinel announces are looked up here; where that fails, it says so in words that do not name it. Over a
+ * link that has never been greeted, somebody else may answer. */
 static const char *remedy_of_loss(const struct redis_connection *connection) {
     const redisContext *context = connection->link->context;
     if (!context)

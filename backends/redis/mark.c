@@ -2,9 +2,9 @@
 /*
  * Whether the store still has what it had.
  *
- * A Redis comes back empty or with an older file, a replica that had not everything is promoted, somebody says FLUSHALL:
- * a connection does not tell, not even by the run id of the server, which a restart with all data changes and FLUSHALL
- * does not. Two things do, and the apply scripts compare them before they change anything (script.c):
+ * A Redis comes back empty or with an older file, a replica that had not everything is promoted, somebody says
+ * FLUSHALL: a connection does not tell, not even by the run id of the server, which a restart with all data changes and
+ * FLUSHALL does not. Two things do, and the apply scripts compare them before they change anything (script.c):
  *
  *     the mark of the store   a random number under a key of ours, which the first writer gives it. It is gone when the store
  *                             was emptied, and another one in another store

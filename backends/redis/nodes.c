@@ -3,16 +3,17 @@
  * Who else has the store open, and what time it is there.
  *
  * Each writer registers its server in a hash of our own: the field is its node number, the value when it was seen last
- * (the store's seconds), its data folder, its process, and a name for people. It does so again with each look, about once a
- * second; who was not seen for LIFE seconds is gone. Versions of two servers with one number are no order, so a number that
- * is taken is refused at the start, and told while the server runs.
+ * (the store's seconds), its data folder, its process, and a name for people. It does so again with each look, about
+ * once a second; who was not seen for LIFE seconds is gone. Versions of two servers with one number are no order, so a
+ * number that is taken is refused at the start, and told while the server runs.
  *
- * After a kill -9 the number is still taken, by the server itself. It is known by its data folder, which no two servers of
- * a machine use, as long as the machine runs (boot_id); a number that was last used there is taken over at once. So is that
- * of a process of the same machine and PID namespace that is gone. Elsewhere it is free again after LIFE seconds.
+ * After a kill -9 the number is still taken, by the server itself. It is known by its data folder, which no two servers
+ * of a machine use, as long as the machine runs (boot_id); a number that was last used there is taken over at once. So
+ * is that of a process of the same machine and PID namespace that is gone. Elsewhere it is free again after LIFE
+ * seconds.
  *
- * The answer has the store's time. It was read between the question and the answer, so by how much that clock is ahead is
- * known to within the time that this took.
+ * The answer has the store's time. It was read between the question and the answer, so by how much that clock is ahead
+ * is known to within the time that this took.
  */
 #include "backends/failure.h"
 #include "backends/redis/cluster.h"
@@ -36,8 +37,8 @@ static bool is_none(int error) {
     return error == ENOENT || error == ENOTDIR || error == EACCES || error == EPERM;
 }
 
-/* As much of a file as there is room for; "" where there is none, or it is hidden. False: there may be more, errno says why it
- * cannot be read. */
+/* As much of a file as there is room for; "" where there is none, or it is hidden. False: there may be more, errno says
+ * why it cannot be read. */
 static bool read_text(const char *path, char *ret_text, size_t size) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t got = 0;
@@ -267,7 +268,8 @@ void redis_unregister(struct redis_connection *connection) {
 
 /* ---- Only looking ---- */
 
-/* The value of our number, as the script wrote it, when it is so late there. Whether it is that of another server that is about. */
+/* The value of our number, as the script wrote it, when it is so late there. Whether it is that of another server that
+ * is about. */
 static bool is_about(const struct redis_connection *connection, const char *holder, uint64_t now,
                      long running_pid) {
     char home[REDIS_SELF_SIZE], itself[REDIS_SELF_SIZE];

@@ -3,10 +3,10 @@
  * All keys of a namespace, page by page (backend_place): each shows the names of one SCAN step as they come, tombstones
  * included.
  *
- * A place is the run of the server and the cursor, which means something in that run alone. In a cluster the masters are
- * walked in the order of their lowest slots, which is in the place as well, with a fingerprint of the map: where a slot has
- * moved since the beginning, or moves as a master has been walked, a key may have been met at none, and the walk begins anew.
- * A place that does not fit is the beginning.
+ * A place is the run of the server and the cursor, which means something in that run alone. In a cluster the masters
+ * are walked in the order of their lowest slots, which is in the place as well, with a fingerprint of the map: where a
+ * slot has moved since the beginning, or moves as a master has been walked, a key may have been met at none, and the
+ * walk begins anew. A place that does not fit is the beginning.
  */
 #include "backends/redis/cluster.h"
 #include "cache/base/clock.h"

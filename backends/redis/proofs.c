@@ -2,15 +2,15 @@
 /*
  * What the masters of a cluster are known to have.
  *
- * A replica that is promoted before it has got everything, or a master that comes back with an older file, answers like any
- * other. So what a batch has for a master ends, in the same pipeline, with
+ * A replica that is promoted before it has got everything, or a master that comes back with an older file, answers like
+ * any other. So what a batch has for a master ends, in the same pipeline, with
  *
  *     SET forebay: applied:NODE:{tag} number [XX]   in the guard slot of that master (guard.c); numbers only grow
  *     WAIT replicas milliseconds                    where `replicas` is set
  *
- * and counts as done there when both have succeeded: it is sealed. Replication and files keep the order of execution, so who
- * has the number has all that was executed before it. And the key goes where its slot goes: to the replica that is promoted,
- * and to the master that the slot is moved to. So what was seen is kept by slot, and not by address:
+ * and counts as done there when both have succeeded: it is sealed. Replication and files keep the order of execution,
+ * so who has the number has all that was executed before it. And the key goes where its slot goes: to the replica that
+ * is promoted, and to the master that the slot is moved to. So what was seen is kept by slot, and not by address:
  *
  *     none --a batch is sealed--> proven over this link --another link, or another master of the slot--> to be asked for
  *                                  ^                                                                   |     |
@@ -18,23 +18,25 @@
  *                                                                                                            v
  *                                                                   BACKEND_REPLACED, and all proofs are forgotten
  *
- * A master is asked for what it has to prove before it is written to. While the slot is on its way the key is at one master or
- * the other, and that one is asked in the end; the rows of this master get another slot for their next number.
+ * A master is asked for what it has to prove before it is written to. While the slot is on its way the key is at one
+ * master or the other, and that one is asked in the end; the rows of this master get another slot for their next
+ * number.
  *
- * A number that is sealed at a master covers what came there before in any slot: proofs of others of its slots are dropped, and
- * there are about as many as masters. Slots that come to a master have their rows copied to it; they are covered once a batch
- * is sealed there, or a look has set a number (wants_seal).
+ * A number that is sealed at a master covers what came there before in any slot: proofs of others of its slots are
+ * dropped, and there are about as many as masters. Slots that come to a master have their rows copied to it; they are
+ * covered once a batch is sealed there, or a look has set a number (wants_seal).
  *
- * WAIT counts the replicas that have the last write of this connection. Of a batch that is repeated because they were too few,
- * that is its number: so without one that was set, there is nothing to wait for.
+ * WAIT counts the replicas that have the last write of this connection. Of a batch that is repeated because they were
+ * too few, that is its number: so without one that was set, there is nothing to wait for.
  *
  * They outlive the connection: one that is opened anew would not know what to expect.
  *
- * Readers have copies of them, and ask each master over a new link, or by a new map, before they believe what it has: a reader
- * may be there before the writer. A number alone that was evicted proves nothing to them. Two servers may answer for a slot for
- * a while, as one that was stopped goes on before it hears that another one was promoted. Then what the writer has acknowledged
- * by one of them is missing at the other one, over links that stay. So a reader asks whoever is not the server where the writer
- * has seen that slot last (run) with each deal, until it is; else that costs it a look at a number (moves).
+ * Readers have copies of them, and ask each master over a new link, or by a new map, before they believe what it has: a
+ * reader may be there before the writer. A number alone that was evicted proves nothing to them. Two servers may answer
+ * for a slot for a while, as one that was stopped goes on before it hears that another one was promoted. Then what the
+ * writer has acknowledged by one of them is missing at the other one, over links that stay. So a reader asks whoever is
+ * not the server where the writer has seen that slot last (run) with each deal, until it is; else that costs it a look
+ * at a number (moves).
  */
 #include "backends/redis/proofs.h"
 #include "backends/failure.h"
@@ -252,7 +254,8 @@ static bool is_proven(const struct redis_connection *connection, const struct re
            node->proven_moves == shown_moves(connection);
 }
 
-/* Whether the writer has seen all that this node has to prove here. Else what it has acknowledged since may be elsewhere. */
+/* Whether the writer has seen all that this node has to prove here. Else what it has acknowledged since may be
+ * elsewhere. */
 static bool is_with_writer(const struct redis_cluster *cluster, const struct redis_node *node) {
     size_t index = redis_cluster_find(cluster, node);
     for (size_t i = 0; i < cluster->shown->count; i++)
@@ -268,8 +271,8 @@ static void note_proven(struct redis_cluster *cluster, struct redis_node *node) 
     node->proven_moves = cluster->shown->moves;
 }
 
-/* One after the other: there is mostly one, and only after another link or another map; or, of a reader, as long as it is not
- * where the writer is. */
+/* One after the other: there is mostly one, and only after another link or another map; or, of a reader, as long as it
+ * is not where the writer is. */
 static enum redis_step prove(struct redis_connection *connection, struct redis_node *node,
                              struct redis_proofs *proofs, enum backend_status *ret_status,
                              struct backend_error *ret_error) {
@@ -314,8 +317,8 @@ static uint64_t next_number(struct redis_proofs *proofs) {
     return proofs->last_number;
 }
 
-/* Replicas that were too few the last time are given as long as they get for a pause, as others wait meanwhile: so in the end
- * enough for those that are slow. */
+/* Replicas that were too few the last time are given as long as they get for a pause, as others wait meanwhile: so in
+ * the end enough for those that are slow. */
 static uint64_t wait_ms(const struct redis_connection *connection, const struct redis_node *node) {
     uint64_t most_ms = redis_wait_ms(connection), pause_ms = node->try_pause_us / US_PER_MS;
     if (!node->is_short)
@@ -373,7 +376,8 @@ static enum redis_seal hold(struct redis_connection *connection, struct redis_no
     return REDIS_SEALED;
 }
 
-/* No slot of the node takes the number. A loss of these rows would not be noticed, which is better than not to write them. */
+/* No slot of the node takes the number. A loss of these rows would not be noticed, which is better than not to write
+ * them. */
 static enum redis_seal go_without(struct redis_connection *connection, struct redis_node *node) {
     node->seal_misses = 0;
     node->seal_number = 0;
@@ -381,8 +385,8 @@ static enum redis_seal go_without(struct redis_connection *connection, struct re
     return node->seal_waits ? REDIS_SEALED : hold(connection, node);
 }
 
-/* The slot is on its way: the rows get a number in another one. Where all slots of a master are, there is none, and neither is
- * there at a new one that has only got the first rows of its first slot. */
+/* The slot is on its way: the rows get a number in another one. Where all slots of a master are, there is none, and
+ * neither is there at a new one that has only got the first rows of its first slot. */
 static enum redis_seal take_another_slot(struct redis_connection *connection, struct redis_node *node,
                                          struct backend_error *ret_error) {
     if (node->guard_slot == node->seal_slot)

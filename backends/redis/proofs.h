@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the masters of a cluster are known to have. The design is told in proofs.c. The writer's connection alone, but for
- * redis_prove. */
+/* What the masters of a cluster are known to have. The design is told in proofs.c. The writer's connection alone, but
+ * for redis_prove. */
 #ifndef FOREBAY_BACKENDS_REDIS_PROOFS_H
 #define FOREBAY_BACKENDS_REDIS_PROOFS_H
 
@@ -44,8 +44,8 @@ void redis_proofs_note_high(struct redis_connection *connection, struct redis_no
 /* Shows readers what there is. Not before those that would be misled are held back: behind a call that was answered. */
 void redis_proofs_show(struct redis_connection *connection);
 
-/* Over the link in hand, which is the node's: has it what it has to have? Asks only for what was not seen over this link;
- * a reader that is not where the writer is asks with each deal. REDIS_DONE, REDIS_LOST, or REDIS_FAILED: with
+/* Over the link in hand, which is the node's: has it what it has to have? Asks only for what was not seen over this
+ * link; a reader that is not where the writer is asks with each deal. REDIS_DONE, REDIS_LOST, or REDIS_FAILED: with
  * BACKEND_REPLACED it has less; else it does not serve now. */
 enum redis_step redis_prove(struct redis_connection *connection, struct redis_node *node,
                             enum backend_status *ret_status, struct backend_error *ret_error);

@@ -13,8 +13,8 @@
  * late replay or a second node cannot bring back what was deleted. A row that expires leaves nothing.
  *
  * forebay:high_version, kept by the scripts, is the highest version ever applied to this database. By it and by a mark
- * the scripts see that the store has lost what it had (mark.c), and by the number of the last batch whoever comes over a new
- * link (acknowledged.c).
+ * the scripts see that the store has lost what it had (mark.c), and by the number of the last batch whoever comes over
+ * a new link (acknowledged.c).
  *
  * A batch is one pipeline of script calls with several mutations each; each mutation is atomic, the batch is
  * not, and all of it can be repeated. A connection that breaks is reopened inside the call (link.c), as long
@@ -106,8 +106,8 @@ static enum backend_keys keys(const struct backend_table *table) {
     return BACKEND_KEYS_ANY;
 }
 
-/* A link, and one over which somebody is asked where the master is. In a cluster as many links as there are masters, of which the
- * settings tell no more than that some are named. */
+/* A link, and one over which somebody is asked where the master is. In a cluster as many links as there are masters, of
+ * which the settings tell no more than that some are named. */
 static struct backend_descriptors descriptors(const struct backend_options *options, enum backend_role role) {
     struct redis_address address;
     const char *problem;

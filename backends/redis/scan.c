@@ -8,8 +8,8 @@
  * steps that do not hold up Redis; memory is that of `limit` keys. Entries that change during the walk are
  * shown as they are when they are loaded.
  *
- * In a cluster, each master is walked in turn. A key whose slot moves meanwhile may be met twice, or not at all: then all
- * of it is walked again. Page by page, without an order: pages.c.
+ * In a cluster, each master is walked in turn. A key whose slot moves meanwhile may be met twice, or not at all: then
+ * all of it is walked again. Page by page, without an order: pages.c.
  */
 #include "backends/failure.h"
 #include "backends/redis/cluster.h"

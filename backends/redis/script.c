@@ -17,9 +17,9 @@
  *
  * Versions have up to 63 bits and Lua's numbers 53: versions are compared as decimal strings. Whatever is stored may
  * be somebody else's: what is no version counts as '0', a companion of another type as none, and a high version that
- * is none makes the call fail before anything is changed. So does a store that is another one, or an older one of itself
- * (mark.c). No key is removed to be made anew: while its slot is on its way to another node of a cluster, a script may not
- * make it there.
+ * is none makes the call fail before anything is changed. So does a store that is another one, or an older one of
+ * itself (mark.c). No key is removed to be made anew: while its slot is on its way to another node of a cluster, a
+ * script may not make it there.
  */
 #include "backends/redis/internal.h"
 
@@ -165,9 +165,9 @@ static const char apply_string[] = LUA_COMMON
     "end\n"
     "return superseded\n";
 
-/* Key and companion in one look, in the order of the fields of a hash; the expiry is the key's own, which others may have
- * changed. Each time that its slot moves it ends some milliseconds later, as MIGRATE sends the rest of its life: up to a
- * quarter of a second more is none. */
+/* Key and companion in one look, in the order of the fields of a hash; the expiry is the key's own, which others may
+ * have changed. Each time that its slot moves it ends some milliseconds later, as MIGRATE sends the rest of its life:
+ * up to a quarter of a second more is none. */
 static const char load_string[] =
     "local value = redis.call('GET', KEYS[1])\n"
     "if not value then return false end\n"
@@ -183,8 +183,8 @@ static const char load_string[] =
  *     ARGV  node number, data folder, process, name of this server, seconds until it counts as gone, the process that it
  *           is the heir of, or "-", or "" if it had the number already
  *
- * returns the time, how many other numbers are in use, and what the one that has our number has said of itself, or ''. Who
- * had no number yet takes that of its own data folder over, and that of the one whose heir it is.
+ * returns the time, how many other numbers are in use, and what the one that has our number has said of itself, or ''.
+ * Who had no number yet takes that of its own data folder over, and that of the one whose heir it is.
  */
 static const char register_node[] =
     "local time = redis.call('TIME')\n"

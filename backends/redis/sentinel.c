@@ -6,13 +6,13 @@
  *             ^                                                   |             |
  *             +-- a pause (link.c) <-- it is a replica, or away --+   READONLY, LOADING, a lost link
  *
- * The Sentinel that answered goes to the front, so that those that are away cost a moment once. What Sentinel says may be
- * behind what has happened: so the Redis that it names is asked for its role as well (greeting.c).
+ * The Sentinel that answered goes to the front, so that those that are away cost a moment once. What Sentinel says may
+ * be behind what has happened: so the Redis that it names is asked for its role as well (greeting.c).
  *
- * A master that was cut off from the Sentinels and others goes on answering those who still reach it, until it is told that
- * it is none any more: what is written to it meanwhile is lost, and what others change is not told by it. So the writer asks
- * once a second, over a connection of its own, whether the master is still the same, and a watcher ten times as often; and they
- * leave the Redis that is not.
+ * A master that was cut off from the Sentinels and others goes on answering those who still reach it, until it is told
+ * that it is none any more: what is written to it meanwhile is lost, and what others change is not told by it. So the
+ * writer asks once a second, over a connection of its own, whether the master is still the same, and a watcher ten
+ * times as often; and they leave the Redis that is not.
  */
 #include "backends/failure.h"
 #include "backends/redis/internal.h"

@@ -23,8 +23,8 @@ struct redis_slot_map {
     size_t master_count;
 };
 
-/* What a node knows of its cluster. The masters are all that may have rows, or get some: those without slots are among them, as a
- * slot that is on its way to one has rows there; those that are dead for all, and have no slots, are not. */
+/* What a node knows of its cluster. The masters are all that may have rows, or get some: those without slots are among
+ * them, as a slot that is on its way to one has rows there; those that are dead for all, and have no slots, are not. */
 struct redis_known {
     struct redis_place masters[REDIS_MASTERS_MAX];
     size_t count;
@@ -40,17 +40,18 @@ unsigned redis_slot_of(struct slice name);
 /* A tag that brings a name into this slot: "...{tag}...". Its letters are '@' to 'O'. Not terminated. */
 void redis_slot_tag(unsigned slot, char ret_tag[REDIS_TAG_SIZE]);
 
-/* Takes the answer to CLUSTER SLOTS, which the node at `asked` gave. False: it is none, or there are too many masters. */
+/* Takes the answer to CLUSTER SLOTS, which the node at `asked` gave. False: it is none, or there are too many
+ * masters. */
 bool redis_slots_read(const redisReply *reply, const struct redis_place *asked,
                       struct redis_slot_map *ret_map);
 
-/* Takes the answer to CLUSTER SHARDS, which the node at `asked` gave. False: it is none, a master has no place, or there are too
- * many. */
+/* Takes the answer to CLUSTER SHARDS, which the node at `asked` gave. False: it is none, a master has no place, or
+ * there are too many. */
 bool redis_shards_read(const redisReply *reply, const struct redis_place *asked,
                        struct redis_known *ret_known);
 
-/* Takes the answer to INFO commandstats: how often slots were given to a node, or taken from it, by hand (ADDSLOTS, DELSLOTS and
- * the like). CONFIG RESETSTAT makes it 0. False: it is no such answer. */
+/* Takes the answer to INFO commandstats: how often slots were given to a node, or taken from it, by hand (ADDSLOTS,
+ * DELSLOTS and the like). CONFIG RESETSTAT makes it 0. False: it is no such answer. */
 bool redis_assignments_read(const redisReply *reply, uint64_t *ret_assigned);
 
 /* Whether every slot has the same master. */

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hearing of changes: Redis tells which keys with certain prefixes were changed, expired or evicted, by whomever (client
- * tracking, broadcasting mode).
+ * Hearing of changes: Redis tells which keys with certain prefixes were changed, expired or evicted, by whomever
+ * (client tracking, broadcasting mode).
  *
  *     CLIENT ID, CLIENT TRACKING ON REDIRECT <own id> BCAST PREFIX ..., SUBSCRIBE __redis__:invalidate
  *
- * One connection redirects to itself: with two, one could die unnoticed. Messages and the answers to PING come over it in
- * their order, so a pong proves that nothing is missing of what was changed before its PING. After a new beginning any key
- * may have been changed meanwhile.
+ * One connection redirects to itself: with two, one could die unnoticed. Messages and the answers to PING come over it
+ * in their order, so a pong proves that nothing is missing of what was changed before its PING. After a new beginning
+ * any key may have been changed meanwhile.
  *
- * NOLOOP would keep our own changes away, but in 7.0 it does not do so for those that a script makes, as ours are. Numbers of
- * databases are not told apart: what is changed in another one is told as well, and does no harm.
+ * NOLOOP would keep our own changes away, but in 7.0 it does not do so for those that a script makes, as ours are.
+ * Numbers of databases are not told apart: what is changed in another one is told as well, and does no harm.
  *
- * A Sentinel may name another master while the one that is heard goes on answering: what has changed since is told elsewhere. So
- * it is asked as often as that, and what it has not confirmed is not proven, unless none of them answers.
+ * A Sentinel may name another master while the one that is heard goes on answering: what has changed since is told
+ * elsewhere. So it is asked as often as that, and what it has not confirmed is not proven, unless none of them answers.
  *
  * It is read with poll: a blocking read of hiredis that times out leaves a link that cannot be used again.
  *
@@ -47,7 +47,8 @@ static void add_prefix(struct prefixes *prefixes, struct slice prefix) {
     prefixes->count = kept;
 }
 
-/* The room for them is in the arena; NULL: out of memory. An entry whose own name is taken has another one (words.c). */
+/* The room for them is in the arena; NULL: out of memory. An entry whose own name is taken has another one
+ * (words.c). */
 static bool find_prefixes(struct redis_connection *connection, struct prefixes *ret_prefixes) {
     struct slice *list = arena_take(&connection->words, (2 * connection->table_count + 1) * sizeof *list);
     *ret_prefixes = (struct prefixes){list, 0};

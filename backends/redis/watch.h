@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hearing of what is changed (backend_type.changes): over the link in hand, one step at a time, and from all masters of a
- * cluster. The design is told in watch.c and watch_cluster.c.
+ * Hearing of what is changed (backend_type.changes): over the link in hand, one step at a time, and from all masters of
+ * a cluster. The design is told in watch.c and watch_cluster.c.
  */
 #ifndef FOREBAY_BACKENDS_REDIS_WATCH_H
 #define FOREBAY_BACKENDS_REDIS_WATCH_H
 
 #include "backends/redis/internal.h"
 
-/* Connects and subscribes, unless it is; asks for a sign when it is time. *ret_anew, untouched else: it has subscribed, so what
- * was changed before was not heard. Other than BACKEND_OK: the link is lost, or was not made. */
+/* Connects and subscribes, unless it is; asks for a sign when it is time. *ret_anew, untouched else: it has subscribed,
+ * so what was changed before was not heard. Other than BACKEND_OK: the link is lost, or was not made. */
 enum backend_status redis_watch_reach(struct redis_connection *connection, struct redis_watch *watch,
                                       bool *ret_anew, struct backend_error *ret_error);
 

@@ -4,27 +4,29 @@
  *
  *     the map --masters--> each is subscribed to, and asked for the masters that it knows --one that is not heard--> and so on
  *
- * A row that moves is told by both, as removed and as restored; but what is changed at a master that is not heard is told by
- * nobody. So all are heard that may have rows: those without slots as well, where a slot may be on its way to, which then has
- * rows there. A master sends nobody to one that it does not know. So what was changed before a moment is proven to be told once
- * each master
+ * A row that moves is told by both, as removed and as restored; but what is changed at a master that is not heard is
+ * told by nobody. So all are heard that may have rows: those without slots as well, where a slot may be on its way to,
+ * which then has rows there. A master sends nobody to one that it does not know. So what was changed before a moment is
+ * proven to be told once each master
  *
  *     has sent the sign that it was asked for then            (watch.c)
  *     has said, asked then, which masters it knows (CLUSTER SHARDS), and all of these are heard; and how often slots were
  *     assigned there by hand (INFO commandstats)
  *
- * and the least of these moments counts. A master that does not answer is waited for, until the others know of none any more
- * that it has a slot, or is alive: what it says of itself does not count beside what they say, as it may be cut off from them.
+ * and the least of these moments counts. A master that does not answer is waited for, until the others know of none any
+ * more that it has a slot, or is alive: what it says of itself does not count beside what they say, as it may be cut
+ * off from them.
  *
- * Any key may be another one (backend_listener.lost) when a master was subscribed to, when one is left, and when somebody
- * knows of slots that have a master now and had none, or the other way round. Where a slot goes from one master that is heard to
- * another one, its rows are told of if they are moved. But a master that finds that another one has taken its slot drops the
- * rows which are left without a word (7.0), so that has to be told as well (backend_listener.moved).
+ * Any key may be another one (backend_listener.lost) when a master was subscribed to, when one is left, and when
+ * somebody knows of slots that have a master now and had none, or the other way round. Where a slot goes from one
+ * master that is heard to another one, its rows are told of if they are moved. But a master that finds that another one
+ * has taken its slot drops the rows which are left without a word (7.0), so that has to be told as well
+ * (backend_listener.moved).
  *
- * A slot that is taken away and given back between two answers leaves no trace in the map, nor in an epoch: neither DELSLOTS
- * nor ADDSLOTS raises one. But a master counts the commands that it was given, and if that count has changed, a slot had no
- * master for a moment, or another one. (What hides it is a CONFIG RESETSTAT between the same two answers.) SETSLOT need not be
- * counted: a master that has rows of a slot refuses to give it away.
+ * A slot that is taken away and given back between two answers leaves no trace in the map, nor in an epoch: neither
+ * DELSLOTS nor ADDSLOTS raises one. But a master counts the commands that it was given, and if that count has changed,
+ * a slot had no master for a moment, or another one. (What hides it is a CONFIG RESETSTAT between the same two
+ * answers.) SETSLOT need not be counted: a master that has rows of a slot refuses to give it away.
  *
  * Two links a master: one on which it tells, which takes no other command but PING, and one on which it answers.
  */

@@ -2,10 +2,10 @@
 /*
  * Bytes out and in where hiredis would not survive that there is no memory, or would lose some.
  *
- * Once all is sent, redisBufferWrite makes a new buffer for what is said next, and looks into it without asking whether it
- * got one; so does redisReaderFeed where the last answers were long. Both are left nothing to make here: what is to be
- * sent has gone before they are called, and a buffer that cannot be replaced is used again. redisAppendCommandArgv forgets a
- * command that it gets no memory for; here, commands are written where they are sent from.
+ * Once all is sent, redisBufferWrite makes a new buffer for what is said next, and looks into it without asking whether
+ * it got one; so does redisReaderFeed where the last answers were long. Both are left nothing to make here: what is to
+ * be sent has gone before they are called, and a buffer that cannot be replaced is used again. redisAppendCommandArgv
+ * forgets a command that it gets no memory for; here, commands are written where they are sent from.
  */
 #include "backends/redis/internal.h"
 #include <errno.h>

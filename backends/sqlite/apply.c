@@ -5,8 +5,8 @@
  * Whether the version guard kept a row is seen by the count of changed rows alone; only when that falls short
  * is each row of the block asked for its version. An equal version is this mutation itself, applied before.
  *
- * Where a block is refused its rows are tried one by one, and a row that is refused is marked. The rest is tried all the
- * same, so that all such rows are known at once; then everything is rolled back.
+ * Where a block is refused its rows are tried one by one, and a row that is refused is marked. The rest is tried all
+ * the same, so that all such rows are known at once; then everything is rolled back.
  */
 #include "backends/batch_order.h"
 #include "backends/failure.h"
@@ -103,7 +103,8 @@ static const char *keep_refusal(const struct batch *batch, const char *last) {
     return arena_copy(&batch->connection->refusals, text, &copy) ? copy.data : NULL;
 }
 
-/* Where that is how a single mutation has failed: marks it, and goes on with the others unless the transaction is over. */
+/* Where that is how a single mutation has failed: marks it, and goes on with the others unless the transaction is
+ * over. */
 static enum backend_status note_refused(const struct batch *batch, struct mutation *mutation,
                                         enum backend_status status) {
     struct sqlite_connection *connection = batch->connection;
@@ -253,8 +254,8 @@ static bool is_on(const struct mutation *mutation, const struct stored *stored) 
     return mutation->on & MUTATION_ON_VERSION && (!stored->version || stored->version == mutation->base);
 }
 
-/* Of a mutation that says what it is on. *ret_over: it is superseded, as the row is something else, or it is done: a touch of
- * what is no living row is a put. */
+/* Of a mutation that says what it is on. *ret_over: it is superseded, as the row is something else, or it is done: a
+ * touch of what is no living row is a put. */
 static enum backend_status look_what_it_is_on(const struct batch *batch, struct sqlite_table *table,
                                               const struct batch_place *place, bool *ret_over) {
     struct mutation *mutation = at(batch, place);

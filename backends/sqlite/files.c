@@ -211,9 +211,9 @@ static int read_file_version(const struct sqlite_connection *connection, sqlite3
     return result == SQLITE_ROW ? SQLITE_OK : result & 0xff;
 }
 
-/* Of the log's index, as the document "WAL-mode File Format" of SQLite has it: how many frames of the log checkpoints have
- * copied into the database, and how many the last one has set out to copy. Nobody but SQLite may open that file: to close
- * it would give up its locks. */
+/* Of the log's index, as the document "WAL-mode File Format" of SQLite has it: how many frames of the log checkpoints
+ * have copied into the database, and how many the last one has set out to copy. Nobody but SQLite may open that file:
+ * to close it would give up its locks. */
 static bool is_half_copied(const struct sqlite_connection *connection) {
     enum { REGION = 32768, COPIED = 96, SET_OUT = 128 };
     sqlite3_file *file = NULL;

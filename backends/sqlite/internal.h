@@ -142,7 +142,8 @@ static inline struct sqlite_table *sqlite_table_of(struct sqlite_connection *con
 /* The path of a URI, relative ones below the data folder; to be freed. NULL: out of memory. */
 char *sqlite_path_of(const struct backend_options *options);
 
-/* A missing folder is the likeliest reason why a database cannot be made, and SQLite does not say it. True: what the first
+/* A missing folder is the likeliest reason why a database cannot be made, and SQLite does not say it. True: what the
+ * first
  * *ret_length bytes of the path name is not there (errno is ENOENT), or is no folder (ENOTDIR). */
 bool sqlite_folder_is_missing(const char *path, size_t *ret_length);
 
@@ -150,8 +151,8 @@ bool sqlite_folder_is_missing(const char *path, size_t *ret_length);
 enum backend_status sqlite_check_folder(const struct sqlite_connection *connection,
                                         struct backend_error *ret_error);
 
-/* Where a file or a folder that need not be there would be, of which the first bytes of a path are the name: that name, in its
- * folder, links to which are followed. To be freed. NULL: the folder is not there either, or out of memory. */
+/* Where a file or a folder that need not be there would be, of which the first bytes of a path are the name: that name,
+ * in its folder, links to which are followed. To be freed. NULL: the folder is not there either, or out of memory. */
 char *sqlite_place_of(const char *path, size_t length);
 
 /* BACKEND_REFUSED: the path is longer than SQLite takes, or than the names of the files beside it allow. */
@@ -160,18 +161,20 @@ enum backend_status sqlite_check_length(const struct sqlite_connection *connecti
 
 /* ---- connection.c ---- */
 
-/* A connection with nothing open, and its tables as the options say. To be closed, also on failure. NULL: out of memory. */
+/* A connection with nothing open, and its tables as the options say. To be closed, also on failure. NULL: out of
+ * memory. */
 struct sqlite_connection *sqlite_allocate(const struct backend_options *options, enum backend_role role);
 enum backend_status sqlite_take_tables(struct sqlite_connection *connection,
                                        const struct backend_options *options,
                                        struct backend_error *ret_error);
 
-/* Nothing that somebody has written into the file reaches further than SQL on its tables: no trigger or view of it calls
- * what has effects outside (unless the operator trusts them), and nothing writes what SQLite keeps for itself there. */
+/* Nothing that somebody has written into the file reaches further than SQL on its tables: no trigger or view of it
+ * calls what has effects outside (unless the operator trusts them), and nothing writes what SQLite keeps for itself
+ * there. */
 bool sqlite_distrust(sqlite3 *db, bool trusted_schema);
 
-/* BACKEND_REFUSED: in the place of the database, its log or the index of that is something else than a file. Whoever opens a
- * pipe waits for somebody at its other end. */
+/* BACKEND_REFUSED: in the place of the database, its log or the index of that is something else than a file. Whoever
+ * opens a pipe waits for somebody at its other end. */
 enum backend_status sqlite_check_kind(const struct sqlite_connection *connection,
                                       struct backend_error *ret_error);
 
@@ -205,8 +208,8 @@ enum backend_status sqlite_fail_reading(const struct sqlite_connection *connecti
 enum backend_status sqlite_refuse(const struct sqlite_connection *connection, const char *doing,
                                   struct backend_error *ret_error);
 
-/* Prepares a statement that stays. SQLITE_OK or the error; sql NULL: SQLITE_NOMEM. The second: of a format whose one "%w" is the
- * table's name. */
+/* Prepares a statement that stays. SQLITE_OK or the error; sql NULL: SQLITE_NOMEM. The second: of a format whose one
+ * "%w" is the table's name. */
 int sqlite_prepare(struct sqlite_connection *connection, const char *sql, sqlite3_stmt **ret_statement);
 int sqlite_prepare_for(struct sqlite_connection *connection, const char *format, const char *table,
                        sqlite3_stmt **ret_statement);
@@ -234,13 +237,13 @@ enum backend_status sqlite_files_prepare(const struct sqlite_connection *connect
                                          const struct backend_identity *expected, bool renews,
                                          struct backend_error *ret_error);
 
-/* The same where no opening has succeeded yet: a database that one of them has seen is not to be made anew where it is missing
- * now, and may still be on its way where it was. */
+/* The same where no opening has succeeded yet: a database that one of them has seen is not to be made anew where it is
+ * missing now, and may still be on its way where it was. */
 enum backend_status sqlite_files_sight(const struct sqlite_connection *connection,
                                        struct backend_sighting *sighting, struct backend_error *ret_error);
 
-/* Where there is no database, none may be made while the log of one lies there: SQLite would empty that, and the database may come
- * back, which is not whole without. BACKEND_TRANSIENT: so it is. */
+/* Where there is no database, none may be made while the log of one lies there: SQLite would empty that, and the
+ * database may come back, which is not whole without. BACKEND_TRANSIENT: so it is. */
 enum backend_status sqlite_files_check_log(const struct sqlite_connection *connection,
                                            struct backend_error *ret_error);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A table of ours that was there and is not: somebody has dropped or renamed it. Its rows are gone from where they are looked for,
- * so to whoever writes here the store is no longer the one that it was (BACKEND_REPLACED), as with a Redis that was emptied: it is
- * opened anew, which makes the table, and what memory and journal have is written to it again.
+ * A table of ours that was there and is not: somebody has dropped or renamed it. Its rows are gone from where they are
+ * looked for, so to whoever writes here the store is no longer the one that it was (BACKEND_REPLACED), as with a Redis
+ * that was emptied: it is opened anew, which makes the table, and what memory and journal have is written to it again.
  *
  * The writer looks before it makes a table anew whose statements failed, and once a second if the schema has changed.
  *
@@ -229,8 +229,8 @@ void sqlite_end_filling(struct sqlite_connection *connection, bool committed) {
     }
 }
 
-/* Of a file of before, or of rows that somebody else has put there. A table that had none is not looked at again: batches say
- * what they put into it. */
+/* Of a file of before, or of rows that somebody else has put there. A table that had none is not looked at again:
+ * batches say what they put into it. */
 static enum table_note note_due(struct sqlite_connection *connection, struct sqlite_table *table) {
     bool looks = !table->filled && !table->seen && is_noted(table) && !table->unready;
     table->seen |= looks;

@@ -32,8 +32,8 @@ static bool is_no_folder(const char *path, size_t length) {
     return !S_ISDIR(status.st_mode);
 }
 
-/* The system follows "z/.." only where z is a folder. SQLite takes both out of the path without a look, so that it would have
- * a database where nobody else finds it: what is named is z. Of a folder without such a step, all of it. */
+/* The system follows "z/.." only where z is a folder. SQLite takes both out of the path without a look, so that it
+ * would have a database where nobody else finds it: what is named is z. Of a folder without such a step, all of it. */
 bool sqlite_folder_is_missing(const char *path, size_t *ret_length) {
     static const char back[] = "/..";
     const char *slash = strrchr(path, '/');
@@ -112,7 +112,8 @@ static size_t length_of(const char *path) {
     return length;
 }
 
-/* SQLite says of a path that is too long that there is no such file. It counts the name of a journal beside the database. */
+/* SQLite says of a path that is too long that there is no such file. It counts the name of a journal beside the
+ * database. */
 enum backend_status sqlite_check_length(const struct sqlite_connection *connection,
                                         struct backend_error *ret_error) {
     const sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);

@@ -10,8 +10,8 @@
  *     a log without its index                   a copy, or a system that was started anew: without the log, as above. Tables
  *                                               that only the log has are then not seen
  *
- * Beside a server that runs, the first way could read a page that a checkpoint is just writing. What does not look like a
- * database is therefore looked at again.
+ * Beside a server that runs, the first way could read a page that a checkpoint is just writing. What does not look like
+ * a database is therefore looked at again.
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"
@@ -32,7 +32,8 @@ static enum backend_status refuse(const struct sqlite_connection *connection, co
                         connection->path, why);
 }
 
-/* The start makes the data folder, and no other. Whatever a path says behind it that leads out of it again is seen then. */
+/* The start makes the data folder, and no other. Whatever a path says behind it that leads out of it again is seen
+ * then. */
 static bool will_be_made(const struct backend_options *options, const char *path) {
     size_t length;
     if (!options->data || !sqlite_folder_is_missing(path, &length) || errno != ENOENT)

@@ -30,8 +30,8 @@ _Static_assert(ENTRY_VERSION_HIGHEST == 9079256848778919936u, "HIGHEST is anothe
 
 enum { PUT, TOUCH };
 
-/* Of a row that somebody else put there, into a table of his own making: its version is none, so any change is newer. A NULL
- * would compare as neither. */
+/* Of a row that somebody else put there, into a table of his own making: its version is none, so any change is newer. A
+ * NULL would compare as neither. */
 #define IS_NO_VERSION "version > " HIGHEST " OR version IS NULL"
 
 /* Of a row that a touch meets: has it a version that counts, and which CAS? That of the value that was touched: */

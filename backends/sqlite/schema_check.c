@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a database has to be like for its tables to be used (schema.c), and the look of whoever would open it: nothing is made
- * here.
+ * What a database has to be like for its tables to be used (schema.c), and the look of whoever would open it: nothing
+ * is made here.
  */
 #include "backends/failure.h"
 #include "backends/sqlite/internal.h"

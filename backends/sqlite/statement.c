@@ -6,8 +6,8 @@
 
 /* ---- Failures ---- */
 
-/* How much of a message may be told: some functions repeat what they were given, which with the application's own SQL may be a
- * key or a value (json_extract its path, a search in an FTS table its words). */
+/* How much of a message may be told: some functions repeat what they were given, which with the application's own SQL
+ * may be a key or a value (json_extract its path, a search in an FTS table its words). */
 static int tellable(const char *message) {
     static const char *const repeats[] = {" near '", " near \"", " path: ", " expression: ["};
     size_t size = strlen(message);

@@ -9,8 +9,8 @@
 
 enum { CLOCK_TEXT_MAX = 40 };
 
-/* 2026-01-31T12:00:00.123Z, with so many digits behind the second, 0 to 6. The number of microseconds where it is no time
- * that the calendar has. */
+/* 2026-01-31T12:00:00.123Z, with so many digits behind the second, 0 to 6. The number of microseconds where it is no
+ * time that the calendar has. */
 static inline const char *clock_text(uint64_t us, int digits, char ret_text[CLOCK_TEXT_MAX]) {
     char fraction[8];
     struct tm parts;

@@ -2,7 +2,8 @@
 /*
  * The value types that the cache, the backends and the policies share.
  *
- * Time is Unix time, of a clock that does not jump (life_clock.h). An expiry is an absolute second; 0 is "never". An entry with expires_at <= now is dead.
+ * Time is Unix time, of a clock that does not jump (life_clock.h). An expiry is an absolute second; 0 is "never". An
+ * entry with expires_at <= now is dead.
  *
  * A version orders every change of a key (docs/design.md, "Versions"): 51 bits of microseconds since 1970 in
  * the upper part; in the lower, 12 bits of node id and the upper 12 bits of the key's hash, xor-ed. 0 is "no
@@ -60,8 +61,8 @@ static inline unsigned version_node(uint64_t version, uint64_t hash) {
  * shard are left before the 51 bits of time are used up: versions never wrap, whatever was read. */
 #define ENTRY_VERSION_HIGHEST (((UINT64_C(1) << 51) - (UINT64_C(1) << 45)) << ENTRY_VERSION_NODE_BITS)
 
-/* What versions take for the time that the wall clock shows: of one that shows March 2040 or later they take nothing, and
- * go on from the last. */
+/* What versions take for the time that the wall clock shows: of one that shows March 2040 or later they take nothing,
+ * and go on from the last. */
 static inline uint64_t version_time(uint64_t wall_us) {
     return wall_us < version_us(ENTRY_VERSION_HIGHEST) ? wall_us : 0;
 }

@@ -46,8 +46,8 @@ void histogram_subtract(struct histogram_sum *sum, const struct histogram_sum *b
 
 uint64_t histogram_count(const struct histogram_sum *sum);
 
-/* The upper bound in microseconds of the bucket in which the one of this rank (per ten thousand) lies; 0: there is none.
- * Of the last bucket, which has no bound, that of the one before. */
+/* The upper bound in microseconds of the bucket in which the one of this rank (per ten thousand) lies; 0: there is
+ * none. Of the last bucket, which has no bound, that of the one before. */
 uint64_t histogram_rank_us(const struct histogram_sum *sum, uint64_t per_ten_thousand);
 
 #endif

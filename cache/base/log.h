@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A line for the operator: how weighty it is, and what it is about, for whoever reads lines by program. The program decides
- * where lines go, and in which form (tier_options.log).
+ * A line for the operator: how weighty it is, and what it is about, for whoever reads lines by program. The program
+ * decides where lines go, and in which form (tier_options.log).
  */
 #ifndef FOREBAY_CACHE_BASE_LOG_H
 #define FOREBAY_CACHE_BASE_LOG_H
@@ -17,8 +17,8 @@ enum log_level {
     LOG_LEVEL_DEBUG,   /* -v and more */
 };
 
-/* What a line is about: "namespace", "sessions". Names are lower-case words with `_`, the same for the same thing in all
- * lines. Never a value of an entry, and never a key except in debug lines. */
+/* What a line is about: "namespace", "sessions". Names are lower-case words with `_`, the same for the same thing in
+ * all lines. Never a value of an entry, and never a key except in debug lines. */
 struct log_field {
     const char *name; /* NULL: the end of a list */
     const char *text; /* of a number: NULL */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many lines of one kind the log gets: a few at once, then one a second. For what clients or neighbours can cause over
- * and over. What is left out is counted, and told with the next line that is let through. Any thread, no lock.
+ * How many lines of one kind the log gets: a few at once, then one a second. For what clients or neighbours can cause
+ * over and over. What is left out is counted, and told with the next line that is let through. Any thread, no lock.
  */
 #ifndef FOREBAY_CACHE_BASE_LOG_LIMIT_H
 #define FOREBAY_CACHE_BASE_LOG_LIMIT_H

@@ -25,8 +25,8 @@ static inline int own_file_fail(int file, int failure) {
     return -1;
 }
 
-/* As open(), with a mode for a file that is made. -1 and errno: ELOOP for a link, ENXIO for what is no plain file (EISDIR
- * for a folder that is to be written). */
+/* As open(), with a mode for a file that is made. -1 and errno: ELOOP for a link, ENXIO for what is no plain file
+ * (EISDIR for a folder that is to be written). */
 static inline int own_file_open_as(const char *path, int flags, mode_t mode) {
     const int careful =
         O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK; /* which waits for no pipe's other end */
@@ -62,8 +62,9 @@ static inline FILE *own_file_write(const char *path) {
     return own_file_stream(own_file_open(path, O_WRONLY | O_CREAT | O_TRUNC), "w");
 }
 
-/* Whether every user of the machine can read or write the file at the path, as far as its mode and that of its folder say;
- * then its mode. Links are followed. What is no plain file is no server's, and nobody is told to close it: /tmp, or /dev/null. */
+/* Whether every user of the machine can read or write the file at the path, as far as its mode and that of its folder
+ * say; then its mode. Links are followed. What is no plain file is no server's, and nobody is told to close it: /tmp,
+ * or /dev/null. */
 static inline bool own_file_is_exposed(const char *folder, const char *path, mode_t *ret_mode) {
     struct stat around, status;
     if (stat(folder, &around) != 0 || !(around.st_mode & S_IXOTH) || stat(path, &status) != 0 ||
@@ -73,8 +74,8 @@ static inline bool own_file_is_exposed(const char *folder, const char *path, mod
     return true;
 }
 
-/* Why one of these failed, for a message. A link may lead to a file of the server's that was moved away, with changes in it
- * that are nowhere else: nobody is told to remove that one. */
+/* Why one of these failed, for a message. A link may lead to a file of the server's that was moved away, with changes
+ * in it that are nowhere else: nobody is told to remove that one. */
 static inline struct file_reason own_file_reason(int failure) {
     switch (failure) {
     case ELOOP:

@@ -2,8 +2,8 @@
 /*
  * A setting: its name in a configuration, how its text is read and within which bounds, what it is when nobody
  * says, where it goes, and what the manuals say of it. Whoever has settings keeps a table of them, ended by a row
- * without a name, beside the struct that they go to. server/config reads the texts; the defaults are in the tables alone,
- * and so is what `forebay --help=settings`, the manual pages and the tables of docs/operating.md show.
+ * without a name, beside the struct that they go to. server/config reads the texts; the defaults are in the tables
+ * alone, and so is what `forebay --help=settings`, the manual pages and the tables of docs/operating.md show.
  */
 #ifndef FOREBAY_CACHE_BASE_SETTING_H
 #define FOREBAY_CACHE_BASE_SETTING_H

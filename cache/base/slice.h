@@ -37,8 +37,8 @@ static inline bool slice_starts_with(struct slice whole, struct slice prefix) {
            (prefix.size == 0 || memcmp(whole.data, prefix.data, prefix.size) == 0);
 }
 
-/* Cuts what comes before the first separator off the slice, and the separator with it. False: there is none; all of it was
- * cut off. */
+/* Cuts what comes before the first separator off the slice, and the separator with it. False: there is none; all of it
+ * was cut off. */
 static inline bool slice_cut(struct slice *slice, char separator, struct slice *ret_part) {
     const char *end = slice->size ? (const char *)memchr(slice->data, separator, slice->size) : NULL;
     size_t size = end ? (size_t)(end - slice->data) : slice->size, skip = end ? size + 1 : size;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether files can be made in a folder, without making one. What access() says is not enough: root may do everything, and
- * in the file systems by which the kernel shows itself (/proc, /sys) nobody makes files all the same.
+ * Whether files can be made in a folder, without making one. What access() says is not enough: root may do everything,
+ * and in the file systems by which the kernel shows itself (/proc, /sys) nobody makes files all the same.
  */
 #ifndef FOREBAY_CACHE_BASE_WRITABLE_FOLDER_H
 #define FOREBAY_CACHE_BASE_WRITABLE_FOLDER_H

@@ -20,8 +20,8 @@
  * records twice rather than not at all. Whatever fails, the old files stay as they are, and it is tried again.
  *
  * The order of records is that of the files read; recovery does not mind (journal.h). Files from before the
- * system was started anew are left alone: their boot id says something of their records. Where none can be told, the records
- * are of an earlier boot to whoever recovers them, before and after.
+ * system was started anew are left alone: their boot id says something of their records. Where none can be told, the
+ * records are of an earlier boot to whoever recovers them, before and after.
  */
 #include "policies/journal/compact.h"
 #include "cache/base/count_text.h"

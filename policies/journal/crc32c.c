@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The instruction (of x86-64 and of arm64) takes two or three cycles but a new one can start in every cycle, so a single
- * chain of them leaves much of the processor idle. Longer data are therefore cut into three lanes of equal length whose
- * CRCs are computed side by side and then joined. Joining means moving a CRC over the bytes of the lanes behind it: a
- * multiplication by a power of x, one carry-less multiplication and one more crc32 instruction that reduces the product.
- * The powers belong to the two lane lengths used: short ones for records of a few hundred bytes, long ones for large
- * values.
+ * The instruction (of x86-64 and of arm64) takes two or three cycles but a new one can start in every cycle, so a
+ * single chain of them leaves much of the processor idle. Longer data are therefore cut into three lanes of equal
+ * length whose CRCs are computed side by side and then joined. Joining means moving a CRC over the bytes of the lanes
+ * behind it: a multiplication by a power of x, one carry-less multiplication and one more crc32 instruction that
+ * reduces the product. The powers belong to the two lane lengths used: short ones for records of a few hundred bytes,
+ * long ones for large values.
  */
 #include "policies/journal/crc32c.h"
 #include <stdbool.h>
@@ -67,7 +67,8 @@ uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size) {
 
 #ifdef HAS_INSTRUCTIONS
 
-/* ---- The instructions of a processor: whether it has them, a CRC with eight bytes more, with one more, a carry-less product ---- */
+/* ---- The instructions of a processor: whether it has them, a CRC with eight bytes more, with one more, a carry-less
+ * product ---- */
 
 #if defined(__x86_64__)
 

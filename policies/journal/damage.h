@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How damage is told, in the same words by whoever finds it: the start, which refuses or skips it (replay_damage.c), and
- * whoever only looks (survey.c). Any thread.
+ * How damage is told, in the same words by whoever finds it: the start, which refuses or skips it (replay_damage.c),
+ * and whoever only looks (survey.c). Any thread.
  */
 #ifndef FOREBAY_POLICIES_JOURNAL_DAMAGE_H
 #define FOREBAY_POLICIES_JOURNAL_DAMAGE_H

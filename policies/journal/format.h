@@ -117,8 +117,9 @@ struct scan {
     uint64_t missing; /* of SCAN_MISSING: its length in bytes. The file may have fewer, or none of them */
 };
 
-/* Where no whole record follows, and `rest` bytes do, of which those that a record's header takes are at hand: was a record
- * begun here? In a file that held zeros before (fresh), any other byte says so; else the tag does, if it was written.
+/* Where no whole record follows, and `rest` bytes do, of which those that a record's header takes are at hand: was a
+ * record begun here? In a file that held zeros before (fresh), any other byte says so; else the tag does, if it was
+ * written.
  * *ret_extent: the size that the record claims. */
 bool format_is_torn(const char *at, size_t rest, const struct format_key *key, size_t space_count, bool fresh,
                     size_t *ret_extent);
@@ -126,8 +127,8 @@ bool format_is_torn(const char *at, size_t rest, const struct format_key *key, s
 void scan_begin(struct scan *scan, const char *data, size_t size, const struct format_header *header);
 enum scan_status scan_next(struct scan *scan);
 
-/* Is it known that the system was not started anew between the two? Not where one of them is unknown (journal_disk.boot),
- * be it both: what can have been lost with the power may have been. */
+/* Is it known that the system was not started anew between the two? Not where one of them is unknown
+ * (journal_disk.boot), be it both: what can have been lost with the power may have been. */
 bool format_is_same_boot(const uint8_t one[JOURNAL_BOOT_SIZE], const uint8_t other[JOURNAL_BOOT_SIZE]);
 
 /* Of the end at offset `at`: how many bytes behind it had been synced once, and are no records any more. */
@@ -136,8 +137,8 @@ static inline uint64_t format_missing(uint64_t at, uint64_t synced) {
 }
 
 /* Behind SCAN_HOLE: what was there has decayed. False: the disk can have lost just this with the power, because the
- * system may have been started anew since (boot: its id now) and the place had not been synced. (What is SCAN_MISSING had
- * been, so that is always damage.) */
+ * system may have been started anew since (boot: its id now) and the place had not been synced. (What is SCAN_MISSING
+ * had been, so that is always damage.) */
 bool scan_hole_is_damage(const struct scan *scan, const struct format_header *header,
                          const uint8_t boot[JOURNAL_BOOT_SIZE]);
 

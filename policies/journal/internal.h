@@ -32,8 +32,8 @@
  * Or the compactor copies what is needed of sealed files into new ones, which are sealed from the start, and
  * the syncer makes blanks of the old.
  *
- * Between sealed and blank a file may be retained for a while (retain.c): nothing of it is needed but by a store that has
- * gone back.
+ * Between sealed and blank a file may be retained for a while (retain.c): nothing of it is needed but by a store that
+ * has gone back.
  *
  * Ready, current, sealed and retained files are named journal-<series>-<sequence>.fj and are read at the start. A file
  * gets that name only when its header is on disk; while it is being made, and while it waits for its next
@@ -181,8 +181,8 @@ struct journal_passing {
     atomic_bool is_kept;            /* journal_keep_space */
 };
 
-/* Asked of the syncer, which alone has the low-water versions and moves files from list to list: to note the versions now,
- * and before that to take up a namespace; or to look which files there are. */
+/* Asked of the syncer, which alone has the low-water versions and moves files from list to list: to note the versions
+ * now, and before that to take up a namespace; or to look which files there are. */
 struct journal_wish {
     struct slice space;        /* data NULL: none */
     struct journal_past *past; /* NULL: no look */
@@ -333,7 +333,8 @@ bool recycle_note_now(struct journal *journal);
 
 /* ---- keeper.c ---- */
 
-/* Has the next file of each series made with the names of all namespaces, and waits for it. False: one cannot be made. */
+/* Has the next file of each series made with the names of all namespaces, and waits for it. False: one cannot be
+ * made. */
 bool journal_renew_ready(struct journal *journal);
 
 void *journal_keeper_run(void *journal);
@@ -349,8 +350,8 @@ struct journal_file *journal_file_create(struct journal *journal, unsigned serie
 /* Removes a file that nothing was written to, and frees it; NULL is allowed. */
 void journal_file_drop(const struct journal *journal, struct journal_file *file);
 
-/* The file that the keeper has ready for a series, or the one that it makes for a record longer than a file; not one that was
- * removed or renamed meanwhile. Waits for its answer. NULL: it could not make one. */
+/* The file that the keeper has ready for a series, or the one that it makes for a record longer than a file; not one
+ * that was removed or renamed meanwhile. Waits for its answer. NULL: it could not make one. */
 struct journal_file *journal_take_file(struct journal_series *series, size_t record_size);
 
 /* The file that the keeper has ready, with room for that many bytes of records, or NULL: it has been asked for one.

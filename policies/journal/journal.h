@@ -105,13 +105,14 @@ struct journal_options {
 
 enum { JOURNAL_SHOWN_MOST = 32 }; /* records at once */
 
-/* Recovery shows every record above the low-water version of a configured namespace, in file order; records of a key may
- * come in any order of versions. */
+/* Recovery shows every record above the low-water version of a configured namespace, in file order; records of a key
+ * may come in any order of versions. */
 struct journal_replayer {
-    /* Before the first: the files have so many bytes together, those included that nothing was written to yet. MAY be NULL. */
+    /* Before the first: the files have so many bytes together, those included that nothing was written to yet. MAY be
+     * NULL. */
     void (*begins)(struct journal_replayer *self, uint64_t bytes);
-    /* The next of them, at least one: several, so that what they need of memory can be fetched for all of them together.
-     * Their bytes are gone when it returns. False: stop, journal_open has failed. */
+    /* The next of them, at least one: several, so that what they need of memory can be fetched for all of them
+     * together. Their bytes are gone when it returns. False: stop, journal_open has failed. */
     bool (*records)(struct journal_replayer *self, const struct journal_record *records, size_t count);
     /* All have been shown. *ret_again: show them once more, all in the same order, for a replayer that cannot hold
      * them at once. False: as above. MAY be NULL: once is enough. */
@@ -132,16 +133,16 @@ struct journal_recovery {
 };
 
 /* Locks the folder, unless the caller has, and reads what earlier processes left: shows every record to the
- * replayer, logs progress, cuts torn tails. skip_damaged: a damaged record in the middle is skipped instead of JOURNAL_DAMAGED. Then
- * starts new series; the old files stay until the low-water version has passed them. The options' names are
- * copied. *ret_journal is for journal_close. */
+ * replayer, logs progress, cuts torn tails. skip_damaged: a damaged record in the middle is skipped instead of
+ * JOURNAL_DAMAGED. Then starts new series; the old files stay until the low-water version has passed them. The options'
+ * names are copied. *ret_journal is for journal_close. */
 enum journal_status journal_open(const struct journal_options *options, bool skip_damaged,
                                  struct journal_replayer *replayer, struct journal_recovery *ret_recovery,
                                  struct journal **ret_journal, struct journal_error *ret_error);
 
-/* Writes and syncs, ends the journal's threads, and removes files wholly below the low-water version. Workers and writers must
- * have stopped; all calls of `durable` are over when it returns, the last of them made from here. Nothing is appended, passed or
- * asked of it any more. A second time, there is nothing to do. */
+/* Writes and syncs, ends the journal's threads, and removes files wholly below the low-water version. Workers and
+ * writers must have stopped; all calls of `durable` are over when it returns, the last of them made from here. Nothing
+ * is appended, passed or asked of it any more. A second time, there is nothing to do. */
 void journal_finish(struct journal *journal);
 
 /* journal_finish, and frees all. */
@@ -175,30 +176,31 @@ void journal_pass(struct journal *journal, unsigned space, uint64_t version);
 
 /* ---- For a store that goes back ---- */
 
-/* Files with records of this namespace stay for keep_ms when the low-water version has passed them: its store may lose what
- * it has acknowledged, and remembers deletes (retain.c). Any thread. */
+/* Files with records of this namespace stay for keep_ms when the low-water version has passed them: its store may lose
+ * what it has acknowledged, and remembers deletes (retain.c). Any thread. */
 void journal_keep_space(struct journal *journal, unsigned space);
 
-/* While it is halted, the time of what is kept stands still: a store is away, or was found to lack something, and nobody
- * knows yet what of it. Counts: each halt has its end. Any thread. */
+/* While it is halted, the time of what is kept stands still: a store is away, or was found to lack something, and
+ * nobody knows yet what of it. Counts: each halt has its end. Any thread. */
 void journal_halt_keeping(struct journal *journal, bool halted);
 
 /* The mark of a store that may lack anything that it has acknowledged: a restart has to write it again. */
 #define JOURNAL_MARK_OWED UINT64_MAX
 
-/* What journal_pass says of the namespace from now on, and has said before, is in its store as of this mark, a number that
- * the store keeps and that only grows there. It is noted with the low-water version: a store that has a lower one after a
- * restart has lost something. Before the journal_pass that it is about. Its writer's thread. */
+/* What journal_pass says of the namespace from now on, and has said before, is in its store as of this mark, a number
+ * that the store keeps and that only grows there. It is noted with the low-water version: a store that has a lower one
+ * after a restart has lost something. Before the journal_pass that it is about. Its writer's thread. */
 void journal_set_mark(struct journal *journal, unsigned space, uint64_t mark);
 
 /* As it was set last, or as the process before has noted it; 0: none is known. */
 uint64_t journal_get_mark(const struct journal *journal, unsigned space);
 
-/* Up to this version, records of the namespace may be in no file any more. Those above it all are, from the first file that
- * this folder has had. Any thread. */
+/* Up to this version, records of the namespace may be in no file any more. Those above it all are, from the first file
+ * that this folder has had. Any thread. */
 uint64_t journal_forgotten(const struct journal *journal, unsigned space);
 
-/* All records that are in files when it is opened, whether a backend has them or not. One thread; the journal goes on. */
+/* All records that are in files when it is opened, whether a backend has them or not. One thread; the journal goes
+ * on. */
 struct journal_past;
 
 struct journal_past_record {
@@ -228,17 +230,17 @@ size_t journal_past_unread(const struct journal_past *past);
 
 /* ---- Namespaces that come and go ---- */
 
-/* Takes up another namespace, of which nothing is appended before journal_admit_spaces. *ret_number is for journal_append;
- * that of a namespace that was taken up before is its own again. Writes to the disk, and waits for it. Any thread but the
- * workers', one at a time. */
+/* Takes up another namespace, of which nothing is appended before journal_admit_spaces. *ret_number is for
+ * journal_append; that of a namespace that was taken up before is its own again. Writes to the disk, and waits for it.
+ * Any thread but the workers', one at a time. */
 enum journal_status journal_add_space(struct journal *journal, struct slice name, unsigned *ret_number,
                                       struct journal_error *ret_error);
 
 /* From now on, records of all namespaces may be appended. To be called while no worker uses its series. */
 void journal_admit_spaces(struct journal *journal);
 
-/* Notes what journal_pass has said so far: a start after this knows it. Waits for the disk. False: it cannot be written,
- * and is tried again. Any thread but the workers'. */
+/* Notes what journal_pass has said so far: a start after this knows it. Waits for the disk. False: it cannot be
+ * written, and is tried again. Any thread but the workers'. */
 bool journal_note_passed(struct journal *journal);
 
 struct journal_stats {

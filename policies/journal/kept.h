@@ -29,16 +29,16 @@ bool kept_note(struct kept *kept, const struct format_record *record, unsigned s
 /* Does one of those that were noted have to be kept, now that all are noted? */
 bool kept_needs(const struct kept *kept, const struct format_record *record, unsigned space);
 
-/* Where what a record has stored was touched later, by one that was noted and names it: the version and the expiry of the
- * newest such touch. */
+/* Where what a record has stored was touched later, by one that was noted and names it: the version and the expiry of
+ * the newest such touch. */
 bool kept_find_touch(const struct kept *kept, const struct format_record *record, unsigned space,
                      uint64_t *ret_version, uint32_t *ret_expires_at);
 
 /* Is what this touch was made on the newest change of its key that was noted, so that it goes with that? */
 bool kept_is_joined(const struct kept *kept, const struct format_record *touch, unsigned space);
 
-/* kept_needs, for whoever needs it once: of two records of one change, as one that was copied to another file leaves them, the
- * second is not needed. */
+/* kept_needs, for whoever needs it once: of two records of one change, as one that was copied to another file leaves
+ * them, the second is not needed. */
 bool kept_take(struct kept *kept, const struct format_record *record, unsigned space);
 
 /* How many keys were noted. */

@@ -15,8 +15,8 @@
 
 #include "policies/journal/internal.h"
 
-/* Lists the files in use in journal.low_waters, which is to be written. True: they are others than those on disk. Syncer, as the
- * next. */
+/* Lists the files in use in journal.low_waters, which is to be written. True: they are others than those on disk.
+ * Syncer, as the next. */
 bool listed_renew(struct journal *journal);
 /* That has been written. */
 void listed_note_written(struct journal *journal);

@@ -15,8 +15,8 @@
  *     supplement, of each entry, in their order: mark 8, forgotten 8
  *     file:  series 4, sequence 8
  *
- * Earlier versions have no supplements, and no files: they pass over them, and leave zeros in their place, which say nothing.
- * The files take what is left of the copy, whose length the entries alone give: 1,300 of them in most.
+ * Earlier versions have no supplements, and no files: they pass over them, and leave zeros in their place, which say
+ * nothing. The files take what is left of the copy, whose length the entries alone give: 1,300 of them in most.
  */
 #include "policies/journal/low_water_file.h"
 #include "policies/journal/crc32c.h"

@@ -22,7 +22,8 @@ struct journal_name {
     uint64_t sequence;
 };
 
-/* Whether the names of a journal that is written find room behind that of their folder, also those of what is set aside. */
+/* Whether the names of a journal that is written find room behind that of their folder, also those of what is set
+ * aside. */
 static inline bool journal_folder_fits(const char *folder) {
     return strlen(folder) <= JOURNAL_PATH_MAX - 2 * JOURNAL_NAME_MAX - 2;
 }
@@ -36,7 +37,8 @@ bool journal_parse_blank(const char *name, uint64_t *ret_number);
 void journal_format_name(unsigned series, uint64_t sequence, char ret_name[JOURNAL_NAME_MAX]);
 void journal_format_blank(uint64_t number, char ret_name[JOURNAL_NAME_MAX]);
 
-/* The files of all series in the folder, by series and sequence. The caller frees the list. False: errno, as of opendir. */
+/* The files of all series in the folder, by series and sequence. The caller frees the list. False: errno, as of
+ * opendir. */
 bool journal_list_folder(const char *folder, struct journal_name **ret_names, size_t *ret_count);
 
 /* The numbers of the blanks in the folder, in no order. The caller frees the list. False: errno. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading all that is still in files of the journal, retained ones and those in use, as it was at one moment. The files are
- * opened one after the other by the names that they had then: one that has gone meanwhile is counted.
+ * Reading all that is still in files of the journal, retained ones and those in use, as it was at one moment. The files
+ * are opened one after the other by the names that they had then: one that has gone meanwhile is counted.
  */
 #include "policies/journal/reader.h"
 #include <stdlib.h>

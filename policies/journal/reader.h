@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the records of a file that this process has written or recovered, in their order, a window at a time. One thread
- * a reader; the file may be written on, and may go meanwhile.
+ * Reading the records of a file that this process has written or recovered, in their order, a window at a time. One
+ * thread a reader; the file may be written on, and may go meanwhile.
  */
 #ifndef FOREBAY_POLICIES_JOURNAL_READER_H
 #define FOREBAY_POLICIES_JOURNAL_READER_H

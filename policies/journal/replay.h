@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of reading at the start share: replay.c (the files and their records), replay_fate.c (whose records count),
- * replay_damage.c (what is no record), replay_low_water.c (from where on they count). One thread.
+ * What the parts of reading at the start share: replay.c (the files and their records), replay_fate.c (whose records
+ * count), replay_damage.c (what is no record), replay_low_water.c (from where on they count). One thread.
  */
 #ifndef FOREBAY_POLICIES_JOURNAL_REPLAY_H
 #define FOREBAY_POLICIES_JOURNAL_REPLAY_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From which version on the records of a namespace count: as the low-water file says at the start, and as it is written anew
- * when all is read.
+ * From which version on the records of a namespace count: as the low-water file says at the start, and as it is written
+ * anew when all is read.
  */
 #include "cache/base/own_file.h"
 #include "policies/journal/listed.h"

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A store that acknowledges a batch can lose it: a replica is promoted that had not received it. What memory holds is
- * written again then (policies/write/rewrite.h); deletes and what memory has evicted are in the journal alone, if it has not
- * been recycled.
+ * written again then (policies/write/rewrite.h); deletes and what memory has evicted are in the journal alone, if it
+ * has not been recycled.
  *
  *     sealed --passed--> retained --keep_ms over, too many bytes, or no room on the disk--> blank
  *
  * Retained files keep their names. To a recovery they are files like all others: their records are below the low-water
  * version that is on disk, and are ignored; then they are passed, and retained anew.
  *
- * Time goes by a clock of its own, which stands still while a store is away or owes something (journal_halt_keeping): while
- * nothing is acknowledged, nothing more can be lost, and what was acknowledged last may be what is missing when it is back.
+ * Time goes by a clock of its own, which stands still while a store is away or owes something (journal_halt_keeping):
+ * while nothing is acknowledged, nothing more can be lost, and what was acknowledged last may be what is missing when
+ * it is back.
  *
- * They never take more of the disk than is left free on it, nor more than keep_bytes; and where no file can be made, they
- * go before a change is refused.
+ * They never take more of the disk than is left free on it, nor more than keep_bytes; and where no file can be made,
+ * they go before a change is refused.
  */
 #include "policies/journal/retain.h"
 #include <assert.h>
@@ -122,7 +123,8 @@ struct journal_file *retain_take_due(struct journal *journal) {
 
 /* ---- What stays ---- */
 
-/* One that failed may be damaged, and what nobody asks for is not worth its room. What an operator has given up goes. */
+/* One that failed may be damaged, and what nobody asks for is not worth its room. What an operator has given up
+ * goes. */
 static bool is_worth_it(const struct journal *journal, const struct journal_file *file) {
     bool asked = false;
     for (size_t i = 0; i < journal->space_count; i++)

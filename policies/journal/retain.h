@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that the low-water version has passed and that stay for a while: their records are the only place that still has
- * what a store acknowledged and may yet lose. Design: at the head of retain.c.
+ * Files that the low-water version has passed and that stay for a while: their records are the only place that still
+ * has what a store acknowledged and may yet lose. Design: at the head of retain.c.
  */
 #ifndef FOREBAY_POLICIES_JOURNAL_RETAIN_H
 #define FOREBAY_POLICIES_JOURNAL_RETAIN_H
@@ -21,8 +21,8 @@ struct journal_file *retain_take_due(struct journal *journal);
 
 /* ---- Any thread ---- */
 
-/* Gives up the oldest for want of room: it takes the name of a blank of the usual size, or is removed where it has another
- * size. False: there is none. *ret_blank: it has the name. */
+/* Gives up the oldest for want of room: it takes the name of a blank of the usual size, or is removed where it has
+ * another size. False: there is none. *ret_blank: it has the name. */
 bool retain_give_up(struct journal *journal, const char *blank_path, bool *ret_blank);
 
 #endif

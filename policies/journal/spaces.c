@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The namespaces of a journal, by number: those that it is opened with, and those that a reload adds behind them, as long as
- * there is room. None goes while the journal is open. Others read the list meanwhile, so its room is taken at the beginning,
- * and their number grows last.
+ * The namespaces of a journal, by number: those that it is opened with, and those that a reload adds behind them, as
+ * long as there is room. None goes while the journal is open. Others read the list meanwhile, so its room is taken at
+ * the beginning, and their number grows last.
  */
 #include "cache/base/fit.h"
 #include "cache/base/own_file.h"

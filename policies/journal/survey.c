@@ -67,8 +67,8 @@ static void note_damage(struct looking *looking, const struct damage *damage) {
         damage_refuses(looking->folder, looking->name, damage, survey->problem, sizeof survey->problem);
 }
 
-/* What recovery does not go on behind. what: the file cannot be opened or read, as errno says; NULL: it can, and has another
- * format. */
+/* What recovery does not go on behind. what: the file cannot be opened or read, as errno says; NULL: it can, and has
+ * another format. */
 static void note_failure(struct looking *looking, const char *what) {
     struct survey *survey = looking->survey;
     const struct file_reason reason = own_file_reason(errno);

@@ -172,8 +172,8 @@ static void sync_file(struct journal *journal, struct journal_file *file) {
 }
 
 /* Notes in the header how far the file is synced; the note reaches the disk with the next sync. After a power
- * loss bad bytes below that are damage, and bad bytes behind it are what had not been synced yet; and whatever happened, what
- * is missing below it is. */
+ * loss bad bytes below that are damage, and bad bytes behind it are what had not been synced yet; and whatever
+ * happened, what is missing below it is. */
 static void note_synced(struct journal *journal, struct journal_file *file) {
     char note[FORMAT_NOTE_SIZE];
     file->noted = file->synced;

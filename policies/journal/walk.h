@@ -46,7 +46,8 @@ enum walk_status {
     WALK_FAILED, /* errno */
 };
 
-/* Onto the first record. *ret_header: what its header is; the walk goes on only where that is FORMAT_GOOD. False: errno. */
+/* Onto the first record. *ret_header: what its header is; the walk goes on only where that is FORMAT_GOOD. False:
+ * errno. */
 bool walk_begin(struct walk *walk, const struct journal_disk *disk, int handle,
                 enum format_status *ret_header);
 

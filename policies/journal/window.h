@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of a file from some place on, a piece at a time: what was taken makes way for what follows. So a file is read
- * while it is in the processor's caches, and takes no memory of its length.
+ * The bytes of a file from some place on, a piece at a time: what was taken makes way for what follows. So a file is
+ * read while it is in the processor's caches, and takes no memory of its length.
  */
 #ifndef FOREBAY_POLICIES_JOURNAL_WINDOW_H
 #define FOREBAY_POLICIES_JOURNAL_WINDOW_H

@@ -6,8 +6,8 @@
  *     WAITING --none, or worn, and the pause is over--> COUNTING --> FILLING --> WAITING
  *                                                          `-----------`--failure--> WAITING, for longer each time
  *
- * The pause after a build is ten times what it took, so the scans take a tenth of a thread at most, however often another
- * program writes to the store.
+ * The pause after a build is ten times what it took, so the scans take a tenth of a thread at most, however often
+ * another program writes to the store.
  */
 #include "policies/load/absence_build.h"
 #include "policies/absence.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Builds the absent filters of a backend's namespaces (policies/absence.h), from the start on and when they are worn. */
+/* Builds the absent filters of a backend's namespaces (policies/absence.h), from the start on and when they are
+ * worn. */
 #ifndef FOREBAY_POLICIES_LOAD_ABSENCE_BUILD_H
 #define FOREBAY_POLICIES_LOAD_ABSENCE_BUILD_H
 

@@ -5,11 +5,11 @@
  *     HEARING --lost--> LOOKING --the writer has looked--> WRITING_AGAIN --nothing is written again--> HEARING, a new epoch
  *                        ^ --lost-- (from each of them)
  *
- * What is proven counts when all that was heard before is compared, and not while LOOKING. Namespaces of which memory is
- * never written to the store get their new epoch at once.
+ * What is proven counts when all that was heard before is compared, and not while LOOKING. Namespaces of which memory
+ * is never written to the store get their new epoch at once.
  *
- * Where a part of the rows has moved in the store, some may be gone that nobody tells of. That is taken for a loss once half of
- * coherence_limit is over, as others mostly follow; until then nothing more is believed than was before.
+ * Where a part of the rows has moved in the store, some may be gone that nobody tells of. That is taken for a loss once
+ * half of coherence_limit is over, as others mostly follow; until then nothing more is believed than was before.
  *
  * A server that was stopped and goes on shows what it has for the moment until its thread has seen how late it is.
  */
@@ -116,8 +116,9 @@ static void ask_look(struct coherence *self) {
     self->look_asked_us = monotonic_us();
 }
 
-/* The other connections may lead to an old master, which still shows what it had: none of them is used for what is asked from now
- * on. All go at once: later, nobody may be able to say where the store is. The one on which it hears is no older than the loss. */
+/* The other connections may lead to an old master, which still shows what it had: none of them is used for what is
+ * asked from now on. All go at once: later, nobody may be able to say where the store is. The one on which it hears is
+ * no older than the loss. */
 static void leave_old_links(struct coherence *self) {
     unsigned moves = store_shift(self->backend->store);
     if (self->session.moves + 1 == moves) /* else the store was found elsewhere meanwhile */

@@ -2,8 +2,8 @@
 /*
  * Several servers over one store: what another one changes there is forgotten here (`coherent` of a backend).
  *
- * A thread hears of all changes (backend_type.changes) and compares what memory holds of them (doubts.h). What it holds is
- * believed as long as it is proven that everything was heard that is older than `coherence_limit`:
+ * A thread hears of all changes (backend_type.changes) and compares what memory holds of them (doubts.h). What it holds
+ * is believed as long as it is proven that everything was heard that is older than `coherence_limit`:
  *
  *     blind --heard, looked, new epoch--> believed --nothing is proven for coherence_limit--> blind
  *                                            ^                                                  |
@@ -12,9 +12,9 @@
  * While it is blind, what is clean is not shown and nothing is filled (cache_set_blind), so reads go to the store, and
  * on_backend_down decides where that is away. What is dirty is shown and written as ever.
  *
- * Whenever changes may have been missed (a new connection) or all rows have changed at once, all that is clean goes: a new
- * epoch, as flush_all makes it. Before that the writer looks whether the store is still what it was, since what memory holds
- * may be all that is left; where it is written again (rewrite.h), it is believed until that is done.
+ * Whenever changes may have been missed (a new connection) or all rows have changed at once, all that is clean goes: a
+ * new epoch, as flush_all makes it. Before that the writer looks whether the store is still what it was, since what
+ * memory holds may be all that is left; where it is written again (rewrite.h), it is believed until that is done.
  */
 #ifndef FOREBAY_POLICIES_LOAD_COHERENCE_H
 #define FOREBAY_POLICIES_LOAD_COHERENCE_H
@@ -26,13 +26,15 @@ struct coherence;
 /* NULL: no memory. All namespaces of the backend are blind from the beginning. */
 struct coherence *coherence_create(struct tier_backend *backend);
 
-/* Starts and ends its thread; asked to, it ends when the call is over that it is in (any thread). NULL: there is none to end. */
+/* Starts and ends its thread; asked to, it ends when the call is over that it is in (any thread). NULL: there is none
+ * to end. */
 bool coherence_start(struct coherence *coherence);
 void coherence_ask_to_end(struct coherence *coherence);
 void coherence_stop(struct coherence *coherence);
 void coherence_destroy(struct coherence *coherence);
 
-/* Waits until what memory holds is believed, so that it can be filled, or until *stop, at most so long. NULL: does not wait. */
+/* Waits until what memory holds is believed, so that it can be filled, or until *stop, at most so long. NULL: does not
+ * wait. */
 void coherence_await(const struct coherence *coherence, unsigned patience_ms, const atomic_bool *stop);
 
 struct coherence_stats {

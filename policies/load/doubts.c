@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See doubts.h. What may bring an older value into memory after a change was heard, and what keeps it from staying there:
+ * See doubts.h. What may bring an older value into memory after a change was heard, and what keeps it from staying
+ * there:
  *
  *     a load under way           the key counts as changed (cache_doubt), so it is refused
  *     a flush under way          the entry is FLUSHING: looked at again when it is settled
@@ -8,7 +9,8 @@
  *     a commit of write-through  applied before the change, and put into memory after it was heard: in the same pass of the
  *                                writer, so the key is looked at again when that is over
  *
- * How far the writer is has to be read before memory is looked at: a pass that begins later meets the change in the store.
+ * How far the writer is has to be read before memory is looked at: a pass that begins later meets the change in the
+ * store.
  */
 #include "policies/load/doubts.h"
 #include "policies/policy.h"
@@ -113,8 +115,9 @@ static void try_quarantined(const struct doubts *doubts, struct slice key) {
         writer_poke(doubts->backend->writer);
 }
 
-/* Memory holds a value that is not the row's, whose version is this one; 0: there is none. In one and the same store versions
- * only grow, except where somebody writes rows without one. Nothing can be lost that the store never had from here. */
+/* Memory holds a value that is not the row's, whose version is this one; 0: there is none. In one and the same store
+ * versions only grow, except where somebody writes rows without one. Nothing can be lost that the store never had from
+ * here. */
 static void judge(struct doubts *doubts, const struct doubt *doubt, uint64_t version,
                   const struct entry *row) {
     bool foreign = row && version == 0, reads_only = doubts->space->policy == &policy_read_through;
@@ -126,7 +129,8 @@ static void judge(struct doubts *doubts, const struct doubt *doubt, uint64_t ver
         put_off(doubts, &doubts->back, doubts->space, doubt->hash, 0);
 }
 
-/* What could not be asked while others could, as it is on its way from one part of the store to another, or its part is away. */
+/* What could not be asked while others could, as it is on its way from one part of the store to another, or its part is
+ * away. */
 static void leave_unasked(struct doubts *doubts, const struct doubt *doubt) {
     doubts->unanswered = true;
     doubts->silent_until_us = monotonic_us() + SILENCE_US;

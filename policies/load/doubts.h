@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keys whose rows were changed in a store, by another node or by this one: whether memory holds something else of them is
- * asked in batches, over a connection of its own, and what is not the store's is forgotten.
+ * Keys whose rows were changed in a store, by another node or by this one: whether memory holds something else of them
+ * is asked in batches, over a connection of its own, and what is not the store's is forgotten.
  *
  *     noted --clean--> asked now --the same--> stays
  *       |                   |--a newer one--> forgotten
@@ -77,8 +77,8 @@ static inline bool doubts_need_look(const struct doubts *doubts) {
     return doubts->back.count > 0;
 }
 
-/* The writer has looked since: what the store has less of now, it has less of. True: memory holds nothing older than what was
- * noted (DOUBTS_ANSWERED). */
+/* The writer has looked since: what the store has less of now, it has less of. True: memory holds nothing older than
+ * what was noted (DOUBTS_ANSWERED). */
 bool doubts_are_sure(struct doubts *doubts);
 
 /* Some have to be looked at again. */

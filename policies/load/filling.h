@@ -2,9 +2,9 @@
 /*
  * What a preload has put into memory, and what it could not put there yet.
  *
- * cache_fill refuses a row whose counter of changes has moved since its stamp was taken, and a counter is that of many keys:
- * one that the writer settles, or a client changes, refuses the rows of others as well. These are current all the same, so
- * their keys are kept, to be loaded again. One thread.
+ * cache_fill refuses a row whose counter of changes has moved since its stamp was taken, and a counter is that of many
+ * keys: one that the writer settles, or a client changes, refuses the rows of others as well. These are current all the
+ * same, so their keys are kept, to be loaded again. One thread.
  */
 #ifndef FOREBAY_POLICIES_LOAD_FILLING_H
 #define FOREBAY_POLICIES_LOAD_FILLING_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The cache is filled with the stamp of the flight: if the key changed since the miss that it is of, the cache refuses. */
+/* The cache is filled with the stamp of the flight: if the key changed since the miss that it is of, the cache
+ * refuses. */
 #include "policies/load/flight.h"
 #include "policies/absence.h"
 #include "policies/row.h"

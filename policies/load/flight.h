@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A lookup of one key, with all the loads that wait for it, its passengers; and how it lands: what the cache takes, and what
- * the passengers are told. Whoever lands a flight has it for himself: nobody boards it any more (loader.c).
+ * A lookup of one key, with all the loads that wait for it, its passengers; and how it lands: what the cache takes, and
+ * what the passengers are told. Whoever lands a flight has it for himself: nobody boards it any more (loader.c).
  */
 #ifndef FOREBAY_POLICIES_LOAD_FLIGHT_H
 #define FOREBAY_POLICIES_LOAD_FLIGHT_H

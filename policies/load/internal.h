@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inside of a loader, for the files that are parts of it: boarding.c (workers: loads become flights), batch.c (flights that
- * are looked up together, and how they land), look_up.c (asking the backend for a batch), verdict.c (what the answers mean for
- * the breakers and the log), loader.c (the threads).
+ * The inside of a loader, for the files that are parts of it: boarding.c (workers: loads become flights), batch.c
+ * (flights that are looked up together, and how they land), look_up.c (asking the backend for a batch), verdict.c (what
+ * the answers mean for the breakers and the log), loader.c (the threads).
  */
 #ifndef FOREBAY_POLICIES_LOAD_INTERNAL_H
 #define FOREBAY_POLICIES_LOAD_INTERNAL_H
@@ -15,7 +15,8 @@
 
 enum { BATCH_KEYS = 128, FLIGHT_BUCKETS = 4096 };
 
-/* Flights of one namespace that are looked up together. They stay in the table, and take passengers, until they are closed. */
+/* Flights of one namespace that are looked up together. They stay in the table, and take passengers, until they are
+ * closed. */
 struct batch {
     struct flight *flights[BATCH_KEYS];
     struct slice keys[BATCH_KEYS];

@@ -12,8 +12,8 @@
  * changed between that miss and the fill, the cache refuses and every passenger asks again. If it did not,
  * what was loaded was current at a moment after every passenger had boarded.
  *
- * Where the store went back to what it was, flights may have to wait, queued, until it is safe to look them up, or their time
- * is over; those that were looked up meanwhile are queued again (wary.h).
+ * Where the store went back to what it was, flights may have to wait, queued, until it is safe to look them up, or
+ * their time is over; those that were looked up meanwhile are queued again (wary.h).
  */
 #include "policies/load/loader.h"
 #include "cache/base/thread.h"

@@ -6,8 +6,8 @@
  * Single flight: a key that is being looked up is not looked up again; later tickets join the flight. A
  * flight that has landed takes no more passengers: what it brought may be older than their question.
  *
- * Where a store has several parts, one reader more, the patient one, asks for what the others went on without, as its part was
- * silent: so one that hangs keeps nobody from what the others have.
+ * Where a store has several parts, one reader more, the patient one, asks for what the others went on without, as its
+ * part was silent: so one that hangs keeps nobody from what the others have.
  */
 #ifndef FOREBAY_POLICIES_LOAD_LOADER_H
 #define FOREBAY_POLICIES_LOAD_LOADER_H

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asking the backend for a batch. A passenger is answered within the backend's timeout, whatever part of that he has waited for a
- * reader: a lookup ends at the earliest deadline of its flights.
+ * Asking the backend for a batch. A passenger is answered within the backend's timeout, whatever part of that he has
+ * waited for a reader: a lookup ends at the earliest deadline of its flights.
  *
- * Where a store has parts, a part that is silent would keep a reader from all others for the timeout, and soon each of them. So
- * readers are hasty: they go on without it, and what they have asked of it is for the patient reader, who waits.
+ * Where a store has parts, a part that is silent would keep a reader from all others for the timeout, and soon each of
+ * them. So readers are hasty: they go on without it, and what they have asked of it is for the patient reader, who
+ * waits.
  */
 #include "policies/load/internal.h"
 #include "policies/write/touches.h"
@@ -94,7 +95,8 @@ static bool is_distrusted(const struct loader *loader, enum backend_status statu
     return status == BACKEND_OK && wary_distrusts(&loader->wary, batch->begun);
 }
 
-/* Looks up the only flight of a batch; false: it has left that, or is queued again, as are all behind it if *ret_again. */
+/* Looks up the only flight of a batch; false: it has left that, or is queued again, as are all behind it if
+ * *ret_again. */
 static bool look_up_one(struct reader *reader, struct batch *one, enum backend_status *ret_status,
                         bool *ret_again) {
     enum backend_status status = look_up(reader, one);

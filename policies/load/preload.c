@@ -187,8 +187,8 @@ static void tell_progress(struct preload *preload, size_t done, size_t all) {
                   preload->space->options.name, done, count_text(all, "entry", "entries").text);
 }
 
-/* Keys that memory does not know, each with the stamp of that look. Of a store that went back (wary.h) those of which it may have
- * something older are left to the first miss. */
+/* Keys that memory does not know, each with the stamp of that look. Of a store that went back (wary.h) those of which
+ * it may have something older are left to the first miss. */
 struct unknown {
     struct slice keys[STEP_KEYS];
     uint64_t stamps[STEP_KEYS];

@@ -5,8 +5,8 @@
  *
  *     for each page    the stamps of all keys are taken, then rows are read and filled one by one
  *
- * What changes in memory after its stamp was taken is not overwritten; what is refused for another key's change is noted
- * (filling.h). One thread.
+ * What changes in memory after its stamp was taken is not overwritten; what is refused for another key's change is
+ * noted (filling.h). One thread.
  */
 #ifndef FOREBAY_POLICIES_LOAD_STRAIGHT_H
 #define FOREBAY_POLICIES_LOAD_STRAIGHT_H

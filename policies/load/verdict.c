@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two breakers decide whether the backend is asked: its own, and that of the namespace, for what is its table's fault alone. A
- * row that cannot be read counts for neither; nor does a part of the store that is away while others answer.
+ * Two breakers decide whether the backend is asked: its own, and that of the namespace, for what is its table's fault
+ * alone. A row that cannot be read counts for neither; nor does a part of the store that is away while others answer.
  */
 #include "policies/load/internal.h"
 #include "policies/tell.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What readers do not ask a store for that went back to what it was: for a while it may show a row that was replaced or deleted,
- * and acknowledged to be, to a client that has seen the newer one.
+ * What readers do not ask a store for that went back to what it was: for a while it may show a row that was replaced or
+ * deleted, and acknowledged to be, to a client that has seen the newer one.
  *
  *     a new link, or a load over Sentinel, shows     all loads wait until the writer has looked (wary_suspect)
  *         less than was acknowledged
@@ -9,8 +9,9 @@
  *     what is lost is written again                  loads of keys that may be concerned wait until it is (write/at_risk.h)
  *     a load was under way when it was found out     it is made again (wary_begin)
  *
- * A load that waits ends when its time is over, like one that a store does not answer. Nothing is noticed of a store that was
- * emptied, or went back, over links that stay open (FLUSHALL), before the writer's next look or batch; but over Sentinel.
+ * A load that waits ends when its time is over, like one that a store does not answer. Nothing is noticed of a store
+ * that was emptied, or went back, over links that stay open (FLUSHALL), before the writer's next look or batch; but
+ * over Sentinel.
  *
  * Any thread, and no lock is taken, except where it says so.
  */

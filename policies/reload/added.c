@@ -64,7 +64,8 @@ static bool has_same_table(const struct backend_table *a, const struct backend_t
     return true;
 }
 
-/* One that was removed before comes back as it was, or not at all: its place, its queues and its files are still there. */
+/* One that was removed before comes back as it was, or not at all: its place, its queues and its files are still
+ * there. */
 static bool is_as_before(const struct reloading *self, const struct space *space,
                          const struct space_options *options) {
     bool same = space->options.policy == options->policy && space->backend == backend_of(self, options) &&
@@ -179,8 +180,8 @@ static bool await_table(struct reloading *self, const struct space *space) {
     return known;
 }
 
-/* Before the namespace takes its place, which it keeps whatever becomes of it. A backend that does not answer is not asked
- * again, nor waited for. */
+/* Before the namespace takes its place, which it keeps whatever becomes of it. A backend that does not answer is not
+ * asked again, nor waited for. */
 static bool probe_table(struct reloading *self, const struct space_options *options) {
     const struct tier_backend *backend = backend_of(self, options);
     const struct backend_table *table = &options->table;

@@ -32,19 +32,19 @@ bool reloading_goes_on(struct reloading *self);
 bool reloading_removes(const struct reloading *self, const struct space *space);
 bool reloading_adds(const struct reloading *self, const struct space *space);
 
-/* Makes what is wanted and not there, into `added`: retired, without a key, for nobody to see yet. False with a sentence;
- * what was made stays, and serves the next attempt. */
+/* Makes what is wanted and not there, into `added`: retired, without a key, for nobody to see yet. False with a
+ * sentence; what was made stays, and serves the next attempt. */
 bool reloading_make_added(struct reloading *self);
 
 /* Makes the map of what is there afterwards, into `map`. False: no memory. */
 bool reloading_make_map(struct reloading *self);
 
-/* Puts that map in place, in a halt. False with a sentence: something of what is removed is in no store, or no halt comes
- * about, and nothing has changed. */
+/* Puts that map in place, in a halt. False with a sentence: something of what is removed is in no store, or no halt
+ * comes about, and nothing has changed. */
 bool reloading_switch_map(struct reloading *self);
 
-/* What follows the switch, and cannot fail: those that were added get their policies, those that were removed leave nothing
- * to a later start. */
+/* What follows the switch, and cannot fail: those that were added get their policies, those that were removed leave
+ * nothing to a later start. */
 void reloading_settle_map(struct reloading *self);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which keys are whose, changed at once: a halt, in which the map is another one, and what goes before and behind it. See
- * reload.c for why nothing is lost or mixed up meanwhile.
+ * Which keys are whose, changed at once: a halt, in which the map is another one, and what goes before and behind it.
+ * See reload.c for why nothing is lost or mixed up meanwhile.
  */
 #include "cache/base/count_text.h"
 #include "policies/policy.h"

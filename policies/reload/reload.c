@@ -12,16 +12,16 @@
  *
  * Removed, in one halt: nothing of it may be dirty, in quarantine, with its writer or owed to its store (rewrite.h). It
  * leaves the map, what it holds in memory is voided, and its place in the cache is closed, so that a row that is being
- * loaded does not come in late. Then its low-water version passes all of it, and is noted: a start that does not know it
- * any more finds nothing left.
+ * loaded does not come in late. Then its low-water version passes all of it, and is noted: a start that does not know
+ * it any more finds nothing left.
  *
- * Added: its keys lay in another namespace before, which has to be one without a backend. What that has of them must not
- * be taken for rows of the new one, and looking for it takes a while. So in a first halt the new one gets its keys, and
- * treats them as they were treated before, as cache-aside. Entries that the other one has of them are dropped
+ * Added: its keys lay in another namespace before, which has to be one without a backend. What that has of them must
+ * not be taken for rows of the new one, and looking for it takes a while. So in a first halt the new one gets its keys,
+ * and treats them as they were treated before, as cache-aside. Entries that the other one has of them are dropped
  * meanwhile. A second halt voids what the new one was given so far, and gives it its policy.
  *
- * What can fail is done before the first halt, and undone if the halt finds that something cannot be. A namespace that was
- * made keeps its place all the same, so a backend is asked whether it can be before it is made.
+ * What can fail is done before the first halt, and undone if the halt finds that something cannot be. A namespace that
+ * was made keeps its place all the same, so a backend is asked whether it can be before it is made.
  */
 #include "cache/base/fit.h"
 #include "cache/base/size_text.h"

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Of which keys a store that went back may lack changes that it had acknowledged, and that the journal has. A load of such a key
- * waits until they are written again (rewrite.h): it would show what is older.
+ * Of which keys a store that went back may lack changes that it had acknowledged, and that the journal has. A load of
+ * such a key waits until they are written again (rewrite.h): it would show what is older.
  *
  *     NOTHING --the store is found to have gone back--> ANYTHING --the journal is read--> LISTED --all is written--> NOTHING
  *                                                          ^                                |
  *                                                          `---------and once more----------'
  *
- * The list is one of hashes, a bit for each, so some others wait as well: one in 17 where a million keys are on it. It is kept
- * from then on, as readers look at it at any time. Where there is no memory for it, or the journal does not open, it stays at
- * ANYTHING. What memory holds is not loaded, and need not be known here.
+ * The list is one of hashes, a bit for each, so some others wait as well: one in 17 where a million keys are on it. It
+ * is kept from then on, as readers look at it at any time. Where there is no memory for it, or the journal does not
+ * open, it stays at ANYTHING. What memory holds is not loaded, and need not be known here.
  *
  * The writer's thread alone, except where it says so.
  */

@@ -17,8 +17,8 @@ struct barrier;
 struct flusher;
 struct writer;
 
-/* Worker, or a thread with a waiter: hands a ticket with ticket->barrier filled in (space, timeout_ms, holds_outcome) to all writers
- * that it concerns. It comes back at once where there are none. */
+/* Worker, or a thread with a waiter: hands a ticket with ticket->barrier filled in (space, timeout_ms, holds_outcome)
+ * to all writers that it concerns. It comes back at once where there are none. */
 void barrier_submit(struct tier *tier, struct tier_ticket *ticket);
 
 /* ---- Writer thread ---- */

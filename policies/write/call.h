@@ -45,8 +45,8 @@ void call_limit(struct writer *writer, uint64_t until_us);
 void call_succeeded_for(struct writer *writer, struct space *space);
 
 /* space: the namespace of all the mutations; NULL: they are of several. Then BACKEND_TABLE_FAILED, which may be any
- * one's fault, is held against none of them. *ret_partial with BACKEND_TRANSIENT: a part of the store, or of one that is copied
- * to, is away; mutation.done says which were applied, and the store is not held to be away. */
+ * one's fault, is held against none of them. *ret_partial with BACKEND_TRANSIENT: a part of the store, or of one that
+ * is copied to, is away; mutation.done says which were applied, and the store is not held to be away. */
 enum backend_status call_apply_parts(struct writer *writer, struct space *space, struct mutation *mutations,
                                      size_t count, bool *ret_partial);
 
@@ -54,15 +54,15 @@ enum backend_status call_apply_parts(struct writer *writer, struct space *space,
  * writer->lacked_part says whether a part is away. */
 enum backend_status call_apply_copied(struct writer *writer, struct mutation *mutations, size_t count);
 
-/* The store that the namespace is copied to has failed, not by a part alone, and session.error says how: as after a failure of
- * its table. */
+/* The store that the namespace is copied to has failed, not by a part alone, and session.error says how: as after a
+ * failure of its table. */
 enum backend_status call_fail_copied(struct writer *writer, struct space *space);
 
 /* Exchanges two mutations, and their hashes; NULL: there are none. */
 void call_swap(struct mutation *mutations, uint64_t *hashes, size_t a, size_t b);
 
-/* After BACKEND_PERMANENT: those that the store has marked as refused come first, the others follow in their order, and the
- * hashes (NULL: there are none) go along. Returns how many are marked. */
+/* After BACKEND_PERMANENT: those that the store has marked as refused come first, the others follow in their order, and
+ * the hashes (NULL: there are none) go along. Returns how many are marked. */
 size_t call_part_refused(struct mutation *mutations, uint64_t *hashes, size_t count);
 
 /* The rows of these keys, as they are now. As call_apply_parts: load_result.failed says of which it is not known. */
@@ -74,14 +74,14 @@ enum backend_status call_load_parts_at(struct writer *writer, struct space *spac
                                        size_t count, uint32_t now, struct load_result *results,
                                        bool *ret_partial);
 
-/* The same of a table that another writer's namespace is copied to; what is found is not looked at. A part that is away is not
- * held against the store. */
+/* The same of a table that another writer's namespace is copied to; what is found is not looked at. A part that is away
+ * is not held against the store. */
 enum backend_status call_load_table(struct writer *writer, const struct backend_table *table,
                                     const struct slice *keys, size_t count, uint32_t now,
                                     struct load_result *results);
 
-/* Shows keys of a table: that of the namespace, or, where that is NULL, one that another writer's is copied to. The same of
- * parts. */
+/* Shows keys of a table: that of the namespace, or, where that is NULL, one that another writer's is copied to. The
+ * same of parts. */
 enum backend_status call_scan(struct writer *writer, struct space *space, const struct backend_table *table,
                               struct backend_visitor *visitor);
 
@@ -102,7 +102,8 @@ void call_renew(struct writer *writer);
 /* Whether that is to be tried, when its breaker lets it. */
 bool call_wants_renewal(const struct writer *writer);
 
-/* Makes the connection, if need be. So whoever has called it knows whether the store is one that went back (rewrite.h). */
+/* Makes the connection, if need be. So whoever has called it knows whether the store is one that went back
+ * (rewrite.h). */
 bool call_connect(struct writer *writer);
 
 /* Once a second a look, and a step of the store's upkeep, unless the backend is away or the last step was a moment

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A writer's connection to its backend: the first, which is made in the background while the server starts, and the next ones.
+ * A writer's connection to its backend: the first, which is made in the background while the server starts, and the
+ * next ones.
  */
 #include "cache/base/fit.h"
 #include "cache/base/thread.h"
@@ -64,7 +65,8 @@ static void take_over(struct writer *writer, uint64_t version) {
         copies_lose(writer->backend);
 }
 
-/* A store that is connected again within a call may have refused already: whoever waits for the first answer is told. */
+/* A store that is connected again within a call may have refused already: whoever waits for the first answer is
+ * told. */
 static void note_what_was_met(struct writer *writer) {
     pthread_mutex_lock(&writer->mutex);
     writer->opening.met = writer->session.error;

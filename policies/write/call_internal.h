@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files behind call.h share: call.c (the calls for namespaces), call_connect.c (the connection), call_look.c (what is
- * asked of the store itself), call_verdict.c (how a call ended), call_superseded.c (what the store had newer).
+ * What the files behind call.h share: call.c (the calls for namespaces), call_connect.c (the connection), call_look.c
+ * (what is asked of the store itself), call_verdict.c (how a call ended), call_superseded.c (what the store had newer).
  */
 #ifndef FOREBAY_POLICIES_WRITE_CALL_INTERNAL_H
 #define FOREBAY_POLICIES_WRITE_CALL_INTERNAL_H
@@ -29,8 +29,8 @@ void call_tell_ahead(struct writer *writer);
 
 /* ---- call_verdict.c ---- */
 
-/* A call has ended: breakers, statistics, log and readers are told. space: whose it was; NULL: of several, or of none. Returns
- * what is to be told of it. */
+/* A call has ended: breakers, statistics, log and readers are told. space: whose it was; NULL: of several, or of none.
+ * Returns what is to be told of it. */
 enum backend_status call_judged(struct writer *writer, struct space *space, enum backend_status status);
 
 /* The same where a part that is away is not held against the others: whoever asks tries again later. */
@@ -48,7 +48,8 @@ bool call_is_doubted(const struct writer *writer);
 
 /* ---- call_superseded.c ---- */
 
-/* What another node's clock, or this one's before it was set back, is ahead by: what is written from now on is newer. */
+/* What another node's clock, or this one's before it was set back, is ahead by: what is written from now on is
+ * newer. */
 void call_catch_up(struct writer *writer, const struct mutation *mutations, size_t count);
 
 /* Counts and tells what nothing explains. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a call ended, and who is told of it: the breakers, which say whether there may be another one, statistics, the log, and
- * the readers.
+ * How a call ended, and who is told of it: the breakers, which say whether there may be another one, statistics, the
+ * log, and the readers.
  */
 #include "policies/absence.h"
 #include "policies/load/loader.h"

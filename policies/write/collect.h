@@ -9,9 +9,9 @@
 /* The oldest element of all queues of the namespace, which stays there. False: they are empty. */
 bool collect_front(struct space *space, struct dirty *ret_front);
 
-/* Fills the batch, which is empty, with the oldest of what is dirty: up to flush_batch entries, and as much memory as the
- * namespace has for it. A batch of several commits is in the order of its keys. It stays empty where there is nothing, or
- * no memory. */
+/* Fills the batch, which is empty, with the oldest of what is dirty: up to flush_batch entries, and as much memory as
+ * the namespace has for it. A batch of several commits is in the order of its keys. It stays empty where there is
+ * nothing, or no memory. */
 void collect_batch(struct flusher *flusher);
 
 /* An entry of the batch is dirty again, and waits beside the queues: aside. False: no memory. */

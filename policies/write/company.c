@@ -2,10 +2,11 @@
 /*
  * See company.h.
  *
- * Versions are drawn by the store's clock as far as that is ahead of this machine's: of two nodes over one store, the change
- * that was made later has the higher version then, whatever their clocks say. By how much it is ahead is known to lie between
- * two bounds; what is taken is moved no further than they ask for, so that it stays while nothing changes. A store whose
- * clock is behind changes nothing: the versions of this node are ahead then, and others go on above what they see of them.
+ * Versions are drawn by the store's clock as far as that is ahead of this machine's: of two nodes over one store, the
+ * change that was made later has the higher version then, whatever their clocks say. By how much it is ahead is known
+ * to lie between two bounds; what is taken is moved no further than they ask for, so that it stays while nothing
+ * changes. A store whose clock is behind changes nothing: the versions of this node are ahead then, and others go on
+ * above what they see of them.
  */
 #include "policies/write/company.h"
 #include "policies/tell.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a writer makes of what its connection has seen of other servers over the same store (backend_company): whether its
- * clock has to be corrected, and what the operator has to know. The writer's thread, and whoever makes the writer.
+ * What a writer makes of what its connection has seen of other servers over the same store (backend_company): whether
+ * its clock has to be corrected, and what the operator has to know. The writer's thread, and whoever makes the writer.
  */
 #ifndef FOREBAY_POLICIES_WRITE_COMPANY_H
 #define FOREBAY_POLICIES_WRITE_COMPANY_H

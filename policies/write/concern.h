@@ -17,12 +17,12 @@ bool change_concerns_backend(const struct space *space, const struct cache_view 
  * slack that is the token that it won, or nothing; the expiry stays. */
 void change_stay_in_memory(struct change *change, const struct cache_view *base);
 
-/* Was it an old copy, perhaps, that kept the request from changing anything? Other servers use the store, and what memory
- * has of the row is no ground to say EXISTS or NOT_STORED. */
+/* Was it an old copy, perhaps, that kept the request from changing anything? Other servers use the store, and what
+ * memory has of the row is no ground to say EXISTS or NOT_STORED. */
 bool change_was_denied(const struct space *space, const struct request *request, const struct change *change);
 
-/* May it be a placeholder (mg N), of which the backend has nothing? A row without a value looks the same while somebody who
- * has the token recaches it. */
+/* May it be a placeholder (mg N), of which the backend has nothing? A row without a value looks the same while somebody
+ * who has the token recaches it. */
 bool may_be_placeholder(struct slice value, uint8_t marks);
 
 /* What the change that leaves this entry is on (enum mutation_on), where it is not known which row was there. */

@@ -107,8 +107,8 @@ static bool may_be_tried_again(enum backend_status status) {
     return status == BACKEND_TRANSIENT || status == BACKEND_TABLE_FAILED;
 }
 
-/* One by one where the store refuses a row; that is left to its batch, and to the quarantine. Of a part of the store that is away
- * the journal counts, as where all of it is. */
+/* One by one where the store refuses a row; that is left to its batch, and to the quarantine. Of a part of the store
+ * that is away the journal counts, as where all of it is. */
 static enum backend_status apply(struct writer *writer, struct confirm_batch *batch, size_t from, size_t to) {
     bool partial = false;
     enum backend_status status =

@@ -15,10 +15,10 @@
  *     WALKS   rows are read and written with their versions, expiries and CAS
  *     WHOLE   the other store has all of it, and keeps up
  *
- * A step reads from one store and writes to the other within one step of the namespace's writer, which alone commits its
- * changes: so no row is read, deleted in both, and written again; and a later change is written later, and is newer.
- * Nothing has to be known of how long a store remembers deletes. After a step it rests for as long as that took: changes
- * have half of the writer's time at least.
+ * A step reads from one store and writes to the other within one step of the namespace's writer, which alone commits
+ * its changes: so no row is read, deleted in both, and written again; and a later change is written later, and is
+ * newer. Nothing has to be known of how long a store remembers deletes. After a step it rests for as long as that took:
+ * changes have half of the writer's time at least.
  *
  * A change that was given up (answered with an error), that its own store has superseded or found to be on something
  * else than is there (mutation.on), or that a kill has cut off, may be in the other store and not in the namespace's
@@ -27,9 +27,10 @@
  * the row of its own a version that is one higher than what it met, in both, with the CAS that clients know. Any later
  * change of that key is higher still. What is yet to be written, or is in quarantine, is left alone by this.
  *
- * All of this takes it that nobody else changes either store. Changes of another server would go to one of them alone, and
- * rows that it has brought to the other would be taken for what an earlier copy has left. So the copy waits while a server
- * beside this one has one of them open, as far as the stores tell (backend_company), and begins anew when none has.
+ * All of this takes it that nobody else changes either store. Changes of another server would go to one of them alone,
+ * and rows that it has brought to the other would be taken for what an earlier copy has left. So the copy waits while a
+ * server beside this one has one of them open, as far as the stores tell (backend_company), and begins anew when none
+ * has.
  *
  * How far it is, is noted in the data folder (copy_note.h). Its writer's thread, where nothing else is said.
  */
@@ -82,14 +83,15 @@ void copy_free(struct space *space);
 /* Gives its table the next index of the other backend's. */
 void copy_list_table(struct space *space);
 
-/* Steps of those namespaces of the writer for which it is time. Returns when the next is (monotonic us), UINT64_MAX: never. */
+/* Steps of those namespaces of the writer for which it is time. Returns when the next is (monotonic us), UINT64_MAX:
+ * never. */
 uint64_t copies_run(struct writer *writer);
 
 /* Changes were brought to the other store, of which it refused some, for this reason. */
 void copy_note_changes(struct space *space, size_t count, size_t refused, const char *reason);
 
-/* The changes that were brought to other stores are in the writer's own as well, but those that it has superseded; or it is
- * not known. */
+/* The changes that were brought to other stores are in the writer's own as well, but those that it has superseded; or
+ * it is not known. */
 void copies_settle(struct writer *writer, const struct mutation *mutations, size_t count, bool written);
 
 /* The writer ends: a start that finds it noted so need not doubt. */
@@ -101,8 +103,8 @@ bool copies_lead_to(const struct tier_backend *target);
 /* Whether another server has one of the two stores open, as far as is known. */
 bool copy_has_company(const struct space *space);
 
-/* A backend's writer has found another store, or an older copy, in its place: what is copied to it begins anew, and what is
- * copied from it halts. */
+/* A backend's writer has found another store, or an older copy, in its place: what is copied to it begins anew, and
+ * what is copied from it halts. */
 void copies_lose(struct tier_backend *backend);
 
 /* ---- Any thread ---- */

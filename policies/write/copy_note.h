@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How far the copy of a namespace is, as the data folder knows it for the next start: a file "copy-NAMESPACE". It is replaced
- * as a whole, and not synced: after a power loss an older one may be there, and the copy goes on from further back.
+ * How far the copy of a namespace is, as the data folder knows it for the next start: a file "copy-NAMESPACE". It is
+ * replaced as a whole, and not synced: after a power loss an older one may be there, and the copy goes on from further
+ * back.
  *
  *     from sqlite:store.db, table sessions
  *     to redis://127.0.0.1:6379/0, key prefix ""
@@ -16,14 +17,15 @@
 
 #include "policies/tier_parts.h"
 
-/* Takes over what is noted, unless that was whole and is in doubt: then another round begins. False: nothing is noted. The
- * writer's thread. */
+/* Takes over what is noted, unless that was whole and is in doubt: then another round begins. False: nothing is noted.
+ * The writer's thread. */
 bool copy_note_read(struct space *space);
 
 /* False: it cannot be written; errno says why. The same. */
 bool copy_note_write(const struct space *space);
 
-/* Whether the namespace of this name was copied, all of it, from one place to another, as places.h calls them. At the start. */
+/* Whether the namespace of this name was copied, all of it, from one place to another, as places.h calls them. At the
+ * start. */
 bool copy_note_is_whole(const struct tier_options *options, const char *name, const char *from,
                         const char *to);
 

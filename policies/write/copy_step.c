@@ -147,8 +147,8 @@ static bool look_up(struct writer *doer, struct errand *self) {
                                                      looking->now, looking->results) == BACKEND_OK;
 }
 
-/* Deletes of rows in the other store that this one does not have; by their own versions, so that a change that memory has yet
- * to write is newer. */
+/* Deletes of rows in the other store that this one does not have; by their own versions, so that a change that memory
+ * has yet to write is newer. */
 static size_t find_left(struct writer *writer, const struct space *space, const struct looking *looking,
                         const struct load_result *own, struct mutation *ret_deletes) {
     size_t left = 0;
@@ -204,7 +204,8 @@ static bool raise_row(const struct space *space, const struct mutation *met, str
     return ret_raised->entry.value.data || entry->value.size == 0;
 }
 
-/* Rows that the other store has a newer version of, though nothing of them is yet to be written: see the head of copy.h. */
+/* Rows that the other store has a newer version of, though nothing of them is yet to be written: see the head of
+ * copy.h. */
 static enum backend_status overrule(struct writer *writer, struct space *space,
                                     const struct mutation *mutations, size_t count_rows) {
     struct mutation raised[STEP_ROWS];

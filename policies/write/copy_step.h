@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A step of a copy, in whatever stage it is (copy.h): some keys of the page that is in hand, which is read first if need be.
- * The writer's thread.
+ * A step of a copy, in whatever stage it is (copy.h): some keys of the page that is in hand, which is read first if
+ * need be. The writer's thread.
  */
 #ifndef FOREBAY_POLICIES_WRITE_COPY_STEP_H
 #define FOREBAY_POLICIES_WRITE_COPY_STEP_H

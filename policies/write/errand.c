@@ -27,8 +27,8 @@ static void run(struct writer *doer, struct errand *errand) {
 
 /* ---- Who asks ---- */
 
-/* Who asks has others to serve, and does not wait for a store that is away: its own writer tries that (call_renew), and is
- * roused for it. */
+/* Who asks has others to serve, and does not wait for a store that is away: its own writer tries that (call_renew), and
+ * is roused for it. */
 static bool is_away(const struct writer *doer) {
     const struct tier_backend *backend = doer->backend;
     return !writer_has_reached(doer) || atomic_load_explicit(&backend->failed_us, memory_order_relaxed) >

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one writer has another one do: a store has one writer's connection, so who wants to write to the store of another
- * backend as well (mirror.h, copy.h) asks that backend's writer, and waits.
+ * What one writer has another one do: a store has one writer's connection, so who wants to write to the store of
+ * another backend as well (mirror.h, copy.h) asks that backend's writer, and waits.
  *
- * A writer does nothing else while it waits, so no chain of them may lead back to itself: a backend that is copied to is
- * not copied from (server/config/copies.c). Before the writers' threads start, and only then, the caller does the errand
- * itself.
+ * A writer does nothing else while it waits, so no chain of them may lead back to itself: a backend that is copied to
+ * is not copied from (server/config/copies.c). Before the writers' threads start, and only then, the caller does the
+ * errand itself.
  */
 #ifndef FOREBAY_POLICIES_WRITE_ERRAND_H
 #define FOREBAY_POLICIES_WRITE_ERRAND_H
@@ -29,7 +29,8 @@ struct errand {
     bool done;
 };
 
-/* From another writer's thread: has it done, and waits for that. False: it is not done, or not all of it; see its error. */
+/* From another writer's thread: has it done, and waits for that. False: it is not done, or not all of it; see its
+ * error. */
 bool errand_do(struct writer *doer, struct errand *errand);
 
 /* ---- The doer's thread ---- */

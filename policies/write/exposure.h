@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of the data folder, and of the stores, that other users of the machine can read or write. What a server makes is
- * closed to them; what an older version, a restore or an application has made is only told, as that may be meant.
+ * Files of the data folder, and of the stores, that other users of the machine can read or write. What a server makes
+ * is closed to them; what an older version, a restore or an application has made is only told, as that may be meant.
  *
  * At the start alone, by the thread that makes the tier, or that only looks (rehearsal.h).
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A store that is looked for, as the master of Sentinel is, or a part of it, as a master of a cluster is, was found elsewhere:
- * that is told and counted. The writer's thread alone. */
+/* A store that is looked for, as the master of Sentinel is, or a part of it, as a master of a cluster is, was found
+ * elsewhere: that is told and counted. The writer's thread alone. */
 #ifndef FOREBAY_POLICIES_WRITE_FAILOVER_H
 #define FOREBAY_POLICIES_WRITE_FAILOVER_H
 

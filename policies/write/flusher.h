@@ -38,7 +38,8 @@ struct flusher {
     uint64_t retry_at_us, retry_pause_us;                 /* of what is put off in the quarantine: retry.h */
     /* the front that was seen last, and when: an age that does not depend on the wall clock */
     uint64_t front_popped, front_seen_us;
-    /* what recovery restored is not all in the backend yet; when the log last said so, and how long it says nothing then */
+    /* what recovery restored is not all in the backend yet; when the log last said so, and how long it says nothing
+     * then */
     bool recovering;
     uint64_t told_us, tell_pause_us;
     /* the quarantine's file could not be written: nothing is flushed before, monotonic us */
@@ -88,15 +89,16 @@ uint64_t flusher_since(struct flusher *flusher);
  * is asked for)? */
 bool flusher_has_written(const struct flusher *flusher, const uint64_t *pushed);
 
-/* The batch is held until the quarantine's file can be written (errno says why not), and with it the journal's records. */
+/* The batch is held until the quarantine's file can be written (errno says why not), and with it the journal's
+ * records. */
 void flusher_hold_for_quarantine(struct flusher *flusher);
 
 /* Another node's write is newer than this: what memory has of it is old. */
 void flusher_forget_ours(struct space *space, const struct mutation *mutation, uint64_t hash,
                          const struct cache_time *now);
 
-/* Those that are done come first, in their order, and the others follow in any; the hashes (NULL: there are none) go along.
- * Returns how many are done. */
+/* Those that are done come first, in their order, and the others follow in any; the hashes (NULL: there are none) go
+ * along. Returns how many are done. */
 size_t flusher_part_done(struct mutation *mutations, uint64_t *hashes, size_t count);
 
 /* Tells the log of refused rows that had to be left out, as soon as it may have a line again. */

@@ -17,9 +17,9 @@
  * Changes of a namespace whose table fails are answered with an error at once, and the others are committed without
  * them; while its breaker is open, they do not even come into a group.
  *
- * This thread is the only one of this server that changes these namespaces. It evaluates against the result of an earlier
- * item of the group with the same key, else memory, else the row in the backend; and the backend compares what that was
- * with what it has then.
+ * This thread is the only one of this server that changes these namespaces. It evaluates against the result of an
+ * earlier item of the group with the same key, else memory, else the row in the backend; and the backend compares what
+ * that was with what it has then.
  *
  * Once a commit was tried, its outcome is unknown until one succeeds: the mutations are repeated as they are
  * (same versions), never evaluated anew. If that is given up, the answer is an error and memory forgets the

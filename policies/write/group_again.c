@@ -3,21 +3,22 @@
  * Changes of a group that the store has not applied, as another node has changed the row meanwhile.
  *
  * What an answer was computed from goes to the store with the change: the version of the row, or that there is none
- * (mutation.on). Where the store has something else, nothing was changed, and nobody was answered: memory forgets its copy,
- * the row is loaded, and the change is evaluated on it. So each cas, incr or add is right, however many nodes change a row,
- * and whether they hear of each other or not. A set or a delete is on whatever there is; where the store has a higher
- * version, because this node's clock is behind, it is given one above that, and goes again.
+ * (mutation.on). Where the store has something else, nothing was changed, and nobody was answered: memory forgets its
+ * copy, the row is loaded, and the change is evaluated on it. So each cas, incr or add is right, however many nodes
+ * change a row, and whether they hear of each other or not. A set or a delete is on whatever there is; where the store
+ * has a higher version, because this node's clock is behind, it is given one above that, and goes again.
  *
  * Changes of one key keep their order: whatever follows on a change of the group that is on something is itself on the
- * outcome of that, be it a set. It cannot be after a delete, which leaves no version in every kind of store: what follows
- * on such a one waits until it has been committed.
+ * outcome of that, be it a set. It cannot be after a delete, which leaves no version in every kind of store: what
+ * follows on such a one waits until it has been committed.
  *
- * What memory denies is not committed, so nobody has asked the store yet: that may be one that came back empty, and memory's
- * copy all that is left. It is forgotten only when the row has been loaded, over a link that is known to lead to the same store.
+ * What memory denies is not committed, so nobody has asked the store yet: that may be one that came back empty, and
+ * memory's copy all that is left. It is forgotten only when the row has been loaded, over a link that is known to lead
+ * to the same store.
  *
- * A change that was tried before, with an outcome that nobody knows (the connection was lost), and now meets a newer row,
- * may have been applied, and another node's change may be built on it. It is never evaluated anew, as an incr might count
- * twice; its client is told that it has failed.
+ * A change that was tried before, with an outcome that nobody knows (the connection was lost), and now meets a newer
+ * row, may have been applied, and another node's change may be built on it. It is never evaluated anew, as an incr
+ * might count twice; its client is told that it has failed.
  */
 #include "policies/write/concern.h"
 #include "policies/write/group_item.h"
@@ -67,7 +68,8 @@ static bool is_doubtful(const struct mutation *mutation) {
 
 static void judge(struct group *group, struct group_item *item) {
     const struct mutation *mutation = mutation_of(group, item);
-    /* Overtaken: it meets what was built on it, when the batch is repeated; or it is as if it had been done just before. */
+    /* Overtaken: it meets what was built on it, when the batch is repeated; or it is as if it had been done just
+     * before. */
     if (item->fate != ITEM_FINE || !mutation || !mutation->superseded || item->overtaken)
         return;
     if (mutation->on != MUTATION_ON_ANY && is_doubtful(mutation))
@@ -87,7 +89,8 @@ static void judge_all(struct group *group) {
     }
 }
 
-/* The store has a row, and an older one than memory. The version of what may be a placeholder is none of the store's. */
+/* The store has a row, and an older one than memory. The version of what may be a placeholder is none of the
+ * store's. */
 static bool is_behind(const struct mutation *mutation) {
     return mutation && mutation->superseded && mutation->on == MUTATION_ON_VERSION &&
            mutation->superseded_by > 0 && mutation->superseded_by < mutation->base;

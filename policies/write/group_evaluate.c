@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The items of a group become changes of rows: each is evaluated on an earlier one of its key, else on what was loaded. */
+/* The items of a group become changes of rows: each is evaluated on an earlier one of its key, else on what was
+ * loaded. */
 #include "policies/row.h"
 #include "policies/write/concern.h"
 #include "policies/write/group_item.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The items of a group (group.h), for the files that are parts of it: group.c, group_load.c, group_evaluate.c, group_commit.c,
- * group_answer.c, group_again.c, which finds those that have to be evaluated anew, and group_restore.c. The writer's thread alone. */
+/* The items of a group (group.h), for the files that are parts of it: group.c, group_load.c, group_evaluate.c,
+ * group_commit.c, group_answer.c, group_again.c, which finds those that have to be evaluated anew, and group_restore.c.
+ * The writer's thread alone. */
 #ifndef FOREBAY_POLICIES_WRITE_GROUP_ITEM_H
 #define FOREBAY_POLICIES_WRITE_GROUP_ITEM_H
 
@@ -92,12 +93,12 @@ void group_set_on(const struct group_item *item, const struct group_item *earlie
 /* Whether an item is not to be evaluated before those before it have been committed. */
 bool group_must_wait(const struct group_item *earlier, const struct cache_view *base);
 
-/* After a commit: sets `again` of those that have to be evaluated anew, and the fate of those of which it cannot be known
- * what became of them. */
+/* After a commit: sets `again` of those that have to be evaluated anew, and the fate of those of which it cannot be
+ * known what became of them. */
 void group_find_again(struct group *group);
 
-/* Once the others are done and answered: makes a group of those, and memory forgets what they were computed from, unless the store
- * has yet to be asked. */
+/* Once the others are done and answered: makes a group of those, and memory forgets what they were computed from,
+ * unless the store has yet to be asked. */
 void group_keep_again(struct writer *writer);
 
 /* Memory forgets what it has of the key, unless it is dirty. */

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A store that was lost, or went back, does not have yet what the changes of a group were computed from: memory holds that,
- * and all of it is on its way (rewrite.h). So those rows go there before the group does. Otherwise the store would say that
- * its row is another one, memory would forget the only copy (group_again.c), and an incr would count on from an old value.
- * The same where it shows by a row alone, as the promoted replica of a cluster's master may take some before it is found out:
- * in one and the same store versions only grow.
+ * A store that was lost, or went back, does not have yet what the changes of a group were computed from: memory holds
+ * that, and all of it is on its way (rewrite.h). So those rows go there before the group does. Otherwise the store
+ * would say that its row is another one, memory would forget the only copy (group_again.c), and an incr would count on
+ * from an old value. The same where it shows by a row alone, as the promoted replica of a cluster's master may take
+ * some before it is found out: in one and the same store versions only grow.
  */
 #include "policies/write/group_item.h"
 #include "policies/write/internal.h"
 
-/* What memory holds of the key, be it believed at the moment or not, copied as a row. False: nothing, or no memory for it. */
+/* What memory holds of the key, be it believed at the moment or not, copied as a row. False: nothing, or no memory for
+ * it. */
 static bool take_row(struct group *group, const struct request *request, struct mutation *ret_put,
                      bool *ret_no_memory) {
     struct cache *cache = request->space->tier->cache;

@@ -70,8 +70,8 @@ struct writer {
     struct rewrite rewrite;
     struct at_risk at_risk;
     bool owes; /* the store lacks what it had, until the rewrite is done */
-    /* As the first connection was opened: it lacked something, by its high version; and the last batch that it had, 0: none
-     * (backend_connection.found). Over the next connection, that is what recovery has written. */
+    /* As the first connection was opened: it lacked something, by its high version; and the last batch that it had, 0:
+     * none (backend_connection.found). Over the next connection, that is what recovery has written. */
     bool began_older;
     uint64_t began_found;
     bool seen, seen_in_part; /* the last look was answered; or by parts of the store while others are away: */

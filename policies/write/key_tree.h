@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Things by key, whichever the keys are: a balanced tree, so that no choice of keys makes it slow. Each thing begins with
- * its key, a struct slice, whose bytes MUST stay as they are while it is in the tree. One thread at a time.
+ * Things by key, whichever the keys are: a balanced tree, so that no choice of keys makes it slow. Each thing begins
+ * with its key, a struct slice, whose bytes MUST stay as they are while it is in the tree. One thread at a time.
  */
 #ifndef FOREBAY_POLICIES_WRITE_KEY_TREE_H
 #define FOREBAY_POLICIES_WRITE_KEY_TREE_H

@@ -26,7 +26,8 @@ bool leftovers_settle(const struct tier_options *options, char *ret_error, size_
  * changes nothing; a server may be running. */
 bool leftovers_check(const struct tier_options *options, FILE *notes, FILE *complaints);
 
-/* Whether --recover=flush has something to write to the backend of this index, which has to be there then. Changes nothing. */
+/* Whether --recover=flush has something to write to the backend of this index, which has to be there then. Changes
+ * nothing. */
 bool leftovers_need(const struct tier_options *options, size_t backend);
 
 /* The sentence that refuses a start because the journal holds changes of this namespace. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files about leftovers share: leftover.c finds them, decides and does what a start does with them; leftover_check.c only
- * tells. The thread that starts the server.
+ * What the files about leftovers share: leftover.c finds them, decides and does what a start does with them;
+ * leftover_check.c only tells. The thread that starts the server.
  */
 #ifndef FOREBAY_POLICIES_WRITE_LEFTOVER_INTERNAL_H
 #define FOREBAY_POLICIES_WRITE_LEFTOVER_INTERNAL_H

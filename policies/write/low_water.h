@@ -15,8 +15,8 @@ void low_water_leave(struct tier_worker *worker);
 /* Writer: (1) and (2) of the bounds of its namespaces. (3) is to be read after it. */
 uint64_t low_water_bound(struct tier *tier);
 
-/* Writer of the namespace: all below bound is written, and the store has it as of this mark (journal_set_mark). Tells the
- * journal. */
+/* Writer of the namespace: all below bound is written, and the store has it as of this mark (journal_set_mark). Tells
+ * the journal. */
 void low_water_pass(struct space *space, uint64_t bound, uint64_t mark);
 
 /* The least of the namespaces that hold changes back; 0: none has one yet. Any thread. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * By which batch a store had what: "all of the namespace up to this version was in the store as of the batch of this number"
- * (backend_connection.applied), at some moments of the last minutes. Where a store turns out to have no more than some
- * earlier batch, this says which changes are there for certain. The writer's thread alone.
+ * By which batch a store had what: "all of the namespace up to this version was in the store as of the batch of this
+ * number" (backend_connection.applied), at some moments of the last minutes. Where a store turns out to have no more
+ * than some earlier batch, this says which changes are there for certain. The writer's thread alone.
  */
 #ifndef FOREBAY_POLICIES_WRITE_MARKS_H
 #define FOREBAY_POLICIES_WRITE_MARKS_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A later touch of the same entry stands for an earlier one if the entry still lived by that when it was made: then the
- * last expiry is what counts, and the first version and second say since when the row is waited for. A put whose time is
- * over has but one version that counts, the last.
+ * last expiry is what counts, and the first version and second say since when the row is waited for. A put whose time
+ * is over has but one version that counts, the last.
  */
 #include "policies/write/noted.h"
 #include "policies/write/touches.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What of the journal's records has to wait, at the start, until all of them are read: touches without a value, and the
- * expiry of entries whose time is over unless a later touch has prolonged it. Of an entry that is touched again and again
- * one touch is kept. One thread at a time.
+ * expiry of entries whose time is over unless a later touch has prolonged it. Of an entry that is touched again and
+ * again one touch is kept. One thread at a time.
  */
 #ifndef FOREBAY_POLICIES_WRITE_NOTED_H
 #define FOREBAY_POLICIES_WRITE_NOTED_H

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deletes, and rows that memory has evicted, are in the journal alone, as long as it keeps its files (journal/retain.c). Of
- * each key the newest change counts, as in a recovery; what the store is known to have is passed over (marks.h):
+ * Deletes, and rows that memory has evicted, are in the journal alone, as long as it keeps its files
+ * (journal/retain.c). Of each key the newest change counts, as in a recovery; what the store is known to have is passed
+ * over (marks.h):
  *
  *     NOTE    all records are read, and of each key it is noted which are the newest (journal/kept.h)
  *     WRITE   all records are read again, and the newest changes are written, each with the touch of it
  *     TOUCH   once more, if there are touches of what no file has: the writer touches the rows
  *     END     that is waited for
  *
- * What is noted takes an eighth of the memory there is, at most: where there are more keys, they are taken in parts, by their
- * hashes, and all is read for each part.
+ * What is noted takes an eighth of the memory there is, at most: where there are more keys, they are taken in parts, by
+ * their hashes, and all is read for each part.
  *
- * The version guard of the store makes all of it harmless: what the store has in the same or a newer version stays, and so
- * does a delete, whose version it remembers; a kind of store that does not is left out (backend_type.remembers_deletes).
- * Memory knows better where it has the key: what is dirty is written anyway, and what is clean and at least as new was
- * written before. Where it has an older copy, which was loaded from the store meanwhile, that is forgotten.
+ * The version guard of the store makes all of it harmless: what the store has in the same or a newer version stays, and
+ * so does a delete, whose version it remembers; a kind of store that does not is left out
+ * (backend_type.remembers_deletes). Memory knows better where it has the key: what is dirty is written anyway, and what
+ * is clean and at least as new was written before. Where it has an older copy, which was loaded from the store
+ * meanwhile, that is forgotten.
  *
  * A step reads a piece, or as much as fills a batch, so changes of clients are written in between.
  */
@@ -281,8 +283,8 @@ static bool next_reading(struct past_rewrite *self) {
     return next_part(self);
 }
 
-/* Those that clients have made since are newer. What has waited for the rows of the last part may be touched once this is
- * the end. */
+/* Those that clients have made since are newer. What has waited for the rows of the last part may be touched once this
+ * is the end. */
 static enum past_rewrite_status end(struct writer *writer, struct past_rewrite *self) {
     bool begins = self->phase != PHASE_END;
     self->phase = PHASE_END;

@@ -16,7 +16,8 @@ struct writer;
 /* Is there a journal that says something of this kind of store? */
 bool past_rewrite_is_of_use(const struct writer *writer);
 
-/* mark: the store has all up to this batch (marks.h); 0: nobody knows. NULL: no memory, or the journal does not open. */
+/* mark: the store has all up to this batch (marks.h); 0: nobody knows. NULL: no memory, or the journal does not
+ * open. */
 struct past_rewrite *past_rewrite_create(struct writer *writer, uint64_t mark);
 void past_rewrite_free(struct past_rewrite *self); /* NULL is allowed */
 

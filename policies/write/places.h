@@ -28,8 +28,8 @@ void places_tell_pending(struct tier *tier);
 bool places_describe_pending(const struct tier_options *options, const struct space_options *space,
                              uint64_t pending, char *ret_text, size_t size);
 
-/* False: a namespace is over the place that it was being copied to, and the copy is not complete: what clients change there
- * would be undone by the rest of it. A sentence in ret_error names the remedy. */
+/* False: a namespace is over the place that it was being copied to, and the copy is not complete: what clients change
+ * there would be undone by the rest of it. A sentence in ret_error names the remedy. */
 bool places_allow(const struct tier_options *options, char *ret_error, size_t error_size);
 
 /* Tells of keys whose rows were in another place at the last start. Changes nothing. */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The entries are a list in memory, oldest first, with a tree over it by key: nothing but a listing walks the list, and no
- * choice of keys makes the tree slow. The file is its log (quarantine_log.h). Opening reads the log and then writes the
- * file anew, with an ADD for each entry that is left; so does an addition or a removal that finds the file twice as long
- * as it was then.
+ * The entries are a list in memory, oldest first, with a tree over it by key: nothing but a listing walks the list, and
+ * no choice of keys makes the tree slow. The file is its log (quarantine_log.h). Opening reads the log and then writes
+ * the file anew, with an ADD for each entry that is left; so does an addition or a removal that finds the file twice as
+ * long as it was then.
  *
  * An ADD is synced before the journal may forget the refused change. A GONE is synced before the journal may forget the
  * newer change of the key: otherwise a restart would show the older value again. So the list changes only after its
  * record is synced.
  *
- * A change has file_mutex from its first look at the list to its end, and mutex for the moment in which the list changes.
- * So whoever only looks waits for no disk, and sees the list as it was until the record is synced.
+ * A change has file_mutex from its first look at the list to its end, and mutex for the moment in which the list
+ * changes. So whoever only looks waits for no disk, and sees the list as it was until the record is synced.
  *
  * An ADD also reserves the room for the GONE of its entry, so that entries can be removed on a full disk.
  */
@@ -55,7 +55,8 @@ static bool is_in_place(const struct quarantine *quarantine) {
     return log->handle < 0 || log->disk->is_at(log->disk, log->handle, log->path);
 }
 
-/* What is written to a file that has lost its name is lost with the process: it is written anew, or nothing counts. False: errno. */
+/* What is written to a file that has lost its name is lost with the process: it is written anew, or nothing counts.
+ * False: errno. */
 static bool put_in_place(struct quarantine *quarantine) {
     if (is_in_place(quarantine))
         return true;

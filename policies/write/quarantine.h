@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The quarantine of a namespace holds the changes that its backend has refused for good. They are kept until an operator
- * retries or drops them, or a newer change of the key reaches the backend. Where there is a data folder they are kept on
- * disk: a refused change was acknowledged, so it must survive the process like any other.
+ * The quarantine of a namespace holds the changes that its backend has refused for good. They are kept until an
+ * operator retries or drops them, or a newer change of the key reaches the backend. Where there is a data folder they
+ * are kept on disk: a refused change was acknowledged, so it must survive the process like any other.
  *
  * Any thread. What is done to one entry takes about as long however many there are; the case of none costs one relaxed
- * load. Only what adds, supersedes or drops waits for the disk. It does not bound itself: its namespace takes no changes
- * while it is as large as quarantine_limit (fullness.h).
+ * load. Only what adds, supersedes or drops waits for the disk. It does not bound itself: its namespace takes no
+ * changes while it is as large as quarantine_limit (fullness.h).
  */
 #ifndef FOREBAY_POLICIES_WRITE_QUARANTINE_H
 #define FOREBAY_POLICIES_WRITE_QUARANTINE_H
@@ -30,9 +30,9 @@ static inline bool quarantine_is_damaged(const struct quarantine_damage *damage)
     return damage->places > 0 || damage->missing > 0 || damage->gone > 0;
 }
 
-/* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. A damaged file is refused, or
- * (skip_damaged) kept beside the new one as damaged-N-quarantine-NAME.log, and *ret_damage says what was passed over. The
- * disk MUST outlive it. NULL: error says why. */
+/* Opens the file of a namespace in the folder (NULL: memory only) and reads what it holds. A damaged file is refused,
+ * or (skip_damaged) kept beside the new one as damaged-N-quarantine-NAME.log, and *ret_damage says what was passed
+ * over. The disk MUST outlive it. NULL: error says why. */
 struct quarantine *quarantine_open(const struct journal_disk *disk, const char *folder, const char *space,
                                    bool skip_damaged, struct quarantine_damage *ret_damage, char *error,
                                    size_t error_size);
@@ -54,8 +54,8 @@ bool quarantine_look(const struct journal_disk *disk, const char *path,
 /* Gives up what the file holds, and that it was there. False: errno. */
 bool quarantine_forget(const struct journal_disk *disk, const char *path);
 
-/* The same of one that is damaged, or missing, and not opened: a damaged one is kept as quarantine_open does. False: error says
- * why. */
+/* The same of one that is damaged, or missing, and not opened: a damaged one is kept as quarantine_open does. False:
+ * error says why. */
 bool quarantine_put_away(const struct journal_disk *disk, const char *folder, const char *space,
                          const struct quarantine_damage *damage, char *error, size_t error_size);
 
@@ -80,8 +80,8 @@ uint64_t quarantine_at_disk_us(const struct quarantine *quarantine, uint64_t now
 uint64_t quarantine_high_version(struct quarantine *quarantine);
 
 /* Takes refused changes, on disk before it returns, all with one sync; one of the same key with a lower version is
- * replaced. reason: of those that have no refusal of their own. False: they could not be written (errno), and have to stay
- * where they are. */
+ * replaced. reason: of those that have no refusal of their own. False: they could not be written (errno), and have to
+ * stay where they are. */
 bool quarantine_add(struct quarantine *quarantine, const struct mutation *mutations, size_t count,
                     const char *reason);
 
@@ -102,8 +102,8 @@ size_t quarantine_ask_retry(struct quarantine *quarantine, struct slice key);
 /* How many entries are marked. */
 size_t quarantine_retries(const struct quarantine *quarantine);
 
-/* The next entries that are marked, oldest first, at most so many and with about so many bytes of values; their marks are
- * taken away. The copies are to be given to entry_copy_drop. Returns how many. */
+/* The next entries that are marked, oldest first, at most so many and with about so many bytes of values; their marks
+ * are taken away. The copies are to be given to entry_copy_drop. Returns how many. */
 struct quarantine_retry {
     struct entry_copy *copy;
     enum mutation_kind kind;
@@ -111,8 +111,8 @@ struct quarantine_retry {
 size_t quarantine_next_retries(struct quarantine *quarantine, size_t most, size_t most_bytes,
                                struct quarantine_retry *ret_retries);
 
-/* Marks the entry of the key to be tried again, but not before quarantine_go_on_retrying: nobody takes it now. How many are
- * put off so: they are among those that are marked. */
+/* Marks the entry of the key to be tried again, but not before quarantine_go_on_retrying: nobody takes it now. How many
+ * are put off so: they are among those that are marked. */
 void quarantine_put_off_retry(struct quarantine *quarantine, struct slice key);
 size_t quarantine_put_off(const struct quarantine *quarantine);
 void quarantine_go_on_retrying(struct quarantine *quarantine);
@@ -130,8 +130,8 @@ struct quarantine_visitor {
 };
 void quarantine_visit(struct quarantine *quarantine, struct quarantine_visitor *visitor);
 
-/* Forgets all entries, on disk before it returns, with one sync. Then the visitor is shown each of them, with no lock held.
- * FAILED: as above, and all entries stay. */
+/* Forgets all entries, on disk before it returns, with one sync. Then the visitor is shown each of them, with no lock
+ * held. FAILED: as above, and all entries stay. */
 enum quarantine_drop quarantine_drop_all(struct quarantine *quarantine, struct quarantine_visitor *visitor);
 
 #endif

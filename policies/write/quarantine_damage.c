@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How damage of a quarantine's file is told, in the same words by whoever finds it: as a refusal, or as what was skipped. */
+/* How damage of a quarantine's file is told, in the same words by whoever finds it: as a refusal, or as what was
+ * skipped. */
 #include "cache/base/count_text.h"
 #include "cache/base/fit.h"
 #include "policies/write/quarantine.h"

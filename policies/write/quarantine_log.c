@@ -19,9 +19,9 @@
  *         48     8  client_cas
  *         56        key, value, reason
  *
- * Records follow one another without gaps. Where there is none, the log ends, if no whole record follows or if zeros cut
- * it off there. Else the file is damaged (docs/policies.md): what follows is taken all the same, because a record says
- * what is true by itself, but only a start that was told so goes on with what is left.
+ * Records follow one another without gaps. Where there is none, the log ends, if no whole record follows or if zeros
+ * cut it off there. Else the file is damaged (docs/policies.md): what follows is taken all the same, because a record
+ * says what is true by itself, but only a start that was told so goes on with what is left.
  *
  * A record that could not be written or synced is overwritten by the next attempt, at the same place; bytes behind the
  * last synced record are never relied upon, because after a failed sync the kernel counts their pages as clean. If an

@@ -62,8 +62,8 @@ bool quarantine_log_sync_name(struct quarantine_log *log);
  * next such attempt is due later. */
 bool quarantine_log_begin_anew(struct quarantine_log *log, struct quarantine_log *ret_fresh);
 
-/* Ends that attempt: the new file takes the place of the old one if it was written and can be synced; else it is removed,
- * and the old one stays in use. */
+/* Ends that attempt: the new file takes the place of the old one if it was written and can be synced; else it is
+ * removed, and the old one stays in use. */
 void quarantine_log_end_anew(struct quarantine_log *log, bool written, const struct quarantine_log *fresh);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * As it lies in the file: magic 4, CRC-32C of what follows 4, end 8, count 8, inode 8, time of birth 8, in the byte order
- * of the host, as the quarantine's own.
+ * As it lies in the file: magic 4, CRC-32C of what follows 4, end 8, count 8, inode 8, time of birth 8, in the byte
+ * order of the host, as the quarantine's own.
  */
 #include "policies/write/quarantine_note.h"
 #include "policies/journal/crc32c.h"

@@ -27,7 +27,8 @@ char *quarantine_note_path(const char *log_path);
 /* What it says; nothing, if it cannot be read. */
 struct quarantine_note quarantine_note_read(const struct journal_disk *disk, const char *path);
 
-/* A file that is not there is made, unless nothing is to be said. synced: it is on disk when it returns. False: errno. */
+/* A file that is not there is made, unless nothing is to be said. synced: it is on disk when it returns. False:
+ * errno. */
 bool quarantine_note_write(const struct journal_disk *disk, const char *path,
                            const struct quarantine_note *note, bool synced);
 

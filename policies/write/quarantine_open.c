@@ -55,8 +55,8 @@ bool quarantine_write_add(struct quarantine_log *log, const struct refused *kept
     return quarantine_log_write(log, &record);
 }
 
-/* Which file it is. Its number alone does not say it: the next that is made may get it. A file system that does not know when a
- * file was made leaves zeros. */
+/* Which file it is. Its number alone does not say it: the next that is made may get it. A file system that does not
+ * know when a file was made leaves zeros. */
 static void name_file(const struct quarantine_log *log, struct quarantine_note *note) {
     struct statx status;
     if (statx(log->handle, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0)

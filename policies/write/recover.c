@@ -82,8 +82,8 @@ static void note_progress(const struct recovery *recovery, size_t count) {
         atomic_fetch_add_explicit(recovered, count, memory_order_relaxed);
 }
 
-/* Some other server, as this one has a number or listens to others. What the journal holds may have been written long ago,
- * as the low-water version is noted now and then, and changed there since. */
+/* Some other server, as this one has a number or listens to others. What the journal holds may have been written long
+ * ago, as the low-water version is noted now and then, and changed there since. */
 static bool others_write(const struct space *space) {
     return space->tier->options.cache.node != 0 || space->backend->options.store.coherent;
 }

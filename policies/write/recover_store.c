@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was restored goes to the stores before the server serves, where memory would be too small otherwise; and what is told of
- * stores that cannot be asked.
+ * What was restored goes to the stores before the server serves, where memory would be too small otherwise; and what is
+ * told of stores that cannot be asked.
  */
 #include "policies/tell.h"
 #include "policies/write/recovery.h"

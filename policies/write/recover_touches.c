@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What has waited until all that the journal says of a range is read: touches without a value, and entries whose life is over
- * unless one of these has prolonged it.
+ * What has waited until all that the journal says of a range is read: touches without a value, and entries whose life
+ * is over unless one of these has prolonged it.
  */
 #include "policies/write/recovery.h"
 #include "policies/write/touches.h"

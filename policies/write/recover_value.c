@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changes of the journal go into memory, where the highest version of a key wins. Where they do not fit, the range of keys
- * that is restored is narrowed (recover.c).
+ * Changes of the journal go into memory, where the highest version of a key wins. Where they do not fit, the range of
+ * keys that is restored is narrowed (recover.c).
  */
 #include "cache/base/fit.h"
 #include "policies/write/queue.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of recovery share: recover.c (its design, the journal, the passes), recover_value.c (into memory, range by
- * range), recover_touches.c (what has waited until all is read), recover_store.c (out to the stores). One thread; no other
- * runs yet.
+ * What the parts of recovery share: recover.c (its design, the journal, the passes), recover_value.c (into memory,
+ * range by range), recover_touches.c (what has waited until all is read), recover_store.c (out to the stores). One
+ * thread; no other runs yet.
  */
 #ifndef FOREBAY_POLICIES_WRITE_RECOVERY_H
 #define FOREBAY_POLICIES_WRITE_RECOVERY_H
@@ -43,8 +43,8 @@ static inline bool recover_fail_memory(struct recovery *recovery) {
 
 /* ---- recover_value.c ---- */
 
-/* Whether a key belongs to the range at hand; or is left to a later pass: what an earlier one has restored, and could not write,
- * stays. */
+/* Whether a key belongs to the range at hand; or is left to a later pass: what an earlier one has restored, and could
+ * not write, stays. */
 bool recover_is_in_range(const struct recovery *recovery, uint64_t hash);
 bool recover_noted_is_beyond(const void *recovery, const struct noted *noted);
 
@@ -67,8 +67,8 @@ bool recover_queue(struct space *space, uint64_t hash);
 
 /* ---- recover_touches.c ---- */
 
-/* Applies the touches that were noted, those of a key in the order of their versions. What is left to the writer is known when
- * no key is left to a later pass any more. False: there is an error. */
+/* Applies the touches that were noted, those of a key in the order of their versions. What is left to the writer is
+ * known when no key is left to a later pass any more. False: there is an error. */
 bool recover_touches(struct recovery *recovery);
 
 /* Behind the touches: what no touch has prolonged becomes a tombstone. False: there is an error. */
@@ -79,8 +79,8 @@ bool recover_expired(struct recovery *recovery);
 /* Writes what was restored. False: not all backends could be written to. */
 bool recover_flush(const struct tier *tier);
 
-/* Tells which stores may be ahead of what was restored and cannot be asked now. Writers write it once they run. Where the
- * store may be ahead they are asked before it is believed, if they can write. */
+/* Tells which stores may be ahead of what was restored and cannot be asked now. Writers write it once they run. Where
+ * the store may be ahead they are asked before it is believed, if they can write. */
 void recover_warn_of_absent(const struct tier *tier);
 
 #endif

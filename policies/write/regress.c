@@ -24,7 +24,8 @@ static void tell_older(struct writer *writer, uint64_t version, const char *what
         name_of(writer), has, clock_text(version_us(writer->store_version), 0, had), what_now);
 }
 
-/* Its newest changes are there, and others that it had acknowledged are not; or it has changes of other servers alone. */
+/* Its newest changes are there, and others that it had acknowledged are not; or it has changes of other servers
+ * alone. */
 static void tell_lack(struct writer *writer, uint64_t found, uint64_t acknowledged) {
     char has[CLOCK_TEXT_MAX], had[CLOCK_TEXT_MAX];
     clock_text(acknowledged, 0, had);

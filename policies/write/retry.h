@@ -5,8 +5,8 @@
 
 #include "policies/write/flusher.h"
 
-/* Tries, for a while: others are not to wait for all of it. What is of a part of the store that is away is put off, behind
- * all others. False: nothing more can be written now, and is still asked for. */
+/* Tries, for a while: others are not to wait for all of it. What is of a part of the store that is away is put off,
+ * behind all others. False: nothing more can be written now, and is still asked for. */
 bool retry_run(struct writer *writer, struct flusher *flusher);
 
 /* When there is something to be tried, monotonic us: 0 now, UINT64_MAX never. */

@@ -7,8 +7,8 @@
  *               dirty ones are written anyway
  *     journal   then what it alone has, deletes and rows that memory has evicted (past_rewrite.h)
  *
- * The version guard makes that harmless where the store has the row. Where it has a newer one, memory forgets its own. What
- * neither of them has stays as the store has it.
+ * The version guard makes that harmless where the store has the row. Where it has a newer one, memory forgets its own.
+ * What neither of them has stays as the store has it.
  *
  * Until all is done the store owes something: the mark of its namespaces says so in the data folder, before anything is
  * written to it, so that a start after a kill begins anew (journal_set_mark).

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of one namespace that are written to a store again, be they from memory or from the journal: copies, as what they
- * were copied from may go meanwhile. The writer's thread alone.
+ * Rows of one namespace that are written to a store again, be they from memory or from the journal: copies, as what
+ * they were copied from may go meanwhile. The writer's thread alone.
  */
 #ifndef FOREBAY_POLICIES_WRITE_ROW_BATCH_H
 #define FOREBAY_POLICIES_WRITE_ROW_BATCH_H

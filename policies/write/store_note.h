@@ -9,12 +9,12 @@
  *     node N             the server's number when the store acknowledged to it last. A start with another number looks
  *                        the old one up there, and goes on where it ended (backend_options.former_node)
  *
- * A file for each backend, "backend-NAME.version", of these lines (of the first ones alone, before there were the others).
- * It is replaced as a whole, at most every ten seconds while versions grow, and at the end; it is not synced. So the
- * first may lag behind the store, and a copy that is a few seconds older may pass unnoticed after a crash; it never runs
- * ahead. The second does, by some seconds, and is noted before anything above it is written; at an end it is what was
- * written. One that is missing or cannot be read or written costs the comparison and that start, nothing else. The writer's
- * thread, and whoever makes and ends it.
+ * A file for each backend, "backend-NAME.version", of these lines (of the first ones alone, before there were the
+ * others). It is replaced as a whole, at most every ten seconds while versions grow, and at the end; it is not synced.
+ * So the first may lag behind the store, and a copy that is a few seconds older may pass unnoticed after a crash; it
+ * never runs ahead. The second does, by some seconds, and is noted before anything above it is written; at an end it is
+ * what was written. One that is missing or cannot be read or written costs the comparison and that start, nothing else.
+ * The writer's thread, and whoever makes and ends it.
  */
 #ifndef FOREBAY_POLICIES_WRITE_STORE_NOTE_H
 #define FOREBAY_POLICIES_WRITE_STORE_NOTE_H
@@ -36,8 +36,8 @@ void store_note_read(struct writer *writer);
  * gives, and counts for nothing. */
 bool store_note_begins_above(struct writer *writer);
 
-/* The store has been compared with what was noted: from now on it is asked by the number of now. The file says so before
- * it says anything else by that. */
+/* The store has been compared with what was noted: from now on it is asked by the number of now. The file says so
+ * before it says anything else by that. */
 void store_note_number(struct writer *writer);
 
 /* If it is time. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A touch, and the lists of them, for the files that are about them: touches.c (those that there are; the design), touch_batch.c
- * (those of a batch), touches_run.c (the schedule).
+ * A touch, and the lists of them, for the files that are about them: touches.c (those that there are; the design),
+ * touch_batch.c (those of a batch), touches_run.c (the schedule).
  */
 #ifndef FOREBAY_POLICIES_WRITE_TOUCH_H
 #define FOREBAY_POLICIES_WRITE_TOUCH_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A batch of touches of one namespace: their rows are loaded together and written in one commit. Several touches of one row
- * become one: each is applied to what the one before has made of it, if that was alive then. Writer thread.
+ * A batch of touches of one namespace: their rows are loaded together and written in one commit. Several touches of one
+ * row become one: each is applied to what the one before has made of it, if that was alive then. Writer thread.
  */
 #ifndef FOREBAY_POLICIES_WRITE_TOUCH_BATCH_H
 #define FOREBAY_POLICIES_WRITE_TOUCH_BATCH_H
@@ -39,15 +39,17 @@ struct touch_batch {
 /* Puts a touch into the batch, which has room. */
 void touch_batch_add(struct touch_batch *batch, struct touch *touch);
 
-/* Puts those back to the front of the line, in their order, whose rows were not loaded: all, before the batch has run. */
+/* Puts those back to the front of the line, in their order, whose rows were not loaded: all, before the batch has
+ * run. */
 void touch_batch_put_back(struct touch_batch *batch, struct touch_list *taken);
 
-/* Touches the rows; what has to be tried again is put back to the front of the line. Whatever fails, a touch whose row is known
- * and needs no change is done. */
+/* Touches the rows; what has to be tried again is put back to the front of the line. Whatever fails, a touch whose row
+ * is known and needs no change is done. */
 enum backend_status touch_batch_run(struct writer *writer, struct touch_list *taken,
                                     struct touch_batch *batch);
 
-/* The store went back: what it has of the row may be older than what it is to have again, and would be newer by the touch. */
+/* The store went back: what it has of the row may be older than what it is to have again, and would be newer by the
+ * touch. */
 bool touch_row_may_be_older(const struct writer *writer, const struct touch *touch);
 
 /* Nothing is to be called for the namespace for a while, and the touches wait for that. */

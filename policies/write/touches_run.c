@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When touches are applied that were taken: those of each namespace stand in a line, so that none waits for the table of
- * another. A run takes a batch off the front of each.
+ * When touches are applied that were taken: those of each namespace stand in a line, so that none waits for the table
+ * of another. A run takes a batch off the front of each.
  */
 #include "policies/write/touch_batch.h"
 #include <stdlib.h>
@@ -58,8 +58,8 @@ static size_t collect(struct writer *writer, struct touch_list *taken, struct to
     return looked_at;
 }
 
-/* A round goes once through all that are there as it begins. Behind one in which all wait, they are looked at again when
- * the writer passes by. */
+/* A round goes once through all that are there as it begins. Behind one in which all wait, they are looked at again
+ * when the writer passes by. */
 static void note_looked_at(struct touch_line *line, size_t before, size_t looked_at) {
     size_t unseen = line->unseen > 0 && line->unseen < before ? line->unseen : before;
     line->unseen = unseen > looked_at ? unseen - looked_at : 0;

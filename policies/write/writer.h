@@ -70,19 +70,21 @@ bool writer_is_cut_off(const struct writer *writer);
 
 /* ---- For whoever judges what memory holds (load/coherence.h). Any thread ---- */
 
-/* A number that is even while the thread makes no pass, and larger after each: what is put into memory after a commit is
- * there when the pass of that commit is over. */
+/* A number that is even while the thread makes no pass, and larger after each: what is put into memory after a commit
+ * is there when the pass of that commit is over. */
 uint64_t writer_passes(const struct writer *writer);
 
-/* Asks for a look at the store. writer_has_looked of what this gives: it was answered by the store that is open, in a pass that
- * began later, which is over; if the store had lost something, it is being written again (writer_rewrites). */
+/* Asks for a look at the store. writer_has_looked of what this gives: it was answered by the store that is open, in a
+ * pass that began later, which is over; if the store had lost something, it is being written again
+ * (writer_rewrites). */
 unsigned writer_ask_look(struct writer *writer);
 bool writer_has_looked(const struct writer *writer, unsigned look);
 bool writer_rewrites(const struct writer *writer);
 
 /* ---- For whoever loads (load/wary.h). Any thread ---- */
 
-/* As writer_has_looked, but parts of the store that are away count as looked at: whoever asks does not get at them either. */
+/* As writer_has_looked, but parts of the store that are away count as looked at: whoever asks does not get at them
+ * either. */
 bool writer_has_looked_in_part(const struct writer *writer, unsigned look);
 
 /* How often the store was found to have lost something so far: what is loaded meanwhile may be what it went back to. */

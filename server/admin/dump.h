@@ -29,8 +29,8 @@ enum dump_status {
 /* Reads "all", "hash" or "1,2": a set of namespaces, one bit each. */
 enum dump_status dump_classes(struct slice word, uint64_t *ret_spaces);
 
-/* A dump of these namespaces, as a feed. server->dumping is true until it is freed; it ends when the client has not read
- * for idle_timeout, or a minute where there is none, so that it does not keep others from theirs. */
+/* A dump of these namespaces, as a feed. server->dumping is true until it is freed; it ends when the client has not
+ * read for idle_timeout, or a minute where there is none, so that it does not keep others from theirs. */
 enum dump_status dump_begin(struct server *server, uint64_t spaces, enum dump_form form,
                             struct feed **ret_feed);
 

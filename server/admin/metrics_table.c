@@ -6,8 +6,8 @@
 
 /* ---- Buckets ---- */
 
-/* Powers of two of microseconds, where the times are. Each is a line for every namespace: where these are many, there is
- * every other one or less, as each is a series to whoever keeps them. All powers are in `stats forebay`. */
+/* Powers of two of microseconds, where the times are. Each is a line for every namespace: where these are many, there
+ * is every other one or less, as each is a series to whoever keeps them. All powers are in `stats forebay`. */
 static const unsigned char hit_bounds[] = {4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 0};
 static const unsigned char hit_bounds_few[] = {4, 6, 8, 10, 12, 0};
 static const unsigned char wait_bounds[] = {7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The metrics, in one table: what each is called, counts and means, and where its value lies in a snapshot. What is told,
- * and docs/metrics.md, go by it (tests/protocol/test_metrics.py). Adding one: a member of what is measured
+ * The metrics, in one table: what each is called, counts and means, and where its value lies in a snapshot. What is
+ * told, and docs/metrics.md, go by it (tests/protocol/test_metrics.py). Adding one: a member of what is measured
  * (policies/tier_measure.h, metrics_snapshot.h), a row here, a row in docs/metrics.md.
  */
 #ifndef FOREBAY_SERVER_ADMIN_METRICS_TABLE_H

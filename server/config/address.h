@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Addresses to listen on, written as for memcached's -l: "127.0.0.1", "localhost:11212", "[::1]:11211", "::1",
- * "*" or "*:11211" for all interfaces; and "unix:/path" for a Unix socket. In front of one of the network, "tls:" has its
- * connections encrypted; "notls:", "btls:" and "mtls:" are memcached's, for -Z.
+ * "*" or "*:11211" for all interfaces; and "unix:/path" for a Unix socket. In front of one of the network, "tls:" has
+ * its connections encrypted; "notls:", "btls:" and "mtls:" are memcached's, for -Z.
  */
 #ifndef FOREBAY_SERVER_CONFIG_ADDRESS_H
 #define FOREBAY_SERVER_CONFIG_ADDRESS_H

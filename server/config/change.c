@@ -92,8 +92,8 @@ static void compare_lists(struct comparing *comparing, const struct settings *ru
         add(comparing, CONFIG_SETTING_FIXED, "user", "user (whether there are any)");
 }
 
-/* Whether passwords are asked for decides what connections are from their first byte on; and whether there is a token, which
- * paths there are. */
+/* Whether passwords are asked for decides what connections are from their first byte on; and whether there is a token,
+ * which paths there are. */
 static bool starts_or_ends(const char *name, const struct settings *running, const struct settings *wanted) {
     if (strcmp(name, "auth_file") == 0)
         return !running->auth_file != !wanted->auth_file;

@@ -30,8 +30,8 @@ void config_changes_free(struct config_changes *changes);
 
 size_t config_count_changes(const struct config_changes *changes, enum config_change_kind kind);
 
-/* Gives `running`, which others read meanwhile, the values of `wanted` of all settings at the top that may change. Texts
- * stay those of wanted. */
+/* Gives `running`, which others read meanwhile, the values of `wanted` of all settings at the top that may change.
+ * Texts stay those of wanted. */
 void config_take_live(struct settings *running, const struct settings *wanted);
 
 #endif

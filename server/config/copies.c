@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * copy_to: which backend a namespace is copied to, and whether that can be. Its rows there must meet nobody else's, which
- * overlap.c looks at.
+ * copy_to: which backend a namespace is copied to, and whether that can be. Its rows there must meet nobody else's,
+ * which overlap.c looks at.
  */
 #include "server/config/internal.h"
 

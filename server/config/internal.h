@@ -81,8 +81,8 @@ const struct backend_type *config_owner(enum section_kind kind, const char *name
 bool config_read_value(struct config_report *report, const struct setting *setting,
                        const struct config_value *value, void *target);
 
-/* The other way: the text of a value, as it would be read, in `text` or constant. NULL: it is one that nobody can give, as
- * it means that there is none. Of a LIST: its default. */
+/* The other way: the text of a value, as it would be read, in `text` or constant. NULL: it is one that nobody can give,
+ * as it means that there is none. Of a LIST: its default. */
 const char *config_show_value(const struct setting *setting, const void *target, char *text, size_t size);
 
 /* The same for the default. */

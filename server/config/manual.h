@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the program says of itself: `--help`, and the tables of docs/operating.md and of the manual pages. Names, defaults,
- * bounds and descriptions come from the tables by which options and settings are read, so that none of them can drift.
+ * What the program says of itself: `--help`, and the tables of docs/operating.md and of the manual pages. Names,
+ * defaults, bounds and descriptions come from the tables by which options and settings are read, so that none of them
+ * can drift.
  *
  * tools/manual writes the tables of the documents, the build those of the pages (docs/man); both ask the program for
  * FORM:TABLE, which people have no use for.

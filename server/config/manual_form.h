@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How a table of the manual is written: for a terminal (`--help`), in Markdown (docs/operating.md), and in mdoc(7) (the
- * manual pages). Texts have two marks, which each form renders in its own way: `code`, and [a link](page.md#place), of which
- * a terminal and a manual page show the words alone, or the page if it is called so.
+ * manual pages). Texts have two marks, which each form renders in its own way: `code`, and [a link](page.md#place), of
+ * which a terminal and a manual page show the words alone, or the page if it is called so.
  */
 #ifndef FOREBAY_SERVER_CONFIG_MANUAL_FORM_H
 #define FOREBAY_SERVER_CONFIG_MANUAL_FORM_H

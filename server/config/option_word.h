@@ -6,8 +6,8 @@
 #include <getopt.h>
 #include <string.h>
 
-/* Behind a '?' for the letter optopt. getopt stays at a word of which it has more letters to take, such as the bytes of a
- * character. */
+/* Behind a '?' for the letter optopt. getopt stays at a word of which it has more letters to take, such as the bytes of
+ * a character. */
 static inline const char *option_word(char *const *arguments) {
     const char *next = arguments[optind];
     return next && *next == '-' && strchr(next, optopt) ? next : arguments[optind - 1];

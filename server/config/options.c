@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One table says everything about an option: letter, long name, how its argument is read, between which bounds, and what
- * the manuals say of it (options_table.c). getopt_long() walks the words; options_take_...() functions put the values where they
- * belong (options_take.c).
+ * One table says everything about an option: letter, long name, how its argument is read, between which bounds, and
+ * what the manuals say of it (options_table.c). getopt_long() walks the words; options_take_...() functions put the
+ * values where they belong (options_take.c).
  */
 #include "server/config/options.h"
 #include "cache/base/fit.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of reading a command line: the table of options (options_table.c), how an argument is taken (options_take.c),
- * and the words that are walked (options.c). */
+/* The parts of reading a command line: the table of options (options_table.c), how an argument is taken
+ * (options_take.c), and the words that are walked (options.c). */
 #ifndef FOREBAY_SERVER_CONFIG_OPTIONS_INTERNAL_H
 #define FOREBAY_SERVER_CONFIG_OPTIONS_INTERNAL_H
 

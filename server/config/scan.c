@@ -65,8 +65,8 @@ static void skip_block_comment(struct scanner *scanner) {
     blank(scanner);
 }
 
-/* Where the "${" at the scanner ends: libconfuse reads to the next brace, whatever is before it. NULL: in another line, or
- * nowhere. */
+/* Where the "${" at the scanner ends: libconfuse reads to the next brace, whatever is before it. NULL: in another line,
+ * or nowhere. */
 static char *end_of_variable(const struct scanner *scanner) {
     size_t rest = (size_t)(scanner->end - scanner->at);
     const char *newline = memchr(scanner->at, '\n', rest);
@@ -104,8 +104,8 @@ static bool is_at_variable(const struct scanner *scanner) {
     return peek(scanner, 0) == '$' && peek(scanner, 1) == '{';
 }
 
-/* Over the end of a line, to a quote that a word follows: it may be that a quote is missing, and this one begins a string.
- * A statement of several lines looks otherwise. */
+/* Over the end of a line, to a quote that a word follows: it may be that a quote is missing, and this one begins a
+ * string. A statement of several lines looks otherwise. */
 static void note_odd_string(struct scanner *scanner, int opened) {
     if (scanner->odd_line == 0 && scanner->line > opened && scanner->at < scanner->end &&
         !strchr(" \t\r\n{}(),=#", *scanner->at))

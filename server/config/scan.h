@@ -17,8 +17,8 @@ struct config_scan {
 };
 
 /* Blanks comments in place, keeping every newline, because libconfuse counts the lines of comments twice;
- * notes where sections open; finds what is never closed, variables that libconfuse would take for empty ones, and what only
- * looks like a space or a quote. False with the line and what is wrong, which lives as long as ret_scan. */
+ * notes where sections open; finds what is never closed, variables that libconfuse would take for empty ones, and what
+ * only looks like a space or a quote. False with the line and what is wrong, which lives as long as ret_scan. */
 bool config_scan(char *text, size_t size, struct config_scan *ret_scan, int *ret_line,
                  const char **ret_error);
 

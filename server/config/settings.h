@@ -28,7 +28,8 @@ extern const char *const use_threads_names[];
 enum sandbox_kind { SANDBOX_OFF, SANDBOX_STRICT };
 extern const char *const sandbox_kind_names[];
 
-/* Whether clients of an encrypted address show who they are (tls_client_certificates). One that is shown has to be good. */
+/* Whether clients of an encrypted address show who they are (tls_client_certificates). One that is shown has to be
+ * good. */
 enum client_certificates { CERTIFICATES_OFF, CERTIFICATES_OPTIONAL, CERTIFICATES_REQUIRED };
 extern const char *const client_certificates_names[];
 
@@ -46,8 +47,8 @@ struct user_options {
     int password_line;             /* of the configuration, where its file is named */
 };
 
-/* Filled by settings.c (defaults), config.c and options.c. Once the server runs, a reload may change what is atomic here;
- * everything else is constant. */
+/* Filled by settings.c (defaults), config.c and options.c. Once the server runs, a reload may change what is atomic
+ * here; everything else is constant. */
 struct settings {
     size_t item_max;                  /* -I, bytes */
     unsigned threads;                 /* -t */

@@ -2,9 +2,9 @@
 /*
  * The whole: what libmicrohttpd is started with, and the order of starting and ending.
  *
- * Memory and descriptors are bounded: CLIENTS_MAX at a time, each with CONNECTION_MEMORY for what it sends. One that comes
- * when all are taken takes the place of the one that has rested longest, so whoever opens many, or is slow, keeps nobody
- * else out; and one that makes no progress for PATIENCE_SECONDS is closed.
+ * Memory and descriptors are bounded: CLIENTS_MAX at a time, each with CONNECTION_MEMORY for what it sends. One that
+ * comes when all are taken takes the place of the one that has rested longest, so whoever opens many, or is slow, keeps
+ * nobody else out; and one that makes no progress for PATIENCE_SECONDS is closed.
  */
 #include "server/http/admin_http.h"
 #include "cache/base/fit.h"
@@ -87,8 +87,8 @@ bool admin_http_take_token(struct admin_http *http, const struct token *token) {
     return other;
 }
 
-/* What libmicrohttpd says of itself, in its thread. Where a connection waits that no descriptor is left for, it tries again and
- * again as fast as it can: what it says of that is also where it can be slowed. */
+/* What libmicrohttpd says of itself, in its thread. Where a connection waits that no descriptor is left for, it tries
+ * again and again as fast as it can: what it says of that is also where it can be slowed. */
 static void on_library_log(void *context, const char *format, va_list arguments) {
     struct admin_http *http = context;
     char text[500];

@@ -20,16 +20,16 @@ struct token;
 
 enum { ADMIN_HTTP_DESCRIPTORS = 176 }; /* that it may have open */
 
-/* Binds the address of settings->admin, before privileges are dropped, and reads its token file; adopted: takes over this
- * socket, which a service manager has bound, instead, or -1. Nobody is answered yet. NULL with a whole sentence that names
- * the setting and the remedy. */
+/* Binds the address of settings->admin, before privileges are dropped, and reads its token file; adopted: takes over
+ * this socket, which a service manager has bound, instead, or -1. Nobody is answered yet. NULL with a whole sentence
+ * that names the setting and the remedy. */
 struct admin_http *admin_http_create(struct server *server, int adopted, char *ret_error, size_t error_size);
 
 /* Answers from now on: until the tier is there, that the server is starting. False with a whole sentence. */
 bool admin_http_start(struct admin_http *http, char *ret_error, size_t error_size);
 
-/* Another token opens what changes something from now on; there has to be one already. True: it differs from the one before.
- * Any thread. */
+/* Another token opens what changes something from now on; there has to be one already. True: it differs from the one
+ * before. Any thread. */
 bool admin_http_take_token(struct admin_http *http, const struct token *token);
 
 /* Ends what is being answered, and the threads; and frees all. Before the tier and the workers go. NULL is allowed. */

@@ -123,8 +123,8 @@ static enum MHD_Result run(struct exchange *exchange) {
 
 /* ---- Judging ---- */
 
-/* A page of a stranger's can make a browser ask this address under the stranger's name (DNS rebinding), and would read the
- * answer. On loopback, nobody has another name for it than these. */
+/* A page of a stranger's can make a browser ask this address under the stranger's name (DNS rebinding), and would read
+ * the answer. On loopback, nobody has another name for it than these. */
 static bool is_own_name(const char *host) {
     static const char localhost[] = "localhost";
     char name[INET6_ADDRSTRLEN + 1];

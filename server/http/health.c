@@ -41,8 +41,8 @@ static bool has_stalled(const struct server *server, uint64_t since_us, uint64_t
     return now_us > since_us && now_us - since_us > (uint64_t)server->settings->stall_timeout * US_PER_MS;
 }
 
-/* Finds a thread that stands still. While the disk hangs it may wait for that, or for one that does, and a restart, which
- * has to read the same disk, would mend nothing and lose what memory holds. */
+/* Finds a thread that stands still. While the disk hangs it may wait for that, or for one that does, and a restart,
+ * which has to read the same disk, would mend nothing and lose what memory holds. */
 __attribute__((format(printf, 3, 4))) static void
 find_stalled(struct server *server, struct findings *findings, const char *format, ...) {
     char text[200], whole[300];

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The figures of the last ten minutes, second by second: a track for the server, for all namespaces together, and for each
- * namespace and backend. A second is counted from the start of the process, the first is 1; one in which nothing was put,
- * or that a track has not seen, is a gap. Of the nodes of a store that has several, the last second alone is kept.
+ * The figures of the last ten minutes, second by second: a track for the server, for all namespaces together, and for
+ * each namespace and backend. A second is counted from the start of the process, the first is 1; one in which nothing
+ * was put, or that a track has not seen, is a gap. Of the nodes of a store that has several, the last second alone is
+ * kept.
  *
- * Memory: HISTORY_SECONDS rows a track, 63 KiB for a namespace, 35 KiB for a backend, 33 KiB for the server; 2 KiB for a
- * node. A track goes when a second passes without it. Any thread; the lock is held while a second is put, and while it is
- * read.
+ * Memory: HISTORY_SECONDS rows a track, 63 KiB for a namespace, 35 KiB for a backend, 33 KiB for the server; 2 KiB for
+ * a node. A track goes when a second passes without it. Any thread; the lock is held while a second is put, and while
+ * it is read.
  */
 #ifndef FOREBAY_SERVER_HTTP_HISTORY_H
 #define FOREBAY_SERVER_HTTP_HISTORY_H

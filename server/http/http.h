@@ -2,8 +2,8 @@
 /*
  * A request as a handler gets it, the reply that it fills, and the row of the table (routes.c) that leads to it.
  *
- * A handler runs on the thread that reads all connections, and must not wait for anything there; or, where its route says
- * `waits`, on a thread of its own. Each request has its own reply; a handler that shares more brings its own lock.
+ * A handler runs on the thread that reads all connections, and must not wait for anything there; or, where its route
+ * says `waits`, on a thread of its own. Each request has its own reply; a handler that shares more brings its own lock.
  */
 #ifndef FOREBAY_SERVER_HTTP_HTTP_H
 #define FOREBAY_SERVER_HTTP_HTTP_H

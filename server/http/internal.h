@@ -59,8 +59,8 @@ void clients_remove(struct clients *clients, struct client *client);
 /* It has its reply, and rests from now on. */
 void clients_note_rest(struct clients *clients, struct client *client);
 
-/* Callbacks of libmicrohttpd; context is a struct admin_http, and the socket context of a connection its client, or NULL
- * where there was no memory for one: what it asks is refused. */
+/* Callbacks of libmicrohttpd; context is a struct admin_http, and the socket context of a connection its client, or
+ * NULL where there was no memory for one: what it asks is refused. */
 void *exchange_on_path(void *context, const char *uri, struct MHD_Connection *connection);
 enum MHD_Result exchange_on_request(void *context, struct MHD_Connection *connection, const char *path,
                                     const char *method, const char *version, const char *body,

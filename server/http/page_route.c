@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See page_route.h. A browser may keep the files, and asks each time whether they are still the same: a page and a server
- * of two versions would not understand each other.
+ * See page_route.h. A browser may keep the files, and asks each time whether they are still the same: a page and a
+ * server of two versions would not understand each other.
  */
 #include "server/http/page_route.h"
 #include "cache/base/clock.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See sampler.h. A second that it misses, as a lock was held or the machine slept, is a gap; rates go on from the last. */
+/* See sampler.h. A second that it misses, as a lock was held or the machine slept, is a gap; rates go on from the
+ * last. */
 #include "server/http/sampler.h"
 #include "cache/base/thread.h"
 #include "server/http/figures.h"

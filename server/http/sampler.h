@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The thread that puts the figures of each second into a history, from the start of the tier on. What it costs is that of
- * a scrape of /metrics, without its text. */
+/* The thread that puts the figures of each second into a history, from the start of the tier on. What it costs is that
+ * of a scrape of /metrics, without its text. */
 #ifndef FOREBAY_SERVER_HTTP_SAMPLER_H
 #define FOREBAY_SERVER_HTTP_SAMPLER_H
 

@@ -15,8 +15,8 @@ struct http_socket {
     bool is_ipv6;
 };
 
-/* Binds the address; of a name, the first that can be had. Nobody can connect yet. False with a whole sentence, and errno:
- * why it cannot be bound, or 0. */
+/* Binds the address; of a name, the first that can be had. Nobody can connect yet. False with a whole sentence, and
+ * errno: why it cannot be bound, or 0. */
 bool http_socket_bind(const char *text, struct http_socket *ret_socket, char *ret_error, size_t error_size);
 
 /* The same of a socket that a service manager has bound; closes it where that fails. */

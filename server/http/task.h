@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads for handlers that may wait: one each, and so many at a time. Reading and acting have places of their own, so that
- * a scrape finds one while every `sync` waits for a backend.
+ * Threads for handlers that may wait: one each, and so many at a time. Reading and acting have places of their own, so
+ * that a scrape finds one while every `sync` waits for a backend.
  *
  * All functions are for one thread, that of the admin HTTP, which starts and joins them.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* --hash-password: from what somebody types to a line of a password file. Never from an argument, which all users of the
- * machine can read. */
+/* --hash-password: from what somebody types to a line of a password file. Never from an argument, which all users of
+ * the machine can read. */
 #include "server/program/program.h"
 #include "server/worker/auth/prover.h"
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program as a whole, which nothing but the files of this folder knows: main.c has it on its stack, there are no globals.
+ * The program as a whole, which nothing but the files of this folder knows: main.c has it on its stack, there are no
+ * globals.
  *
  * All of it is the main thread's, but for what is said to be the helper's. Signals are blocked in all other threads.
  */
@@ -62,11 +63,12 @@ static inline int program_status(const struct program *program) {
 
 /* ---- loop.c ---- */
 
-/* The loop with all that it hears: signals, the helper's end, timers. False: no memory, or no descriptor is watched any more. */
+/* The loop with all that it hears: signals, the helper's end, timers. False: no memory, or no descriptor is watched any
+ * more. */
 bool program_prepare_loop(struct program *program);
 
-/* A thread beside the loop, one at a time, for what may take long: body's last act is program_helper_ends, and what comes after
- * (program_go_on, program_end) runs on the main thread. False: there is no thread. */
+/* A thread beside the loop, one at a time, for what may take long: body's last act is program_helper_ends, and what
+ * comes after (program_go_on, program_end) runs on the main thread. False: there is no thread. */
 bool program_run_helper(struct program *program, void *(*body)(void *));
 void program_helper_ends(struct program *program);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A packet says in its header how long its parts are, so there is nothing to search. One table below says of each opcode
- * what it means and which shape it has, another which parts a packet of that shape has; what does not add up is answered as
- * memcached answers it, and as nothing tells where the next packet begins then, the connection is closed.
+ * A packet says in its header how long its parts are, so there is nothing to search. One table below says of each
+ * opcode what it means and which shape it has, another which parts a packet of that shape has; what does not add up is
+ * answered as memcached answers it, and as nothing tells where the next packet begins then, the connection is closed.
  *
- * As in parser.c there is a lower storey for what nearly all traffic consists of: lookups, and stores without a CAS, that are
- * whole. It makes the same requests, and leaves alone whatever it does not recognise at once.
+ * As in parser.c there is a lower storey for what nearly all traffic consists of: lookups, and stores without a CAS,
+ * that are whole. It makes the same requests, and leaves alone whatever it does not recognise at once.
  *
  * Where the binary protocol has a CAS in every packet and the classic command has none, the request is that of the meta
  * command that means the same: append with a CAS is `ms` with the flags MA and C, incr with an initial value is `ma`

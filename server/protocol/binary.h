@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memcached's binary protocol: bytes to requests, and outcomes to bytes. A second mouth on the same tier: the requests are
- * those of the text protocol, so that policies and cache know nothing of it. The reference is the observed behaviour of
- * memcached 1.6.45; docs/compatibility.md lists the exceptions. Pure: no socket, no allocation, no clock.
+ * memcached's binary protocol: bytes to requests, and outcomes to bytes. A second mouth on the same tier: the requests
+ * are those of the text protocol, so that policies and cache know nothing of it. The reference is the observed
+ * behaviour of memcached 1.6.45; docs/compatibility.md lists the exceptions. Pure: no socket, no allocation, no clock.
  *
  * A packet is a header of BINARY_HEADER bytes and a body of extras, key and value, in this order. All numbers are in
  * network order:
@@ -20,8 +20,8 @@
 
 enum { BINARY_HEADER = 24, BINARY_REQUEST = 0x80, BINARY_RESPONSE = 0x81 };
 
-/* memcached has those up to BINARY_NO_MEMORY. The others are of the protocol's later revision, for what memcached has no
- * reason to say. */
+/* memcached has those up to BINARY_NO_MEMORY. The others are of the protocol's later revision, for what memcached has
+ * no reason to say. */
 enum binary_status {
     BINARY_SUCCESS = 0x00,
     BINARY_NOT_FOUND = 0x01,
@@ -70,15 +70,16 @@ enum binary_status binary_status_of_error(enum outcome_error kind);
 char *binary_reply(char *out, const struct binary_head *head, const struct request *request,
                    const struct outcome *outcome, char **ret_value_at);
 
-/* An answer without extras and key: a status, and the message as its value. out: room for BINARY_HEADER and the message. */
+/* An answer without extras and key: a status, and the message as its value. out: room for BINARY_HEADER and the
+ * message. */
 char *binary_reply_message(char *out, const struct binary_head *head, enum binary_status status,
                            struct slice message);
 
 /* The same with the usual message of the status; that of success is empty. out: room for REPLY_LINE_MAX bytes. */
 char *binary_reply_status(char *out, const struct binary_head *head, enum binary_status status);
 
-/* A line of the text protocol that begins with SERVER_ERROR or CLIENT_ERROR, as the answer to this request. out: as above;
- * longer lines are cut. */
+/* A line of the text protocol that begins with SERVER_ERROR or CLIENT_ERROR, as the answer to this request. out: as
+ * above; longer lines are cut. */
 char *binary_reply_error(char *out, const struct binary_head *head, enum binary_status status,
                          const char *line);
 

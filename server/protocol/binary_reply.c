@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Outcomes to packets. Statuses and messages are memcached's where it has the case; where only a tier with a store behind it
- * can have it, the status says what a client can do about it (invalid: nothing; temporary: try again), and the message is
- * the line of the text protocol.
+ * Outcomes to packets. Statuses and messages are memcached's where it has the case; where only a tier with a store
+ * behind it can have it, the status says what a client can do about it (invalid: nothing; temporary: try again), and
+ * the message is the line of the text protocol.
  */
 #include "server/protocol/binary.h"
 #include "server/protocol/reply.h"
@@ -122,9 +122,9 @@ char *binary_reply_statistic(char *out, const struct binary_head *head, struct s
 
 /* ---- Outcomes ---- */
 
-/* The later revision's statuses are unknown to libmemcached, which therefore connects anew; no other status but those of
- * keys would spare it that. Out of memory, which it knows, is no way out: it takes a set for one that was not stored, and
- * an incr ends its process (status_of_failure). */
+/* The later revision's statuses are unknown to libmemcached, which therefore connects anew; no other status but those
+ * of keys would spare it that. Out of memory, which it knows, is no way out: it takes a set for one that was not
+ * stored, and an incr ends its process (status_of_failure). */
 enum binary_status binary_status_of_error(enum outcome_error kind) {
     switch (kind) {
     case ERROR_NO_MEMORY:

@@ -92,8 +92,8 @@ static inline void parser_open_run(struct parser *parser) {
 enum parse_status parser_close(struct parser *parser, struct request *ret_request,
                                enum parse_close_reason reason);
 
-/* The request at the front, of which `there` bytes have come, is refused, and its size is known: what has not come will be
- * swallowed. Returns how many of those bytes are used up. */
+/* The request at the front, of which `there` bytes have come, is refused, and its size is known: what has not come will
+ * be swallowed. Returns how many of those bytes are used up. */
 size_t parser_refuse(struct parser *parser, size_t size, size_t there);
 
 /* Where parser.swallow is not 0: how many of the bytes given are skipped by it; sets both, and `skipped`. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a call of parse() works on, and how it ends: with a request, with an error in its place, or with the wish for more. Pure.
+ * What a call of parse() works on, and how it ends: with a request, with an error in its place, or with the wish for
+ * more. Pure.
  */
 #ifndef FOREBAY_SERVER_PROTOCOL_PARSER_CALL_H
 #define FOREBAY_SERVER_PROTOCOL_PARSER_CALL_H
@@ -45,7 +46,8 @@ enum parse_status parse_refuse_data(struct parse_call *call, const char *next, s
 
 /* ---- Data blocks ---- */
 
-/* Where the block cannot be taken as it is: it is too large for an item, has not come whole, or does not end as it should. */
+/* Where the block cannot be taken as it is: it is too large for an item, has not come whole, or does not end as it
+ * should. */
 enum parse_status parse_data_amiss(struct parse_call *call, const char *next, size_t length);
 
 /* A storage command whose line is read whole and ends at next: waits for its data block and takes it. */

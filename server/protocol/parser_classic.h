@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Classic commands: those on one key but for get, and those without a key. Each takes a line whose first word alone was cut.
+ * Classic commands: those on one key but for get, and those without a key. Each takes a line whose first word alone was
+ * cut.
  *
- * Numbers are read as memcached reads them, in two ways (policies/number.h): the words of most commands are digits and nothing
- * else; flags and exptime of the storage commands follow the rules of strtoul (a sign, an end at any white space, truncation to
- * 32 bits).
+ * Numbers are read as memcached reads them, in two ways (policies/number.h): the words of most commands are digits and
+ * nothing else; flags and exptime of the storage commands follow the rules of strtoul (a sign, an end at any white
+ * space, truncation to 32 bits).
  */
 #ifndef FOREBAY_SERVER_PROTOCOL_PARSER_CLASSIC_H
 #define FOREBAY_SERVER_PROTOCOL_PARSER_CLASSIC_H

@@ -2,9 +2,10 @@
 /*
  * Lines of many keys (get, gets, gat, gats), which are handed out key by key.
  *
- * A line is judged whole before anything of it is handed out. A get with one bad key among a hundred good ones yields an error
- * and no key. Only lines that are too long to be kept are judged key by key, and handed out while the rest is still under way:
- * they are "open". So is, though judged, the rest of a line that its caller leaves in the middle (parser_open_run).
+ * A line is judged whole before anything of it is handed out. A get with one bad key among a hundred good ones yields
+ * an error and no key. Only lines that are too long to be kept are judged key by key, and handed out while the rest is
+ * still under way: they are "open". So is, though judged, the rest of a line that its caller leaves in the middle
+ * (parser_open_run).
  */
 #ifndef FOREBAY_SERVER_PROTOCOL_PARSER_KEYS_H
 #define FOREBAY_SERVER_PROTOCOL_PARSER_KEYS_H

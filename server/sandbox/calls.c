@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Whatever their arguments are. Which files they get at is Landlock's to say. Numbers below 0 are of another processor. */
+/* Whatever their arguments are. Which files they get at is Landlock's to say. Numbers below 0 are of another
+ * processor. */
 static const int plain_calls[] = {
     /* files */
     SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
@@ -165,8 +166,9 @@ static bool end(struct filter *filter) {
     return filter->result == 0;
 }
 
-/* What a C library tries first, and does without: calls that did not exist when the list was made; the one by which threads are
- * made, whose arguments are in memory, where a filter sees nothing; and a socket to ask the kernel for its addresses. */
+/* What a C library tries first, and does without: calls that did not exist when the list was made; the one by which
+ * threads are made, whose arguments are in memory, where a filter sees nothing; and a socket to ask the kernel for its
+ * addresses. */
 static bool hide_tries(void) {
     enum { NEWER = 450, NEWER_END = 512 };
     struct filter filter = begin(SCMP_ACT_ALLOW, false, false);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Landlock, by the kernel's own three calls: from a moment on, the process and all threads that it starts open no file, and
- * reach no port, but those that were admitted. What is open stays so. Modes of files go on to count: it only takes away.
+ * Landlock, by the kernel's own three calls: from a moment on, the process and all threads that it starts open no file,
+ * and reach no port, but those that were admitted. What is open stays so. Modes of files go on to count: it only takes
+ * away.
  *
  *     landlock_begin, landlock_admit..., landlock_enter
  *
- * A rule is about what is at a path when it is made, and, of a folder, about all below it, whatever comes there later. What the
- * kernel does not know yet is left out: landlock_version says what that is.
+ * A rule is about what is at a path when it is made, and, of a folder, about all below it, whatever comes there later.
+ * What the kernel does not know yet is left out: landlock_version says what that is.
  */
 #ifndef FOREBAY_SERVER_SANDBOX_LANDLOCK_H
 #define FOREBAY_SERVER_SANDBOX_LANDLOCK_H
@@ -48,8 +49,8 @@ bool landlock_admit(struct landlock *self, const char *path, enum landlock_use u
 /* That connections to a TCP port are made. False: errno. */
 bool landlock_admit_port(struct landlock *self, int port);
 
-/* From now on the rules hold, for this thread and those that it starts. The process has to have no_new_privs. False: errno, and
- * nothing is closed. */
+/* From now on the rules hold, for this thread and those that it starts. The process has to have no_new_privs. False:
+ * errno, and nothing is closed. */
 bool landlock_enter(struct landlock *self);
 
 /* The rules go, as far as they are not in force. */

@@ -23,8 +23,8 @@ static const char *const systems_files[] = {"/proc",
                                             "/etc/ld.so.cache",
                                             "/etc/ssl/openssl.cnf"};
 
-/* How names are looked up, which the C library reads anew when it changes: as other files are renamed to these names, it takes the
- * folder. */
+/* How names are looked up, which the C library reads anew when it changes: as other files are renamed to these names,
+ * it takes the folder. */
 static const char *const names_files[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"};
 
 enum { PORT_OF_NAMES = 53 };
@@ -129,7 +129,8 @@ static void add_backends(struct reach *reach, const struct tier_options *tier) {
         add_port(reach, PORT_OF_NAMES);
 }
 
-/* SQLite's own choice would be TMPDIR or /var/tmp, which are everybody's. Whoever has named one for it alone means that. */
+/* SQLite's own choice would be TMPDIR or /var/tmp, which are everybody's. Whoever has named one for it alone means
+ * that. */
 static void add_temporary(struct reach *reach) {
     const char *folder = getenv("SQLITE_TMPDIR");
     if (folder) {
@@ -145,8 +146,8 @@ static void add_temporary(struct reach *reach) {
 
 /* ---- What options name ---- */
 
-/* Where the system puts a core file; into a program's hands otherwise. Older kernels, 6.1 among them, open it to be read as
- * well, by the rights of the process. */
+/* Where the system puts a core file; into a program's hands otherwise. Older kernels, 6.1 among them, open it to be
+ * read as well, by the rights of the process. */
 static void add_cores(struct reach *reach) {
     char pattern[PATH_MAX] = "";
     FILE *file = fopen("/proc/sys/kernel/core_pattern", "re");

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a server gets at while it runs, as its settings tell: files, by the folders that they are in, and ports of backends.
+ * What a server gets at while it runs, as its settings tell: files, by the folders that they are in, and ports of
+ * backends.
  *
- * By folders, since files come and go in them: a certificate is renewed by renaming another to its name, and SQLite makes its log
- * anew. Where a path leads through links, the folder at the end counts as well as the one that is named.
+ * By folders, since files come and go in them: a certificate is renewed by renaming another to its name, and SQLite
+ * makes its log anew. Where a path leads through links, the folder at the end counts as well as the one that is named.
  */
 #ifndef FOREBAY_SERVER_SANDBOX_REACH_H
 #define FOREBAY_SERVER_SANDBOX_REACH_H

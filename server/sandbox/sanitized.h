@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether this build is one with ASan or TSan, which trace their own threads and read files for a report. gcc has macros for
- * that, clang features. */
+/* Whether this build is one with ASan or TSan, which trace their own threads and read files for a report. gcc has
+ * macros for that, clang features. */
 #ifndef FOREBAY_SERVER_SANDBOX_SANITIZED_H
 #define FOREBAY_SERVER_SANDBOX_SANITIZED_H
 

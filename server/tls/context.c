@@ -64,8 +64,8 @@ static bool ends_well(size_t count) {
     return ended && count > 0;
 }
 
-/* OpenSSL looks into a certificate when it first needs to, and remembers what it found: where it lacked memory for that, nobody
- * who shows one of this authority gets in any more. So that is done now. */
+/* OpenSSL looks into a certificate when it first needs to, and remembers what it found: where it lacked memory for
+ * that, nobody who shows one of this authority gets in any more. So that is done now. */
 static bool is_looked_into(X509 *certificate) {
     return X509_check_purpose(certificate, -1, 0) == 1 && X509_get0_pubkey(certificate);
 }
@@ -172,8 +172,8 @@ static int verify_mode(enum client_certificates wanted) {
     return SSL_VERIFY_NONE;
 }
 
-/* OpenSSL looks at a client's certificate where a session begins, and not where it goes on; and with TLS 1.3 each ticket that is
- * taken is followed by another. So a client whose certificate is over by now has to show one again. */
+/* OpenSSL looks at a client's certificate where a session begins, and not where it goes on; and with TLS 1.3 each
+ * ticket that is taken is followed by another. So a client whose certificate is over by now has to show one again. */
 static bool is_over(SSL_SESSION *session) {
     const X509 *shown = SSL_SESSION_get0_peer(session);
     return shown && X509_cmp_current_time(X509_get0_notAfter(shown)) <= 0; /* 0: no time that can be read */
@@ -188,8 +188,8 @@ static SSL_TICKET_RETURN look_at_ticket(SSL *ssl, SSL_SESSION *session, const un
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
-/* Sessions are resumed by tickets, which only a context of the same keys can read: so none outlives the certificates, its own and
- * the clients', under which it began. Nothing is kept of them here. */
+/* Sessions are resumed by tickets, which only a context of the same keys can read: so none outlives the certificates,
+ * its own and the clients', under which it began. Nothing is kept of them here. */
 static void set_options(SSL_CTX *ssl, const struct settings *settings) {
     SSL_CTX_set_options(ssl,
                         SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
@@ -374,8 +374,8 @@ struct tls_context *tls_exchange(struct tls *tls, struct tls_context *context) {
     return out;
 }
 
-/* A session that began without a client's certificate must not go on where one is wanted: sessions of one kind of address are
- * no other's. */
+/* A session that began without a client's certificate must not go on where one is wanted: sessions of one kind of
+ * address are no other's. */
 static bool set_kind(SSL *ssl, enum address_tls kind) {
     char name[CONTEXT_NAME];
     int size = snprintf(name, sizeof name, "%d", (int)kind);

@@ -14,8 +14,8 @@ struct tls_file {
     mode_t mode;
 };
 
-/* Links are followed; a pipe is not waited for. path NULL: there is no such file, and that is good. False with a whole sentence
- * that begins with the setting; tls_file_free is to be called in either case. */
+/* Links are followed; a pipe is not waited for. path NULL: there is no such file, and that is good. False with a whole
+ * sentence that begins with the setting; tls_file_free is to be called in either case. */
 bool tls_file_read(const char *setting, const char *path, struct tls_file *ret_file, char *ret_error,
                    size_t error_size);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Answers that are no outcome of a tier: lines of text, and packets with a status. Each goes behind the turn's replies; where
- * there is no memory for it, its connection is broken. On the worker's thread. */
+/* Answers that are no outcome of a tier: lines of text, and packets with a status. Each goes behind the turn's replies;
+ * where there is no memory for it, its connection is broken. On the worker's thread. */
 #ifndef FOREBAY_SERVER_WORKER_ANSWER_H
 #define FOREBAY_SERVER_WORKER_ANSWER_H
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections that wait to be served, in the order in which they will be: a worker has one of those that the next turn serves
- * (worker->ready), one of those that wait for their share behind them (worker->behind: share.h), and one of those that wait to
- * be sent large values (worker->to_send). A connection is in one queue at most (is_queued, next_queued).
+ * Connections that wait to be served, in the order in which they will be: a worker has one of those that the next turn
+ * serves (worker->ready), one of those that wait for their share behind them (worker->behind: share.h), and one of
+ * those that wait to be sent large values (worker->to_send). A connection is in one queue at most (is_queued,
+ * next_queued).
  *
- * What is put at the front keeps its order, too: the front is a queue before the queue. In an order of last come first served
- * somebody in the middle might never come to the front while others keep coming there.
+ * What is put at the front keeps its order, too: the front is a queue before the queue. In an order of last come first
+ * served somebody in the middle might never come to the front while others keep coming there.
  *
  * Belongs to the worker's thread.
  */

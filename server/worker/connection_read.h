@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A connection's bytes in: read into the worker's shared input when nothing is left over from before, so that an idle
- * connection owns no buffer; the rest of an unfinished (or parked) request is kept in a buffer of its own (own_buffer.h). While
- * there is something to send, nothing more is read before it has gone. Little is read of who is known to send more than is
- * served in a turn: the rest would wait here.
+ * connection owns no buffer; the rest of an unfinished (or parked) request is kept in a buffer of its own
+ * (own_buffer.h). While there is something to send, nothing more is read before it has gone. Little is read of who is
+ * known to send more than is served in a turn: the rest would wait here.
  *
- * Where no memory may be taken for the rest of a request its parser is starved: the value that is under way is refused, and the
- * connection goes on. What was read already is kept in any case. Of a client that has not authenticated no more is kept than a
- * credential takes, and no request that is longer is waited for (AUTH_ITEM_MAX, parser.short_lines).
+ * Where no memory may be taken for the rest of a request its parser is starved: the value that is under way is refused,
+ * and the connection goes on. What was read already is kept in any case. Of a client that has not authenticated no more
+ * is kept than a credential takes, and no request that is longer is waited for (AUTH_ITEM_MAX, parser.short_lines).
  */
 #ifndef FOREBAY_SERVER_WORKER_CONNECTION_READ_H
 #define FOREBAY_SERVER_WORKER_CONNECTION_READ_H

@@ -19,19 +19,20 @@ struct piece; /* output.h */
  * the large values that the pieces hold. base: what their offsets count from. */
 void connection_send(struct connection *connection, const char *base, struct piece *pieces, size_t count);
 
-/* Sends what goes at once, as send() does. By whoever may send now: the worker, or the thread that feeds the connection. */
+/* Sends what goes at once, as send() does. By whoever may send now: the worker, or the thread that feeds the
+ * connection. */
 ssize_t connection_send_some(struct connection *connection, const char *data, size_t size);
 
-/* Whether all it has to say may be sent now, as it is, and nothing but its client's will ends it meanwhile: the pieces may be
- * queued. */
+/* Whether all it has to say may be sent now, as it is, and nothing but its client's will ends it meanwhile: the pieces
+ * may be queued. */
 bool connection_sends_freely(const struct connection *connection);
 
 /* The second half of connection_send: `sent` bytes of the pieces went, or -1: the socket is broken. */
 void connection_sent(struct connection *connection, const char *base, struct piece *pieces, size_t count,
                      ssize_t sent);
 
-/* It is about to be sent one answer of that size, which counts until all of its replies have gone. False: those of others
- * who do not read take too much; one alone may have any size. */
+/* It is about to be sent one answer of that size, which counts until all of its replies have gone. False: those of
+ * others who do not read take too much; one alone may have any size. */
 bool connection_count_answer(struct connection *connection, size_t size);
 
 /* Whether more than SHARE_LEAST bytes are kept. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections whose replies wait for the journal: for what they changed to be synced, or for what they show to be written
- * by another worker. On the worker's thread.
+ * Connections whose replies wait for the journal: for what they changed to be synced, or for what they show to be
+ * written by another worker. On the worker's thread.
  *
  *     held_add --> undated --held_date, at the end of this part of the turn--> dated --held_collect--> served again
  */

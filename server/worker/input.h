@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker's input: bytes that all its connections share, each for as long as a turn. Whoever empties it between two connections
- * leaves room for a read (turn_read.c). On the worker's thread. */
+/* A worker's input: bytes that all its connections share, each for as long as a turn. Whoever empties it between two
+ * connections leaves room for a read (turn_read.c). On the worker's thread. */
 #ifndef FOREBAY_SERVER_WORKER_INPUT_H
 #define FOREBAY_SERVER_WORKER_INPUT_H
 

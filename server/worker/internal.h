@@ -45,7 +45,8 @@ enum {
     TURN_INPUT = 256 << 10, /* bytes read by a turn before it executes */
 };
 
-/* One parsed request of a batch. What every request needs is in two cache lines: this part, and the first of the request. */
+/* One parsed request of a batch. What every request needs is in two cache lines: this part, and the first of the
+ * request. */
 struct slot {
     struct connection *connection;
     const void *near;        /* its bucket, then where its entry probably lies: to prefetch; NULL: neither */

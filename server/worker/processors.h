@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How many processors the workers may keep busy: those that they may run on, or as many as their control group may use. */
+/* How many processors the workers may keep busy: those that they may run on, or as many as their control group may
+ * use. */
 #ifndef FOREBAY_SERVER_WORKER_PROCESSORS_H
 #define FOREBAY_SERVER_WORKER_PROCESSORS_H
 

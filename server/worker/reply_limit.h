@@ -14,8 +14,8 @@
 struct slot;
 struct worker;
 
-/* Counts the answer to the request with a key in that slot, which is about to be served. False: there is no room for it. Then
- * all is done that is to be done for it, and it is not served. */
+/* Counts the answer to the request with a key in that slot, which is about to be served. False: there is no room for
+ * it. Then all is done that is to be done for it, and it is not served. */
 bool reply_limit_lets(struct worker *worker, const struct slot *slot);
 
 /* All replies were sent. */

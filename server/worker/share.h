@@ -15,10 +15,10 @@
  * length, however many ask for much. Whose replies had to wait for their socket is behind as well, when they have gone.
  *
  * The one reply more may be a large value, of which many are said in no time: what takes long is to send them. So once
- * SHARE_TURN bytes of a turn were sent, replies of others with a large value, and what is left of such from earlier turns,
- * are sent by later ones: their connections wait for that in worker->to_send. Where some do, SHARE_TO_SEND bytes of a turn
- * are theirs, in order, after all else: so who has waited goes on, however many come and ask. A turn sends no more than
- * that, and what is then left of the reply at hand, once for each part.
+ * SHARE_TURN bytes of a turn were sent, replies of others with a large value, and what is left of such from earlier
+ * turns, are sent by later ones: their connections wait for that in worker->to_send. Where some do, SHARE_TO_SEND bytes
+ * of a turn are theirs, in order, after all else: so who has waited goes on, however many come and ask. A turn sends no
+ * more than that, and what is then left of the reply at hand, once for each part.
  *
  * A connection's bytes are not counted with each reply: the output has a mark, and only when it has grown to there is
  * it looked whose they are. Invariant: the mark is at most SHARE_LOOK behind the beginning of what is said to the
@@ -55,8 +55,8 @@ enum {
  * values as well. */
 void share_set(struct worker *worker, size_t said);
 
-/* Keys of the next connection in a turn that has executed so many, and has so many connections yet to serve, this one among
- * them. */
+/* Keys of the next connection in a turn that has executed so many, and has so many connections yet to serve, this one
+ * among them. */
 static inline int64_t share_keys(size_t executed, size_t unserved) {
     int64_t left = SHARE_TURN_KEYS - (int64_t)executed;
     if (__builtin_expect((int64_t)unserved * SHARE_KEYS <= left, true))
@@ -77,8 +77,8 @@ void share_admit(struct worker *worker);
 
 /* ---- What a turn sends ---- */
 
-/* Whether these replies of a connection, all that it is to be sent now, have to wait for a later turn; this one is full then
- * (worker->is_full). */
+/* Whether these replies of a connection, all that it is to be sent now, have to wait for a later turn; this one is full
+ * then (worker->is_full). */
 bool share_keeps_from_sending(struct worker *worker, const struct piece *pieces, size_t count);
 
 /* Whether what is left of earlier replies has to wait, too. */

@@ -12,8 +12,8 @@
 struct connection;
 struct worker;
 
-/* Answers the request in slot i of the batch, whose command has no key. It may park (sync), and its connection may be left to
- * the feed's thread (watch, a dump). */
+/* Answers the request in slot i of the batch, whose command has no key. It may park (sync), and its connection may be
+ * left to the feed's thread (watch, a dump). */
 void talk_execute(struct worker *worker, size_t i);
 
 /* The feed of a connection is over: it is served again if all was told, else it is closed. Frees no feed. */

@@ -5,14 +5,14 @@
  *     handshake --note_done--> done
  *     either --end_with--> over: `failure` is what every later call says; OpenSSL is not asked again
  *
- * What one costs before its handshake is done: OpenSSL's memory, which is bounded by the most that it takes of one message
- * (a client's first: 128 KiB; its certificates: TLS_CHAIN_MOST), and TLS_HANDSHAKE_MOST bytes to be read, for at most
- * tls_handshake_timeout. docs/operating.md has the figures. Afterwards an idle connection has no buffers
+ * What one costs before its handshake is done: OpenSSL's memory, which is bounded by the most that it takes of one
+ * message (a client's first: 128 KiB; its certificates: TLS_CHAIN_MOST), and TLS_HANDSHAKE_MOST bytes to be read, for
+ * at most tls_handshake_timeout. docs/operating.md has the figures. Afterwards an idle connection has no buffers
  * (SSL_MODE_RELEASE_BUFFERS).
  *
- * What one costs in a turn: OpenSSL goes on to the next record where one had no bytes of the client's in it (new keys, a
- * warning, a wish to renegotiate), as long as there are any. So records are counted as they come: SILENT_MOST without bytes in
- * between end the connection, and RECORDS_A_CALL are the most of a call.
+ * What one costs in a turn: OpenSSL goes on to the next record where one had no bytes of the client's in it (new keys,
+ * a warning, a wish to renegotiate), as long as there are any. So records are counted as they come: SILENT_MOST without
+ * bytes in between end the connection, and RECORDS_A_CALL are the most of a call.
  */
 #include "server/worker/tls.h"
 #include "server/config/settings.h"
@@ -59,8 +59,9 @@ static bool is_refused(int result) {
     return result < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
 }
 
-/* Looks on as OpenSSL reads the socket, where it takes an interrupted call for an empty socket. Where the kernel decrypts, a
- * read is a record, and says nothing of what is behind. Why the kernel refused a call is forgotten by OpenSSL. */
+/* Looks on as OpenSSL reads the socket, where it takes an interrupted call for an empty socket. Where the kernel
+ * decrypts, a read is a record, and says nothing of what is behind. Why the kernel refused a call is forgotten by
+ * OpenSSL. */
 static long note_call(BIO *bio, int operation, const char *data, size_t size, int number, long argument,
                       int result, size_t *got) {
     struct tls_link *link = (struct tls_link *)(void *)BIO_get_callback_arg(bio);
@@ -75,8 +76,8 @@ static long note_call(BIO *bio, int operation, const char *data, size_t size, in
     return result;
 }
 
-/* Looks on as OpenSSL begins to read a record, which may have bytes. Where the end has been told, it throws the record away, and
- * returns. */
+/* Looks on as OpenSSL begins to read a record, which may have bytes. Where the end has been told, it throws the record
+ * away, and returns. */
 static void note_record(int is_sent, int version, int type, const void *data, size_t size, SSL *ssl,
                         void *context) {
     struct tls_link *link = context;
@@ -306,8 +307,9 @@ static bool is_drained(const struct tls_link *link) {
     return link->drained && !SSL_has_pending(link->ssl);
 }
 
-/* Whether the client has asked for new keys of what it is sent, and the kernel encrypts that: it goes on with the old ones, while
- * OpenSSL (3.0) tells the client, with its next write, that new ones follow. Nothing the client could read would. */
+/* Whether the client has asked for new keys of what it is sent, and the kernel encrypts that: it goes on with the old
+ * ones, while OpenSSL (3.0) tells the client, with its next write, that new ones follow. Nothing the client could read
+ * would. */
 static bool asks_for_keys_of_the_kernel(const struct tls_link *link) {
     return SSL_get_key_update_type(link->ssl) != SSL_KEY_UPDATE_NONE &&
            BIO_get_ktls_send(SSL_get_wbio(link->ssl));
@@ -329,8 +331,8 @@ static bool read_record(struct tls_link *link, char *data, size_t size, size_t *
     return true;
 }
 
-/* Reads until there is no more, or no room: only then does the kernel tell when there is; or until it was enough for a turn. What
- * follows bytes, an end or a failure, is told by the next call. */
+/* Reads until there is no more, or no room: only then does the kernel tell when there is; or until it was enough for a
+ * turn. What follows bytes, an end or a failure, is told by the next call. */
 ssize_t tls_receive(struct connection *connection, char *data, size_t size) {
     struct tls_link *link = connection->tls;
     size_t got = 0;

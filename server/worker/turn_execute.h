@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A batch of parsed requests is executed, in order, and its replies are written into the turn's output. What asks for a
- * connection to wait (a request that parked, replies that are held or not read, a share that is used up) has its requests kept from
- * there on: turn_hold_from.
+ * connection to wait (a request that parked, replies that are held or not read, a share that is used up) has its
+ * requests kept from there on: turn_hold_from.
  *
  * On the worker's thread.
  */
@@ -32,8 +32,8 @@ void turn_execute_batch(struct worker *worker);
 
 /* ---- While it is executed ---- */
 
-/* Ends the parsing of the connection of slot i; its bytes from there on are kept for later. False: no memory, the connection
- * is broken. */
+/* Ends the parsing of the connection of slot i; its bytes from there on are kept for later. False: no memory, the
+ * connection is broken. */
 bool turn_hold_from(struct worker *worker, size_t i);
 
 /* Answers the key in slot i by that line, as any error of the tier would be. */

@@ -7,8 +7,9 @@
 
 struct worker;
 
-/* ends: it is the last of the turn. When the journal cannot be written, changes of this turn are not safe from a kill -9, and
- * their replies would promise that they are: the connections are closed without any, except those whose replies are held. */
+/* ends: it is the last of the turn. When the journal cannot be written, changes of this turn are not safe from a kill
+ * -9, and their replies would promise that they are: the connections are closed without any, except those whose replies
+ * are held. */
 void turn_journal_and_send(struct worker *worker, bool ends);
 
 /* Ends one part of the turn and begins the next. The batch at hand stays prepared. */

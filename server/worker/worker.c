@@ -50,7 +50,8 @@ static bool has_pending(const struct worker *worker) {
     return false;
 }
 
-/* A client that connected just before the stop may be about to ask: closed on it, it would take the server for broken. */
+/* A client that connected just before the stop may be about to ask: closed on it, it would take the server for
+ * broken. */
 static bool has_newcomers(const struct worker *worker) {
     for (const struct connection *connection = worker->connections; connection; connection = connection->next)
         if (connection->fresh &&

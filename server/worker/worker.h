@@ -16,8 +16,8 @@ struct io_type;  /* server/worker/io/io.h */
 struct server;
 struct worker;
 
-/* NULL: errno says why, and *ret_lacks_io whether it is io_type that cannot be had. It does nothing yet; worker_free frees
- * it. */
+/* NULL: errno says why, and *ret_lacks_io whether it is io_type that cannot be had. It does nothing yet; worker_free
+ * frees it. */
 struct worker *worker_create(struct server *server, const struct io_type *io_type, unsigned index,
                              bool *ret_lacks_io);
 
@@ -32,9 +32,9 @@ void worker_hand(struct worker *worker, const struct accepted *accepted);
  * thread. */
 void worker_wake(struct worker *worker);
 
-/* Stops reading, but of connections that were just made: their first request is waited for, up to two seconds. Finishes what
- * is being executed and sends it (bounded: a second for slow readers, five for requests that wait for a backend), closes
- * the connections and ends the thread. */
+/* Stops reading, but of connections that were just made: their first request is waited for, up to two seconds. Finishes
+ * what is being executed and sends it (bounded: a second for slow readers, five for requests that wait for a backend),
+ * closes the connections and ends the thread. */
 void worker_stop(struct worker *worker);
 
 /* Frees a stopped worker. Only after tier_destroy: until then the tier may wake the worker, and write to the

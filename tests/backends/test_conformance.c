@@ -2,8 +2,8 @@
 /*
  * What every backend owes to the policies (backends/backend.h), run against each kind of store.
  *
- * A kind brings a way to make an empty store and to make it go away; the tests know nothing else of it. A cluster is a kind
- * once more while its slots move in a loop: all that is promised holds then as well, but that a walk is whole.
+ * A kind brings a way to make an empty store and to make it go away; the tests know nothing else of it. A cluster is a
+ * kind once more while its slots move in a loop: all that is promised holds then as well, but that a walk is whole.
  * Versions are small numbers, times lie around the real clock, for stores that look at it themselves.
  */
 #include "backends/kinds.h"
@@ -1077,8 +1077,8 @@ static bool collect(struct backend_visitor *visitor, const struct entry *entry) 
     return collector->count != collector->stop_at;
 }
 
-/* While slots move, the newest may lack a few, all keys are a transient failure, and pages have no end: what is walked has
- * come to rest. */
+/* While slots move, the newest may lack a few, all keys are a transient failure, and pages have no end: what is walked
+ * has come to rest. */
 static void come_to_rest(struct store *store) {
     if (store->kind->rest)
         store->kind->rest(store);

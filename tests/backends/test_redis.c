@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is particular to Redis: refusals, what others see of the layouts and do to them, tombstones, and hearing of changes.
- * Outages and losses are in test_redis_loss.c. What every backend owes is in test_conformance.c.
+ * What is particular to Redis: refusals, what others see of the layouts and do to them, tombstones, and hearing of
+ * changes. Outages and losses are in test_redis_loss.c. What every backend owes is in test_conformance.c.
  */
 #include "backends/sqlite/options.h"
 #include "tests/support/redis_fixture.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is particular to a Redis Cluster: by what it is known that one of its masters has lost something, what replicas have
- * of it, and where versions begin. Watchers, pages and slots that move are in test_redis_cluster_watch.c. What every backend
- * owes is in test_conformance.c; outages under load are in tests/faults/test_cluster.py.
+ * What is particular to a Redis Cluster: by what it is known that one of its masters has lost something, what replicas
+ * have of it, and where versions begin. Watchers, pages and slots that move are in test_redis_cluster_watch.c. What
+ * every backend owes is in test_conformance.c; outages under load are in tests/faults/test_cluster.py.
  */
 #include "tests/support/redis_cluster_fixture.h"
 #include <signal.h>
@@ -323,8 +323,8 @@ static bool is_taken_in(struct fixture *fixture, struct backend_connection *read
     return older;
 }
 
-/* One reader is where the writer is, and another one at a server that lacks what the writer has written since; over links that
- * both have used. Then the writer is there. */
+/* One reader is where the writer is, and another one at a server that lacks what the writer has written since; over
+ * links that both have used. Then the writer is there. */
 TEST(where_two_masters_answer_that_of_the_writer_alone_is_believed) {
     struct fixture *fixture = *state;
     atomic_uint_fast64_t acknowledged = 0;
@@ -504,7 +504,8 @@ TEST(signals_lose_no_answer) {
     assert_int_equal(fixture->other->reconnects, 0);
 }
 
-/* Who waits keeps its thread from the keys of the others. So each call does once what there is to do, and asks for the map. */
+/* Who waits keeps its thread from the keys of the others. So each call does once what there is to do, and asks for the
+ * map. */
 TEST(a_master_that_is_away_is_not_waited_for_while_others_serve) {
     struct fixture *fixture = *state;
     enum { CALLS = 5 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The master that Sentinel names: found, lost, found elsewhere; what is told where nobody names it; what replicas have of it.
- * Sentinels are real ones, of which the tests change what they watch: none has to wait for a failover.
+ * The master that Sentinel names: found, lost, found elsewhere; what is told where nobody names it; what replicas have
+ * of it. Sentinels are real ones, of which the tests change what they watch: none has to wait for a failover.
  */
 #include "backends/kinds.h"
 #include "backends/redis/options.h"
@@ -230,8 +230,8 @@ static void await_row(const struct redis_server *server, const char *key) {
     eventually(strcmp(redis_server_ask(server, "HGET %s value", key), "v") == 0);
 }
 
-/* Sentinel cuts off the clients of such a master in the same step; who tells it by hand does not. So it shows what it has got of
- * the other one over links that have always led to it. */
+/* Sentinel cuts off the clients of such a master in the same step; who tells it by hand does not. So it shows what it
+ * has got of the other one over links that have always led to it. */
 TEST(a_master_that_became_a_replica_is_not_believed_over_a_link_that_stays) {
     struct fixture *fixture = *state;
     atomic_uint_fast64_t acknowledged = 0;

@@ -190,7 +190,8 @@ TEST(a_path_that_begins_with_two_slashes_is_a_path) {
     }
 }
 
-/* A trigger that keeps something of its own is nobody else; one that writes rows of ours, with any commit of ours, is. */
+/* A trigger that keeps something of its own is nobody else; one that writes rows of ours, with any commit of ours,
+ * is. */
 TEST(what_triggers_write_into_our_tables_is_noticed) {
     struct fixture *fixture = *state;
     open_both(fixture);

@@ -11,8 +11,8 @@
  * A place is the way by which a call came to be made: its next callers, wherever the program and its libraries lie in
  * memory. So it is the same in every life of the same build.
  *
- * Two of the libraries that do not survive an allocation that fails, whoever uses them, are spared: libconfuse, which reads
- * the configuration, and what libev itself asks for (docs/security.md, "Calls that fail", has the others).
+ * Two of the libraries that do not survive an allocation that fails, whoever uses them, are spared: libconfuse, which
+ * reads the configuration, and what libev itself asks for (docs/security.md, "Calls that fail", has the others).
  *
  * All of this may be called by any thread.
  */
@@ -53,8 +53,8 @@ enum injected_kind {
     KIND_COUNT
 };
 
-/* In the place of an errno: a write to a file, or a sync, says that it has done all, and has done nothing. So is a server
- * that does not look at what its calls come to. */
+/* In the place of an errno: a write to a file, or a sync, says that it has done all, and has done nothing. So is a
+ * server that does not look at what its calls come to. */
 enum { INJECTED_LOST = -1 };
 
 /* The function behind one of ours. */

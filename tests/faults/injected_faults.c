@@ -144,8 +144,8 @@ int openat(int folder, const char *path, int flags, ...) {
 
 int openat64(int folder, const char *path, int flags, ...) __attribute__((alias("openat")));
 
-/* What the call returns. The disk of power_loss.c, if it is preloaded behind this library, learns what it does not have;
- * end < 0: it may be of the whole file. */
+/* What the call returns. The disk of power_loss.c, if it is preloaded behind this library, learns what it does not
+ * have; end < 0: it may be of the whole file. */
 static int fail_sync(int file, off_t at, off_t end) {
     int error = errno;
     void (*forget)(int, off_t, off_t) =

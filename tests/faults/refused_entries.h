@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Submissions to an io_uring that the kernel does not see, and what it says of them instead; each thread has its own ring. */
+/* Submissions to an io_uring that the kernel does not see, and what it says of them instead; each thread has its own
+ * ring. */
 #ifndef FOREBAY_TESTS_FAULTS_REFUSED_ENTRIES_H
 #define FOREBAY_TESTS_FAULTS_REFUSED_ENTRIES_H
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A kernel that makes use of what it may do, under a whole server: a library to preload (LD_PRELOAD) between it and liburing.
- * Of what is submitted, sends go short or not at all (EAGAIN, EINTR), receives get few bytes, end although more was asked for,
- * or find no buffer (ENOBUFS), and polls are interrupted: one in RING_FAULTS of each, drawn from RING_SEED. Of the rings, there is
- * no memory for the one of number RING_REFUSED, and of eventfds no descriptor for that of number EVENTFD_REFUSED.
+ * A kernel that makes use of what it may do, under a whole server: a library to preload (LD_PRELOAD) between it and
+ * liburing. Of what is submitted, sends go short or not at all (EAGAIN, EINTR), receives get few bytes, end although
+ * more was asked for, or find no buffer (ENOBUFS), and polls are interrupted: one in RING_FAULTS of each, drawn from
+ * RING_SEED. Of the rings, there is no memory for the one of number RING_REFUSED, and of eventfds no descriptor for
+ * that of number EVENTFD_REFUSED.
  */
 #include "tests/faults/refused_entries.h"
 

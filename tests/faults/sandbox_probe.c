@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a process still can that somebody else has got hold of: a library to preload (LD_PRELOAD) into a server. SIGUSR2 has
- * it try, from within, what a sandbox is to refuse, and write a line "name errno" for each to the file SANDBOX_PROBE_OUT, which
- * was opened before; 0: it could. Each is tried so that it does no harm where it is allowed.
+ * What a process still can that somebody else has got hold of: a library to preload (LD_PRELOAD) into a server. SIGUSR2
+ * has it try, from within, what a sandbox is to refuse, and write a line "name errno" for each to the file
+ * SANDBOX_PROBE_OUT, which was opened before; 0: it could. Each is tried so that it does no harm where it is allowed.
  *
  * SANDBOX_PROBE_INSIDE and SANDBOX_PROBE_OUTSIDE are folders with a file `file` each; SANDBOX_PROBE_PORT is served by
  * somebody else.

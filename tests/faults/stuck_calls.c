@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disk that hangs, and a worker that does: a library to preload (LD_PRELOAD). While a file named "hang-WORD" lies in the
- * folder STUCK, what writes or syncs a file whose path has WORD in it does not return. WORD is one of those in `words`.
- * With "hang-worker" no worker gets to its next turn, which stands for any fault of its own.
+ * A disk that hangs, and a worker that does: a library to preload (LD_PRELOAD). While a file named "hang-WORD" lies in
+ * the folder STUCK, what writes or syncs a file whose path has WORD in it does not return. WORD is one of those in
+ * `words`. With "hang-worker" no worker gets to its next turn, which stands for any fault of its own.
  */
 #include <dlfcn.h>
 #include <stdbool.h>

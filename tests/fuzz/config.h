@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Configuration files and command lines out of any bytes: the bytes themselves, or words of the grammar that the bytes choose,
- * among them every name that a setting or an option has.
+ * Configuration files and command lines out of any bytes: the bytes themselves, or words of the grammar that the bytes
+ * choose, among them every name that a setting or an option has.
  *
- * What must hold: a refusal says why; and a file that is taken, once it was printed (--print-config), is taken again and
- * prints the same.
+ * What must hold: a refusal says why; and a file that is taken, once it was printed (--print-config), is taken again
+ * and prints the same.
  */
 #ifndef FOREBAY_TESTS_FUZZ_CONFIG_H
 #define FOREBAY_TESTS_FUZZ_CONFIG_H
@@ -177,8 +177,8 @@ static inline size_t config_make(char text[CONFIG_TEXT_MAX], struct choices *cho
 
 /* ---- Files ---- */
 
-/* What --print-config says of the file at path, without the comments that say where a value comes from; NULL: it is refused.
- * For the caller to free. */
+/* What --print-config says of the file at path, without the comments that say where a value comes from; NULL: it is
+ * refused. For the caller to free. */
 static inline char *config_printed(const char *path) {
     struct settings settings;
     struct options options = {.secrets = true};

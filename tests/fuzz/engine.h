@@ -145,8 +145,8 @@ static inline enum parse_status engine_parse(struct engine *engine, const char *
                              : parse(&engine->parser, bytes, size, key, ret_request, ret_consumed, &wanted);
 }
 
-/* Bytes that arrived in one piece, from a new connection. They lie in an exact copy, so that a step beyond them is seen; and of
- * those that were used up, as well. */
+/* Bytes that arrived in one piece, from a new connection. They lie in an exact copy, so that a step beyond them is
+ * seen; and of those that were used up, as well. */
 static inline void engine_feed(struct engine *engine, const char *bytes, size_t size) {
     char *exact = malloc(size + (size == 0)), key[ENTRY_KEY_MAX + 2];
     bool goes_on = true;

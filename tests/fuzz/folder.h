@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A folder in memory, where there is a file system for that, which every input finds empty. One for the whole program. */
+/* A folder in memory, where there is a file system for that, which every input finds empty. One for the whole
+ * program. */
 #ifndef FOREBAY_TESTS_FUZZ_FOLDER_H
 #define FOREBAY_TESTS_FUZZ_FOLDER_H
 

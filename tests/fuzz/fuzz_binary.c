@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer's way into the binary protocol: its input chooses packets (packets.h), which go through the model, cut in pieces,
- * and through the engine (conversations.h). Built and run by tools/fuzz.
+ * libFuzzer's way into the binary protocol: its input chooses packets (packets.h), which go through the model, cut in
+ * pieces, and through the engine (conversations.h). Built and run by tools/fuzz.
  */
 #include "tests/fuzz/conversations.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is sent to the admin HTTP of a server that is starting: the bytes themselves, or requests that they choose parts of, one
- * behind the other. So everything is judged (host, path, method, token, arguments, body), and nothing is done.
+ * What is sent to the admin HTTP of a server that is starting: the bytes themselves, or requests that they choose parts
+ * of, one behind the other. So everything is judged (host, path, method, token, arguments, body), and nothing is done.
  *
  * What must hold: it answers in HTTP or not at all, and tells nobody the token.
  */
@@ -171,8 +171,9 @@ static inline int http_connect(const struct http_bench *bench) {
     return client;
 }
 
-/* All that comes until it closes, or says no more: then it waits for the rest of a request, and the client breaks off. (Of a
- * client that ends its half in the moment in which it has sent, libmicrohttpd may not notice the end before its time is up.) */
+/* All that comes until it closes, or says no more: then it waits for the rest of a request, and the client breaks off.
+ * (Of a client that ends its half in the moment in which it has sent, libmicrohttpd may not notice the end before its
+ * time is up.) */
 static inline size_t http_ask(struct http_bench *bench, const char *bytes, size_t size) {
     int client = http_connect(bench);
     struct pollfd wanted = {.fd = client, .events = POLLIN};

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of a journal out of any bytes. Most are whole: a header, records and an end whose CRCs are right; then some of them are
- * damaged, with a wrong CRC as a disk leaves it, or with a right one as nobody but an enemy does.
+ * Files of a journal out of any bytes. Most are whole: a header, records and an end whose CRCs are right; then some of
+ * them are damaged, with a wrong CRC as a disk leaves it, or with a right one as nobody but an enemy does.
  *
- * What must hold: no step beyond the bytes; no record that does not lie in the file whole; of a file that nobody damaged, every
- * record; of one that was cut off, those before that, and how much is missing of what had been synced; what recovery shows
- * once, having cut and set aside, it shows again, when it is asked to at once and the next time; and whoever only looks
- * (survey, dump) finds records, and damage, where recovery does.
+ * What must hold: no step beyond the bytes; no record that does not lie in the file whole; of a file that nobody
+ * damaged, every record; of one that was cut off, those before that, and how much is missing of what had been synced;
+ * what recovery shows once, having cut and set aside, it shows again, when it is asked to at once and the next time;
+ * and whoever only looks (survey, dump) finds records, and damage, where recovery does.
  */
 #ifndef FOREBAY_TESTS_FUZZ_JOURNAL_H
 #define FOREBAY_TESTS_FUZZ_JOURNAL_H
@@ -102,7 +102,8 @@ static inline void journal_put_crc(char *to, uint32_t crc) {
     memcpy(to, &crc, sizeof crc);
 }
 
-/* A header that somebody changed, and gave the CRCs that belong to it: of the fixed part (at 80), and of all (at 16). */
+/* A header that somebody changed, and gave the CRCs that belong to it: of the fixed part (at 80), and of all (at
+ * 16). */
 static inline void journal_forge_header(struct journal_image *image, struct choices *choices) {
     static const unsigned fields[] = {8, 12, 20, 24, 32, 48, 56, 72, 76, 88};
     static const char zeros[4];
@@ -279,8 +280,8 @@ static inline void journal_look_at_folder(const char *folder, struct survey *ret
     fclose(nowhere);
 }
 
-/* Recovery of the file, strict and lenient; and once more, when there is nothing to skip any more. gives_up: what is there of one
- * of the namespaces. */
+/* Recovery of the file, strict and lenient; and once more, when there is nothing to skip any more. gives_up: what is
+ * there of one of the namespaces. */
 static inline void journal_check_folder(const struct journal_image *image, bool gives_up) {
     const char *folder = fuzz_folder();
     struct journal_shown strict, first, again;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conversations of the text protocol out of any bytes: classic and meta commands with any of their flags, in any order and
- * number, whose data blocks are mostly as long as they say; the rest has something wrong.
+ * Conversations of the text protocol out of any bytes: classic and meta commands with any of their flags, in any order
+ * and number, whose data blocks are mostly as long as they say; the rest has something wrong.
  */
 #ifndef FOREBAY_TESTS_FUZZ_LINES_H
 #define FOREBAY_TESTS_FUZZ_LINES_H

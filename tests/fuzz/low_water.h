@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Low-water files out of any bytes: two copies, each with what an enemy or a disk makes of it, mostly under a CRC that is right;
- * read from a disk in memory. What is taken must be what a new file of it says, too.
+ * Low-water files out of any bytes: two copies, each with what an enemy or a disk makes of it, mostly under a CRC that
+ * is right; read from a disk in memory. What is taken must be what a new file of it says, too.
  */
 #ifndef FOREBAY_TESTS_FUZZ_LOW_WATER_H
 #define FOREBAY_TESTS_FUZZ_LOW_WATER_H

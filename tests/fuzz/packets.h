@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conversations of the binary protocol out of any bytes. Most packets are whole and add up, so that they get as far as the
- * entries; the rest has one number wrong.
+ * Conversations of the binary protocol out of any bytes. Most packets are whole and add up, so that they get as far as
+ * the entries; the rest has one number wrong.
  */
 #ifndef FOREBAY_TESTS_FUZZ_PACKETS_H
 #define FOREBAY_TESTS_FUZZ_PACKETS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Plays each file that is named through the entry of a target, once, as a fuzzer would: so that what tools/fuzz builds is
- * linked, and played, where nobody fuzzes. */
+/* Plays each file that is named through the entry of a target, once, as a fuzzer would: so that what tools/fuzz builds
+ * is linked, and played, where nobody fuzzes. */
 #include <stdint.h>
 #include <stdio.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Quarantine files out of any bytes: records as the server writes them, some of them forged (what they say is changed, and the
- * CRC is right again) and the file damaged or cut.
+ * Quarantine files out of any bytes: records as the server writes them, some of them forged (what they say is changed,
+ * and the CRC is right again) and the file damaged or cut.
  *
- * What must hold: whoever looks at the file counts what is there after it was opened; a file that was opened is not damaged
- * when it is opened again, and holds the same; and no entry has a key that no entry can have.
+ * What must hold: whoever looks at the file counts what is there after it was opened; a file that was opened is not
+ * damaged when it is opened again, and holds the same; and no entry has a key that no entry can have.
  */
 #ifndef FOREBAY_TESTS_FUZZ_QUARANTINE_H
 #define FOREBAY_TESTS_FUZZ_QUARANTINE_H

@@ -3,8 +3,8 @@
  * Records of a journal alone, without headers and folders: made of any entries, and read back; with a byte changed; or
  * any bytes to which somebody gave the CRCs that would be right. Cheap, so that there may be very many of them.
  *
- * What must hold: what was written is what is read; no byte of a record is changed unnoticed; no record that is found lies
- * anywhere but in the bytes, whole; and where the end is cut off, what had been synced of it is missing.
+ * What must hold: what was written is what is read; no byte of a record is changed unnoticed; no record that is found
+ * lies anywhere but in the bytes, whole; and where the end is cut off, what had been synced of it is missing.
  */
 #ifndef FOREBAY_TESTS_FUZZ_RECORDS_H
 #define FOREBAY_TESTS_FUZZ_RECORDS_H
@@ -54,7 +54,8 @@ FUZZ_HARNESS void journal_check_record(const struct scan *scan, const struct for
                journal_lies_in(record->entry.value, bytes, scan->extent));
 }
 
-/* No record is taken for the last one before all that had been synced has been found, unless the file says that it ends. */
+/* No record is taken for the last one before all that had been synced has been found, unless the file says that it
+ * ends. */
 FUZZ_HARNESS struct journal_found journal_walk(const char *bytes, size_t size,
                                                const struct format_header *header) {
     struct scan scan;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A backend whose Redis answers anything (redis_peer.h): alone, or a Redis Cluster of which every node is that peer. The first
- * bytes say what is asked, the rest what is answered. Nothing that comes of it may be unfit for an entry, and every refusal has
- * its words.
+ * A backend whose Redis answers anything (redis_peer.h): alone, or a Redis Cluster of which every node is that peer.
+ * The first bytes say what is asked, the rest what is answered. Nothing that comes of it may be unfit for an entry, and
+ * every refusal has its words.
  */
 #ifndef FOREBAY_TESTS_FUZZ_REDIS_H
 #define FOREBAY_TESTS_FUZZ_REDIS_H

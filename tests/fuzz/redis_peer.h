@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Somebody who listens where a Redis should be. What he answers is taken from any bytes: to each command mostly what a Redis
- * would say, with values that the bytes choose, so that the conversation gets on; else any value of the protocol, or torn bytes.
- * When the bytes have come to their end he hangs up on everybody.
+ * Somebody who listens where a Redis should be. What he answers is taken from any bytes: to each command mostly what a
+ * Redis would say, with values that the bytes choose, so that the conversation gets on; else any value of the protocol,
+ * or torn bytes. When the bytes have come to their end he hangs up on everybody.
  *
- * A thread, for one input after another. The input is handed over while nobody is connected, and taken away before it goes.
+ * A thread, for one input after another. The input is handed over while nobody is connected, and taken away before it
+ * goes.
  */
 #ifndef FOREBAY_TESTS_FUZZ_REDIS_PEER_H
 #define FOREBAY_TESTS_FUZZ_REDIS_PEER_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An answer, read as a client reads it: lines whose first word a client knows, values as long as they were announced, packets
- * whose sizes add up; and nothing behind. */
+/* An answer, read as a client reads it: lines whose first word a client knows, values as long as they were announced,
+ * packets whose sizes add up; and nothing behind. */
 #ifndef FOREBAY_TESTS_FUZZ_REPLIES_H
 #define FOREBAY_TESTS_FUZZ_REPLIES_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long a short run goes on. Its first rounds are the same every time. Where FOREBAY_FUZZ_SECONDS is set, others follow
- * until so many seconds have passed, each time other ones: from a seed that is told, and that FOREBAY_FUZZ_SEED gives to a
- * run which is to do the same.
+ * How long a short run goes on. Its first rounds are the same every time. Where FOREBAY_FUZZ_SECONDS is set, others
+ * follow until so many seconds have passed, each time other ones: from a seed that is told, and that FOREBAY_FUZZ_SEED
+ * gives to a run which is to do the same.
  */
 #ifndef FOREBAY_TESTS_FUZZ_ROUNDS_H
 #define FOREBAY_TESTS_FUZZ_ROUNDS_H

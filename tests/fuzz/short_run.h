@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The short run of a target: its seeds (tests/fuzz/corpus/<target>, one input a file, which findings are put into), each as
- * it is and with changed bytes; and noise. The same every time, and for as long as it is told to go on (rounds.h).
+ * The short run of a target: its seeds (tests/fuzz/corpus/<target>, one input a file, which findings are put into),
+ * each as it is and with changed bytes; and noise. The same every time, and for as long as it is told to go on
+ * (rounds.h).
  */
 #ifndef FOREBAY_TESTS_FUZZ_SHORT_RUN_H
 #define FOREBAY_TESTS_FUZZ_SHORT_RUN_H

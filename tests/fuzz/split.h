@@ -9,8 +9,8 @@
 
 enum { SPLIT_ITEM_MAX = 1024, SPLIT_NOW = 1700000000, SPLIT_ONE_BY_ONE = 8 };
 
-/* Answers of a new model to bytes that arrive in pieces of `first` bytes, then `step` each. Of the two that are compared, each
- * has its place; they are made once. */
+/* Answers of a new model to bytes that arrive in pieces of `first` bytes, then `step` each. Of the two that are
+ * compared, each has its place; they are made once. */
 static inline struct model *split_play(bool is_whole, const char *bytes, size_t size, size_t first,
                                        size_t step) {
     static struct model *models[2];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A database into which somebody else has put anything: rows of any type in each column of a table that has the columns of ours
- * without their types, and a high version that is none; asked by a reader and a writer. What comes of it is fit for an entry;
- * and a put that the store has taken is what is loaded then.
+ * A database into which somebody else has put anything: rows of any type in each column of a table that has the columns
+ * of ours without their types, and a high version that is none; asked by a reader and a writer. What comes of it is fit
+ * for an entry; and a put that the store has taken is what is loaded then.
  */
 #ifndef FOREBAY_TESTS_FUZZ_SQLITE_H
 #define FOREBAY_TESTS_FUZZ_SQLITE_H

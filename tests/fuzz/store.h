@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is asked of a store whose rows and answers are anybody's: each call of a backend, and that what it gives is fit for an
- * entry. For redis.h and sqlite.h. */
+/* What is asked of a store whose rows and answers are anybody's: each call of a backend, and that what it gives is fit
+ * for an entry. For redis.h and sqlite.h. */
 #ifndef FOREBAY_TESTS_FUZZ_STORE_H
 #define FOREBAY_TESTS_FUZZ_STORE_H
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What comes to the server's end of an encrypted connection (server/worker/tls.c): any bytes, or what a client of OpenSSL's says
- * and somebody on the way has changed: bytes, records, where it ends (tls_way.h). Keys differ from run to run, so of one input
- * the lengths and the order are the same every time, and what is changed, but not each byte.
+ * What comes to the server's end of an encrypted connection (server/worker/tls.c): any bytes, or what a client of
+ * OpenSSL's says and somebody on the way has changed: bytes, records, where it ends (tls_way.h). Keys differ from run
+ * to run, so of one input the lengths and the order are the same every time, and what is changed, but not each byte.
  *
- * What must hold: the server reads what the client wrote, from its first byte on, or less of it, whatever happened on the way;
- * nothing at all where the client never agreed on keys, or is one that the address does not let in; and all of it where nobody
- * meddled. It comes to an end, and a connection that has ended or failed stays so.
+ * What must hold: the server reads what the client wrote, from its first byte on, or less of it, whatever happened on
+ * the way; nothing at all where the client never agreed on keys, or is one that the address does not let in; and all of
+ * it where nobody meddled. It comes to an end, and a connection that has ended or failed stays so.
  */
 #ifndef FOREBAY_TESTS_FUZZ_TLS_H
 #define FOREBAY_TESTS_FUZZ_TLS_H

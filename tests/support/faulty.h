@@ -71,8 +71,8 @@ void faulty_spoil_keys(struct faulty *faulty, const char *text);
 /* Connections that are opened from now on say that the store has parts. */
 void faulty_have_parts(struct faulty *faulty);
 
-/* Keys that contain text are of a part of the store that is away: loads and batches do the rest, and answer BACKEND_TRANSIENT
- * with connection->partial. NULL: no longer. */
+/* Keys that contain text are of a part of the store that is away: loads and batches do the rest, and answer
+ * BACKEND_TRANSIENT with connection->partial. NULL: no longer. */
 void faulty_lose_part(struct faulty *faulty, const char *text);
 
 /* The same of a part that is silent: hasty loads go on without it, and others wait until it is no longer. */

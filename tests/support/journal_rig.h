@@ -57,8 +57,8 @@ void journal_rig_set_up(struct journal_rig *rig);
 /* Closes what is open, removes the folder, frees. Does nothing to a rig of zeros, nor a second time. */
 void journal_rig_tear_down(struct journal_rig *rig);
 
-/* The fixture of a test file, of this size, which begins with a rig: that is set up, the rest is zero. And its end, with that of
- * another rig of it and of the disk that both are on; NULL: it has none. */
+/* The fixture of a test file, of this size, which begins with a rig: that is set up, the rest is zero. And its end,
+ * with that of another rig of it and of the disk that both are on; NULL: it has none. */
 void *journal_rig_make_fixture(size_t size);
 void journal_rig_end_fixture(struct journal_rig *fixture, struct journal_rig *other,
                              struct faulty_disk *disk);

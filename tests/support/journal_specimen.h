@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file of a journal with nine records of every kind, for tests that take from it what it shall not have any more, or change
- * it; and what recovery makes of that. The fixture of such a test file is a struct specimen.
+ * A file of a journal with nine records of every kind, for tests that take from it what it shall not have any more, or
+ * change it; and what recovery makes of that. The fixture of such a test file is a struct specimen.
  */
 #ifndef FOREBAY_TESTS_SUPPORT_JOURNAL_SPECIMEN_H
 #define FOREBAY_TESTS_SUPPORT_JOURNAL_SPECIMEN_H

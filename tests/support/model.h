@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The smallest server that speaks the protocols, text and binary, by the first byte of a connection: parser, evaluate and
- * reply over a plain array of entries, without sockets, threads, policies and memory limits. Bytes go in, bytes come out.
- * The tests ask it what the protocol is, and the fuzzers shake it.
+ * The smallest server that speaks the protocols, text and binary, by the first byte of a connection: parser, evaluate
+ * and reply over a plain array of entries, without sockets, threads, policies and memory limits. Bytes go in, bytes
+ * come out. The tests ask it what the protocol is, and the fuzzers shake it.
  */
 #ifndef FOREBAY_TESTS_SUPPORT_MODEL_H
 #define FOREBAY_TESTS_SUPPORT_MODEL_H

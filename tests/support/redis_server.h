@@ -15,8 +15,8 @@ struct redis_server {
     bool cluster;              /* set before a start: a node of a Redis Cluster; without slots at first */
     int cluster_port;          /* of such a node, for others of its cluster */
     int watched_port; /* set before a start: a Sentinel, of the master "mymaster" at this port; 0: a Redis */
-    /* Set before a start, NULL behind the last one: more words for the command line, or lines for the file of a Sentinel.
-     * NULL: none. */
+    /* Set before a start, NULL behind the last one: more words for the command line, or lines for the file of a
+     * Sentinel. NULL: none. */
     const char *const *options;
 };
 
@@ -47,8 +47,8 @@ bool redis_server_start_replica(struct redis_server *server, const struct redis_
 /* Its replicas get nothing from the master any more; or again. (One that is stopped would find it in its socket.) */
 void redis_server_cut_off(const struct redis_server *replica, const struct redis_server *master, bool cut);
 
-/* Something that listens on the loopback interface and answers all that it is sent with these bytes, in a process of its own,
- * which is ended with SIGKILL and waited for. Returns the port. */
+/* Something that listens on the loopback interface and answers all that it is sent with these bytes, in a process of
+ * its own, which is ended with SIGKILL and waited for. Returns the port. */
 int redis_server_pretend(const char *answer, pid_t *ret_child);
 
 /* Sends a command (words separated by blanks, printf-like) as somebody beside; the answer as text in a buffer

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each time the slot of some key goes to another master, in the steps of redis-cli: it is on its way for a moment with its
- * keys at the old one, then with some of them at the new one, then it is there. A third master is told as well, so that the
- * map which anybody asks for is true at once.
+ * Each time the slot of some key goes to another master, in the steps of redis-cli: it is on its way for a moment with
+ * its keys at the old one, then with some of them at the new one, then it is there. A third master is told as well, so
+ * that the map which anybody asks for is true at once.
  */
 #include "tests/support/slot_mover.h"
 #include "tests/support/check.h"
@@ -28,8 +28,8 @@ struct slot_mover {
     unsigned long keys;
 };
 
-/* The answer, which the caller frees; NULL: the link is lost, and with it the run. The format is hiredis' own: %b is two
- * arguments. */
+/* The answer, which the caller frees; NULL: the link is lost, and with it the run. The format is hiredis' own: %b is
+ * two arguments. */
 static redisReply *ask(struct slot_mover *mover, unsigned master, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
@@ -64,8 +64,8 @@ static void migrate(struct slot_mover *mover, unsigned source, unsigned target, 
     freeReplyObject(reply);
 }
 
-/* While it is on its way, none comes in at the source. An entry of the string layout has two keys: between the two, half
- * of it is here and half of it there. False: there are no more. */
+/* While it is on its way, none comes in at the source. An entry of the string layout has two keys: between the two,
+ * half of it is here and half of it there. False: there are no more. */
 static bool migrate_some(struct slot_mover *mover, unsigned source, unsigned target, long long slot) {
     redisReply *keys = ask(mover, source, "CLUSTER GETKEYSINSLOT %lld 10", slot);
     bool some = keys && keys->type == REDIS_REPLY_ARRAY && keys->elements > 0;
@@ -98,8 +98,8 @@ static long epoch_of(struct slot_mover *mover, unsigned master) {
     return epoch;
 }
 
-/* The last move has come round. A master that gets a slot before it has heard of that claims it with an old epoch, gives
- * it back as soon as it hears, and deletes its keys. */
+/* The last move has come round. A master that gets a slot before it has heard of that claims it with an old epoch,
+ * gives it back as soon as it hears, and deletes its keys. */
 static bool all_know(struct slot_mover *mover) {
     long epoch = epoch_of(mover, 0);
     for (unsigned i = 1; i < mover->count; i++)

@@ -15,9 +15,9 @@
  * fails.
  *
  * A command is words: set|add|replace|append|prepend KEY VALUE [EXPTIME], cas KEY VALUE CAS, get|gets KEY, gat KEY
- * EXPTIME, touch KEY EXPTIME, delete KEY, incr|decr KEY DELTA, vivify KEY TTL [CAS] (mg N, E), flush_all, sync [NAMESPACE],
- * forget KEY. A reply is: the value (gets: value, blank, CAS), MISS, STORED, NOT_STORED, EXISTS, NOT_FOUND, DELETED,
- * TOUCHED, the number, WON (a hit that won the token), FORGOTTEN, HELD_BACK, or the error line.
+ * EXPTIME, touch KEY EXPTIME, delete KEY, incr|decr KEY DELTA, vivify KEY TTL [CAS] (mg N, E), flush_all, sync
+ * [NAMESPACE], forget KEY. A reply is: the value (gets: value, blank, CAS), MISS, STORED, NOT_STORED, EXISTS,
+ * NOT_FOUND, DELETED, TOUCHED, the number, WON (a hit that won the token), FORGOTTEN, HELD_BACK, or the error line.
  */
 #ifndef FOREBAY_TESTS_SUPPORT_TIER_RIG_H
 #define FOREBAY_TESTS_SUPPORT_TIER_RIG_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many entries a second the Redis backend applies and loads, and the CPU time of this process for each. Needs a Redis, or
- * a Redis Cluster, that may be written to:
+ * How many entries a second the Redis backend applies and loads, and the CPU time of this process for each. Needs a
+ * Redis, or a Redis Cluster, that may be written to:
  *
  *     bench_redis -u redis://127.0.0.1:6379/9 [-n entries] [-b batch] [-v value bytes]
  *                 [-l hash|string] [-p prefix] [-o entries]
@@ -12,8 +12,8 @@
  * load_one   one key a load(), as many entries as -o says
  *
  * bench_redis_single is the same program, whose calls to one Redis carry one entry each, not up to 16.
- * docs/benchmarks-backends.md has the redis-benchmark line that sends commands of the same form. tools/bench/cluster runs
- * both programs, and reads a line as soon as a phase is over.
+ * docs/benchmarks-backends.md has the redis-benchmark line that sends commands of the same form. tools/bench/cluster
+ * runs both programs, and reads a line as soon as a phase is over.
  */
 #include "backends/kinds.h"
 #include "backends/redis/options.h"

@@ -6,18 +6,19 @@
  *                   [-z skew] [-w percent that write] [-o per thousand that log out] [-m least -M most bytes]
  *                   [-T seconds a session lives] [-k prefix] [-L prefix of locks] [-i]
  *
- * A request of a user who is logged in: lock the session (-l: by add, as PHP does), read it, and at its end write it, or touch
- * it, or log out; unlock. A user who is not logged in logs in: a new session under a new name. Users are drawn by Zipf's law,
- * sizes are log-uniform.
+ * A request of a user who is logged in: lock the session (-l: by add, as PHP does), read it, and at its end write it,
+ * or touch it, or log out; unlock. A user who is not logged in logs in: a new session under a new name. Users are drawn
+ * by Zipf's law, sizes are log-uniform.
  *
- * Every session says whose it is and how often it was changed, so each read is compared with what was acknowledged, to the byte:
- * `lost` are sessions that were gone, `undone` those that were older or otherwise not the same. `late` are requests whose user has
- * logged out in another one meanwhile.
+ * Every session says whose it is and how often it was changed, so each read is compared with what was acknowledged, to
+ * the byte: `lost` are sessions that were gone, `undone` those that were older or otherwise not the same. `late` are
+ * requests whose user has logged out in another one meanwhile.
  *
  * With -r, requests have their times, and what is measured begins at that time even if the request begins later. The
- * result is a line of JSON. With -i, "filled" is printed once all users are logged in, and each line on standard input begins a
- * phase, on new connections: "full" (neither -r nor -l), "paced" (-r), "locked" (-l), or "look" at every session. Meanwhile the
- * store may be restarted. A look also counts as `returned` the sessions that are there though their users have logged out.
+ * result is a line of JSON. With -i, "filled" is printed once all users are logged in, and each line on standard input
+ * begins a phase, on new connections: "full" (neither -r nor -l), "paced" (-r), "locked" (-l), or "look" at every
+ * session. Meanwhile the store may be restarted. A look also counts as `returned` the sessions that are there though
+ * their users have logged out.
  *
  *          login                    write (changes + 1), touch
  *     out ------> in (login number) --.
@@ -142,8 +143,8 @@ static struct slice body_of(struct worker *worker, unsigned user, unsigned chang
     return slice_of(worker->body, size);
 }
 
-/* Whether what was read is the user's, to the byte, and has all changes that were acknowledged when the read began (`least`);
- * at most one more is on its way. ret_changes: those that it has. */
+/* Whether what was read is the user's, to the byte, and has all changes that were acknowledged when the read began
+ * (`least`); at most one more is on its way. ret_changes: those that it has. */
 static bool is_body(const struct bench *bench, struct slice body, unsigned user, unsigned least,
                     unsigned *ret_changes) {
     char header[SESSION_HEADER + 1] = "", expected[SESSION_HEADER + 1];
@@ -208,8 +209,9 @@ static void touch(struct worker *worker, struct user *user, unsigned login, cons
         worker->counts.refused += atomic_load(&user->login) == login;
 }
 
-/* Logs out or writes, unless the user has logged out meanwhile. Under a lock of the session what is written follows from what was
- * read, so that a lock that is none is found; else changes are numbered here, as writes may follow each other. */
+/* Logs out or writes, unless the user has logged out meanwhile. Under a lock of the session what is written follows
+ * from what was read, so that a lock that is none is found; else changes are numbered here, as writes may follow each
+ * other. */
 static void change(struct worker *worker, unsigned number, unsigned login, const struct name *name,
                    bool leaves, unsigned read) {
     struct user *user = &worker->bench->users[number];

@@ -5,7 +5,8 @@
 /*
  * What session middleware asks of a store, over one blocking connection: memcached's text protocol, or Redis'.
  *
- * A connection belongs to one thread. A connection that breaks ends the program: what is measured is a store that is there.
+ * A connection belongs to one thread. A connection that breaks ends the program: what is measured is a store that is
+ * there.
  */
 #include "cache/base/slice.h"
 #include <stdbool.h>

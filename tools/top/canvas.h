@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing on the terminal line by line: what the pages are drawn with. Whatever does not fit into the width is cut, and lines
- * below the last are not drawn. Includes curses, so that only the files that draw know it.
+ * Writing on the terminal line by line: what the pages are drawn with. Whatever does not fit into the width is cut, and
+ * lines below the last are not drawn. Includes curses, so that only the files that draw know it.
  */
 #ifndef FOREBAY_TOOLS_TOP_CANVAS_H
 #define FOREBAY_TOOLS_TOP_CANVAS_H
@@ -42,8 +42,8 @@ __attribute__((format(printf, 3, 4))) void canvas_print(struct canvas *canvas, e
 /* A label and its figure: "label 12.3k  "; nothing where it would be cut, as half a number is a wrong one. */
 void canvas_figure(struct canvas *canvas, const char *label, enum unit unit, double value, enum look look);
 
-/* The line of headings (two, if there are groups), and a row. What shown says is shown. sorted: the column that is marked,
- * or COLUMNS_MAX. */
+/* The line of headings (two, if there are groups), and a row. What shown says is shown. sorted: the column that is
+ * marked, or COLUMNS_MAX. */
 void canvas_headings(struct canvas *canvas, const struct table *table, const bool *shown, int name_width,
                      size_t sorted, bool descending);
 void canvas_row(struct canvas *canvas, const struct table *table, const bool *shown, int name_width,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One loop over the keys, the signals and the connection. Nothing in it waits for the server, so that keys are answered at
- * once however the server is.
+ * One loop over the keys, the signals and the connection. Nothing in it waits for the server, so that keys are answered
+ * at once however the server is.
  *
- * The last two samples are kept, and the picture that points into them. While it is paused, nothing is asked, and the rates
- * of the first answer afterwards are those of the whole pause.
+ * The last two samples are kept, and the picture that points into them. While it is paused, nothing is asked, and the
+ * rates of the first answer afterwards are those of the whole pause.
  */
 #include "tools/top/live.h"
 #include "cache/base/clock.h"
@@ -56,7 +56,8 @@ static void take_answer(struct live *live, uint64_t now_us) {
     model_picture(live->now, live->before, &live->picture);
 }
 
-/* The pause doubles: a server that has just come back is not besieged, and a wrong password is not tried over and over. */
+/* The pause doubles: a server that has just come back is not besieged, and a wrong password is not tried over and
+ * over. */
 static void note_away(struct live *live, uint64_t now_us) {
     live->next_us = now_us + live->retry_ms * US_PER_MS;
     live->retry_ms = 2 * live->retry_ms < RETRY_LAST_MS ? 2 * live->retry_ms : RETRY_LAST_MS;

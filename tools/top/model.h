@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What two samples in a row mean: levels as they are now, rates and quantiles of the time in between. All that is shown is
- * worked out here; NAN is what is not known (a rate after one sample, a hit ratio without reads, the lag of what has none).
+ * What two samples in a row mean: levels as they are now, rates and quantiles of the time in between. All that is shown
+ * is worked out here; NAN is what is not known (a rate after one sample, a hit ratio without reads, the lag of what has
+ * none).
  *
- * A counter that is less than before was reset, and counts from 0. A server that was started anew since the sample before
- * has no rates for once. One thread.
+ * A counter that is less than before was reset, and counts from 0. A server that was started anew since the sample
+ * before has no rates for once. One thread.
  */
 #ifndef FOREBAY_TOOLS_TOP_MODEL_H
 #define FOREBAY_TOOLS_TOP_MODEL_H

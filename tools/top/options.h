@@ -27,8 +27,8 @@ struct options {
 
 enum options_result { OPTIONS_GOOD, OPTIONS_ANSWERED, OPTIONS_WRONG };
 
-/* OPTIONS_ANSWERED: --help or --version was printed. OPTIONS_WRONG: what is wrong was printed on standard error. Reads the
- * password's file. Texts are those of arguments, which have to stay. */
+/* OPTIONS_ANSWERED: --help or --version was printed. OPTIONS_WRONG: what is wrong was printed on standard error. Reads
+ * the password's file. Texts are those of arguments, which have to stay. */
 enum options_result options_read(int count, char **arguments, struct options *ret_options);
 
 #endif

@@ -6,8 +6,8 @@
 #include "tools/top/model.h"
 #include <stdio.h>
 
-/* Tables with a line of names each, columns separated by spaces, an empty line between them; "-" is what is not known or
- * does not exist. */
+/* Tables with a line of names each, columns separated by spaces, an empty line between them; "-" is what is not known
+ * or does not exist. */
 void print_text(FILE *out, const struct picture *picture);
 
 /* One object: "process", "journal", "namespaces", "backends"; null is what is not known or does not exist. */

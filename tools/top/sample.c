@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The answer is kept as it came, cut into strings in place. The lines of each report are sorted by name once, and found by
- * halving from then on.
+ * The answer is kept as it came, cut into strings in place. The lines of each report are sorted by name once, and found
+ * by halving from then on.
  */
 #include "tools/top/sample.h"
 #include <math.h>

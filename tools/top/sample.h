@@ -49,8 +49,8 @@ const char *sample_text(const struct sample *sample, enum report report, const c
 /* The same as a number; NAN where there is none. */
 double sample_number(const struct sample *sample, enum report report, const char *owner, const char *name);
 
-/* The nodes of a store that has several, in the order of their names: from *at = 0 on, false at the end. What is told of one
- * is "node:PLACE:name" of its owner. */
+/* The nodes of a store that has several, in the order of their names: from *at = 0 on, false at the end. What is told
+ * of one is "node:PLACE:name" of its owner. */
 bool sample_next_node(const struct sample *sample, const char *owner, size_t *at,
                       char ret_place[SAMPLE_PLACE_MAX]);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The terminal: what a view shows of a picture, drawn with curses, and the keys that are pressed there. Colours only where
- * the terminal has them and NO_COLOR is not set; what they say, words and figures say as well. All texts are printable
- * ASCII; a terminal that speaks UTF-8 gets arrows and a line besides. One thread, one screen at a time.
+ * The terminal: what a view shows of a picture, drawn with curses, and the keys that are pressed there. Colours only
+ * where the terminal has them and NO_COLOR is not set; what they say, words and figures say as well. All texts are
+ * printable ASCII; a terminal that speaks UTF-8 gets arrows and a line besides. One thread, one screen at a time.
  */
 #ifndef FOREBAY_TOOLS_TOP_SCREEN_H
 #define FOREBAY_TOOLS_TOP_SCREEN_H

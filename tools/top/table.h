@@ -36,13 +36,13 @@ const char *table_text(const struct column *column, const void *row); /* of UNIT
 /* The text of a cell for people. Returns the column's own text, or ret_text. */
 const char *table_cell(const struct column *column, const void *row, char ret_text[FIGURE_MAX]);
 
-/* Which columns of these rows fit into so many characters, with a space between them; returns the width that is left for the
- * name, up to 40. Of what few servers have (copies, clusters) there are columns only where a row has some. */
+/* Which columns of these rows fit into so many characters, with a space between them; returns the width that is left
+ * for the name, up to 40. Of what few servers have (copies, clusters) there are columns only where a row has some. */
 int table_fit(const struct table *table, int width, const void *rows, size_t count,
               bool ret_shown[COLUMNS_MAX]);
 
-/* The order of rows by a column: ret_order[0] is the index of the first. What has no value is last; what is equal stays in
- * the server's order. */
+/* The order of rows by a column: ret_order[0] is the index of the first. What has no value is last; what is equal stays
+ * in the server's order. */
 void table_sort(const struct table *table, const void *rows, size_t count, size_t column, bool descending,
                 size_t *ret_order);
 

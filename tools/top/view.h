@@ -4,8 +4,8 @@
  *
  *     LIST --enter--> DETAIL --back--> LIST        any --help--> HELP --any key--> where it was
  *
- * The row under the bar is known by its name, so that it stays the same one when the order changes. Sorted descending, a
- * table begins with the busiest; by name, ascending: the way in which a column is first sorted.
+ * The row under the bar is known by its name, so that it stays the same one when the order changes. Sorted descending,
+ * a table begins with the busiest; by name, ascending: the way in which a column is first sorted.
  */
 #ifndef FOREBAY_TOOLS_TOP_VIEW_H
 #define FOREBAY_TOOLS_TOP_VIEW_H
@@ -52,8 +52,8 @@ struct view {
 /* Sorted by operations. */
 void view_init(struct view *view, uint64_t interval_ms);
 
-/* A new picture, another order or another size: what is selected is found again, or the nearest one, and lies within the
- * rows that are seen. visible: how many rows there is room for. Before each drawing. */
+/* A new picture, another order or another size: what is selected is found again, or the nearest one, and lies within
+ * the rows that are seen. visible: how many rows there is room for. Before each drawing. */
 void view_arrange(struct view *view, const struct picture *picture, size_t visible);
 
 /* The place of what is selected among the rows of the last arrangement; 0 where there are none. */

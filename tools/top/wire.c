@@ -239,7 +239,8 @@ void wire_ask(struct wire *wire) {
                   (size_t)snprintf(wire->request, sizeof wire->request, "%s", sample_requests));
 }
 
-/* Asks for something harmless: a server that wants no password must not be given one, which it would store as a value. */
+/* Asks for something harmless: a server that wants no password must not be given one, which it would store as a
+ * value. */
 static void ask_for_gate(struct wire *wire) {
     begin_request(wire, WIRE_LOGIN, (size_t)snprintf(wire->request, sizeof wire->request, "version\r\n"));
 }

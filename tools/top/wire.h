@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection to a server: made, logged in, asked for a round of statistics, without ever waiting (but for the resolver,
- * where the host is a name). One thread.
+ * The connection to a server: made, logged in, asked for a round of statistics, without ever waiting (but for the
+ * resolver, where the host is a name). One thread.
  *
  *     AWAY --wire_open--> CONNECTING --> LOGIN (with a user) --> IDLE --wire_ask--> ASKING --> IDLE
  *     any of these --failure, or nothing heard for WIRE_PATIENCE_S--> AWAY

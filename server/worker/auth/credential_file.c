@@ -12,8 +12,8 @@
 
 enum { CREDENTIAL_FILE_MAX = 1 << 20 };
 
-/* Links are followed; a pipe is not waited for, as it would be at each SIGHUP. NULL and errno: ENXIO for what is no plain
- * file. */
+/* Links are followed; a pipe is not waited for, as it would be at each SIGHUP. NULL and errno: ENXIO for what is no
+ * plain file. */
 static FILE *open_plain(const char *path, struct stat *ret_status) {
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (file >= 0 && fstat(file, ret_status) == 0 && !S_ISREG(ret_status->st_mode) &&

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An address's budget of failures is one number: the time at which all of them are forgiven. A failure moves it on; what
- * lies more than a whole budget ahead is more than there was to spend. It is never moved further than that, so the longest
- * penalty is one budget, however many failures there were.
+ * An address's budget of failures is one number: the time at which all of them are forgiven. A failure moves it on;
+ * what lies more than a whole budget ahead is more than there was to spend. It is never moved further than that, so the
+ * longest penalty is one budget, however many failures there were.
  */
 #include "server/worker/auth/gate.h"
 #include "server/accepted.h"

@@ -36,7 +36,8 @@ static void refuse_key(struct worker *worker, size_t i) {
 
 /* ---- Commands without a key ---- */
 
-/* What is asked for by programs that only use the cache. The rest tells of others, or of the machine, or changes something. */
+/* What is asked for by programs that only use the cache. The rest tells of others, or of the machine, or changes
+ * something. */
 static bool is_plain_report(struct slice argument) {
     return argument.size == 0 || slice_equal(argument, SLICE("items")) ||
            slice_equal(argument, SLICE("slabs"));

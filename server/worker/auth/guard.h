@@ -14,7 +14,8 @@ struct connection;
 struct request;
 struct worker;
 
-/* Whether the request in slot i of the batch, of a guarded connection, is not to be executed. It is answered then, or waits. */
+/* Whether the request in slot i of the batch, of a guarded connection, is not to be executed. It is answered then, or
+ * waits. */
 bool guard_stops(struct worker *worker, size_t i);
 
 /* Whether the client may have the key asked for, or changed. Of a guarded connection that has authenticated. */

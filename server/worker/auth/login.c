@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Before a client has authenticated, only a set is looked at, and its data block taken for "user password". A binary client
- * says it by SASL (sasl.c).
+ * Before a client has authenticated, only a set is looked at, and its data block taken for "user password". A binary
+ * client says it by SASL (sasl.c).
  *
  * Who guesses passwords is slowed down: a credential is checked at once where neither its connection nor, of late, its
  * address has failed (gate.h). Any other waits, on a connection that has to be kept open meanwhile: who hangs up is not
@@ -91,8 +91,8 @@ static void note_proven(struct proof *proof) {
     worker_wake(worker);
 }
 
-/* Counts what was found, and frees it. Also where its client has left by now: who hangs up has guessed all the same, and would
- * else be trusted for ever, and keep all others out of the queue. */
+/* Counts what was found, and frees it. Also where its client has left by now: who hangs up has guessed all the same,
+ * and would else be trusted for ever, and keep all others out of the queue. */
 static void conclude(struct worker *worker, struct proof *proof) {
     count(&worker->auth_commands);
     if (!proof->identity.user)
@@ -285,16 +285,16 @@ void login_collect_proofs(struct worker *worker) {
     }
 }
 
-/* Its credential is with the prover, or is looked at in the next turn, as it has waited or is proven. That comes to an end; but
- * where answers wait for the client to read them, it need not. */
+/* Its credential is with the prover, or is looked at in the next turn, as it has waited or is proven. That comes to an
+ * end; but where answers wait for the client to read them, it need not. */
 static bool is_being_judged(const struct connection *connection) {
     const struct proof *proof = connection->proof;
     return (proof && !proof->is_done) ||
            (connection->is_queued && !connection->pending && (proof || connection->has_waited));
 }
 
-/* It has done all that it can: its credential is with the prover, or found no room there. The latter only of who is trusted:
- * who fills the queue with guesses is not, as soon as some are proven wrong. */
+/* It has done all that it can: its credential is with the prover, or found no room there. The latter only of who is
+ * trusted: who fills the queue with guesses is not, as soon as some are proven wrong. */
 static bool waits_for_prover(const struct worker *worker, const struct connection *connection) {
     const struct proof *proof = connection->proof;
     return (proof && !proof->is_done) || (connection->awaits_prover && is_trusted(worker, connection));

@@ -43,8 +43,8 @@ static bool is_of(struct prover *prover, const char *password, const char *hash)
     return made && secret_difference(slice_string(made), slice_string(hash)) == 0;
 }
 
-/* As many hashes as the user with most of them has, whoever it is about: its time tells nobody who there is, where all of them
- * cost the same. */
+/* As many hashes as the user with most of them has, whoever it is about: its time tells nobody who there is, where all
+ * of them cost the same. */
 static void prove(struct prover *prover, struct proof *proof) {
     const struct identity *said = &proof->identity;
     const struct user *user = said->user;

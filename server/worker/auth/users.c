@@ -30,14 +30,16 @@ static const char what[] = "password file";
 
 /* ---- Reading ---- */
 
-/* Whether the line goes on to its end: libcrypt only looks at how it begins, and of one that was cut off no password is right. */
+/* Whether the line goes on to its end: libcrypt only looks at how it begins, and of one that was cut off no password is
+ * right. */
 static bool is_whole(const char *hash) {
     static const char digits[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     size_t digest = strlen(strrchr(hash, '$') + 1);
     return digest >= DIGEST_LEAST && strspn(strrchr(hash, '$') + 1, digits) == digest;
 }
 
-/* What is wrong with a line, or NULL. What is older than the hashes of today, or a password that nobody has hashed, is none. */
+/* What is wrong with a line, or NULL. What is older than the hashes of today, or a password that nobody has hashed, is
+ * none. */
 static const char *add_hash(struct user *user, struct slice line) {
     char *hash = strndup(line.data, line.size);
     char **hashes = realloc(user->hashes, (user->hash_count + 1) * sizeof *hashes);

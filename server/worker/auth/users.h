@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The users of a configuration: what lets each of them in, and what it may do then. Once they are in force nothing of them
- * changes, so any thread may look at them; a reload makes others and leaves these where they are, as connections point to
- * them (users_follow).
+ * The users of a configuration: what lets each of them in, and what it may do then. Once they are in force nothing of
+ * them changes, so any thread may look at them; a reload makes others and leaves these where they are, as connections
+ * point to them (users_follow).
  */
 #ifndef FOREBAY_SERVER_WORKER_AUTH_USERS_H
 #define FOREBAY_SERVER_WORKER_AUTH_USERS_H
@@ -51,8 +51,8 @@ const struct user *users_find(const struct users *users, struct slice name);
 /* The same client among other users. False: its user, or the password that it came with, is gone. */
 bool users_follow(const struct users *users, struct identity *identity);
 
-/* How many hashes the user with most of them has, and one of any user: who is nobody is to take as long as everybody. So it
- * does where all hashes cost the same. */
+/* How many hashes the user with most of them has, and one of any user: who is nobody is to take as long as everybody.
+ * So it does where all hashes cost the same. */
 size_t users_most_hashes(const struct users *users);
 const char *users_any_hash(const struct users *users);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The edge-triggered way: an epoll set of the worker's connections and the descriptor by which other threads wake it. libev has
- * no edge-triggered mode, in which the kernel looks at a ready socket once a turn, not twice; a set that a libev loop watches
- * would cost more than it saves (docs/benchmarks.md).
+ * The edge-triggered way: an epoll set of the worker's connections and the descriptor by which other threads wake it.
+ * libev has no edge-triggered mode, in which the kernel looks at a ready socket once a turn, not twice; a set that a
+ * libev loop watches would cost more than it saves (docs/benchmarks.md).
  */
 #include "server/worker/connection.h"
 #include "server/worker/input.h"
@@ -21,8 +21,8 @@ struct io {
     int poll;
 };
 
-/* The plain system call. In a program with threads the C library wraps recv in two atomic operations, so that a thread can be
- * cancelled inside. No thread is cancelled here, and a request is so small that they would show. */
+/* The plain system call. In a program with threads the C library wraps recv in two atomic operations, so that a thread
+ * can be cancelled inside. No thread is cancelled here, and a request is so small that they would show. */
 static ssize_t receive_now(int fd, void *data, size_t size) {
 #ifdef SYS_recvfrom
     return syscall(SYS_recvfrom, fd, data, size, MSG_DONTWAIT, NULL, NULL);

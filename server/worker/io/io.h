@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a worker learns what came in and hands over what goes out. There are two ways, chosen once at the start for all workers
- * (io_choose), behind one table of functions:
+ * How a worker learns what came in and hands over what goes out. There are two ways, chosen once at the start for all
+ * workers (io_choose), behind one table of functions:
  *
  *     epoll.c    an edge-triggered epoll set, and a system call for each read and each send
  *     ring.c     io_uring: the kernel puts what comes into buffers of the ring, and a turn's replies are handed over
@@ -37,28 +37,29 @@ struct io_type {
     void (*end)(struct io *io);
 
     /* Hands over what send has queued, waits up to wait_ms (0: not at all) until there is something to do, and puts the
-     * connections concerned into worker->ready. Also returns when the wait_ms of an earlier call are over. True: worker->wake
-     * was written to. */
+     * connections concerned into worker->ready. Also returns when the wait_ms of an earlier call are over. True:
+     * worker->wake was written to. */
     bool (*wait)(struct io *io, int wait_ms);
-    /* Hands over what is queued, and tells what became of it. Not during a turn, but at its end. NULL: nothing ever is. */
+    /* Hands over what is queued, and tells what became of it. Not during a turn, but at its end. NULL: nothing ever
+     * is. */
     void (*flush)(struct io *io);
 
     /* Begins to watch a connection. False: no place for it, errno says why. */
     bool (*enter)(struct connection *connection);
-    /* Closes its socket, and frees it when the kernel knows it no longer. Afterwards it is nobody's. After flush, or after the
-     * thread has ended. */
+    /* Closes its socket, and frees it when the kernel knows it no longer. Afterwards it is nobody's. After flush, or
+     * after the thread has ended. */
     void (*leave)(struct connection *connection);
 
-    /* As recv: bytes, 0 at the end, or -1 with errno (EAGAIN: nothing there). Says in connection->readable whether there may be
-     * more. take: into memory that stays as it is until this turn has ended, at most `size` bytes. */
+    /* As recv: bytes, 0 at the end, or -1 with errno (EAGAIN: nothing there). Says in connection->readable whether
+     * there may be more. take: into memory that stays as it is until this turn has ended, at most `size` bytes. */
     ssize_t (*receive)(struct connection *connection, char *data, size_t size);
     ssize_t (*take)(struct connection *connection, size_t size, const char **ret_data);
 
     /* Whether the connection waits until its socket takes bytes. False: it cannot be watched any more. */
     bool (*watch_room)(struct connection *connection, bool waits);
 
-    /* Queues pieces of the output to be sent by the next wait or flush; they and the bytes at `base` stay until then, and what
-     * became of it is told by connection_sent. False: send them now. NULL: always so. */
+    /* Queues pieces of the output to be sent by the next wait or flush; they and the bytes at `base` stay until then,
+     * and what became of it is told by connection_sent. False: send them now. NULL: always so. */
     bool (*send)(struct connection *connection, const char *base, struct piece *pieces, size_t count);
 
     /* A turn that served the connection is over, and it stays. NULL: nothing to do. */
@@ -67,8 +68,8 @@ struct io_type {
 
 extern const struct io_type io_epoll, io_ring;
 
-/* The way that is to be gone. NULL: `kind` cannot be had; *ret_reason says why in either case if it is not what io_uring would
- * be: a sentence without its subject. */
+/* The way that is to be gone. NULL: `kind` cannot be had; *ret_reason says why in either case if it is not what
+ * io_uring would be: a sentence without its subject. */
 const struct io_type *io_choose(enum io_kind kind, const char **ret_reason);
 
 /* What is told of such a reason: where it is an error, and where epoll takes its place. */

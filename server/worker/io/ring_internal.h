@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker's ring as its own files see it: ring.c (its life, and what completes), ring_setup.c (making one), ring_submit.c
- * (asking the kernel), ring_receive.c (what comes), ring_poll.c (what is polled for), ring_send.c (a turn's replies). Their
- * design is at the head of ring.c.
+ * A worker's ring as its own files see it: ring.c (its life, and what completes), ring_setup.c (making one),
+ * ring_submit.c (asking the kernel), ring_receive.c (what comes), ring_poll.c (what is polled for), ring_send.c (a
+ * turn's replies). Their design is at the head of ring.c.
  */
 #ifndef FOREBAY_SERVER_WORKER_IO_RING_INTERNAL_H
 #define FOREBAY_SERVER_WORKER_IO_RING_INTERNAL_H

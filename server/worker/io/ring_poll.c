@@ -40,8 +40,8 @@ void ring_stop_polling(struct io *io, struct connection *connection) {
             ring_cancel(io, ring_user_data(operation, connection));
 }
 
-/* That a client has shut its sending side ends each poll at once, whatever it is for. So its room is awaited by a poll that
- * goes on: that tells it once, and then of room. */
+/* That a client has shut its sending side ends each poll at once, whatever it is for. So its room is awaited by a poll
+ * that goes on: that tells it once, and then of room. */
 static bool is_half_close_alone(enum ring_op operation, int result) {
     return operation == RING_OP_ROOM && result > 0 && !(result & (POLLOUT | POLLERR | POLLHUP | POLLNVAL));
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the ring polls for: that the socket of a connection has bytes (RING_OP_BYTES: an encrypted one, or one in the middle of
- * a long value, which are read by system calls), has room again (RING_OP_ROOM: a slow reader), or has come to its end
- * (RING_OP_END: its credential is being checked); and that another thread wakes the worker. Of each kind a connection has one
- * poll at most, which link.awaits_... notes.
+ * What the ring polls for: that the socket of a connection has bytes (RING_OP_BYTES: an encrypted one, or one in the
+ * middle of a long value, which are read by system calls), has room again (RING_OP_ROOM: a slow reader), or has come to
+ * its end (RING_OP_END: its credential is being checked); and that another thread wakes the worker. Of each kind a
+ * connection has one poll at most, which link.awaits_... notes.
  */
 #ifndef FOREBAY_SERVER_WORKER_IO_RING_POLL_H
 #define FOREBAY_SERVER_WORKER_IO_RING_POLL_H

@@ -108,8 +108,8 @@ static bool has_more(const struct io_link *link) {
     return link->first || link->ended || link->filled;
 }
 
-/* Who fills what it was asked for once is as a rule not done, and goes on after others (share.h), as it does over epoll: what
- * follows is left to the socket until then. */
+/* Who fills what it was asked for once is as a rule not done, and goes on after others (share.h), as it does over
+ * epoll: what follows is left to the socket until then. */
 static void note_size(struct connection *connection, size_t size) {
     struct io_link *link = &connection->link;
     link->filled = size == link->asked;
@@ -140,8 +140,8 @@ void ring_received(struct io *io, struct connection *connection, int result, uns
         leave_buffers(io, connection);
     connection->hung_up |= link->ended;
     connection->readable = has_more(link);
-    /* Settled in this order, and asked for again: whoever got no buffer has to come before those who did, and behind those who
-     * got none before, or more that send on than there are buffers would keep it from one for ever. */
+    /* Settled in this order, and asked for again: whoever got no buffer has to come before those who did, and behind
+     * those who got none before, or more that send on than there are buffers would keep it from one for ever. */
     if (result == -ENOBUFS)
         connection_set_ready_first(connection);
     else

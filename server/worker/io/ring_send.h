@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The replies of a turn, handed over with the next wait or flush. They do not wait in the kernel (ring.c): with the call that
- * has submitted them all sends are over, and what became of them is told to their connections.
+ * The replies of a turn, handed over with the next wait or flush. They do not wait in the kernel (ring.c): with the
+ * call that has submitted them all sends are over, and what became of them is told to their connections.
  */
 #ifndef FOREBAY_SERVER_WORKER_IO_RING_SEND_H
 #define FOREBAY_SERVER_WORKER_IO_RING_SEND_H

@@ -5,8 +5,8 @@
 
 struct io_uring;
 
-/* Why there is no io_uring here, and what would change that, as a sentence without its subject; NULL: there is. Makes a ring
- * as a worker does, uses it once and drops it. */
+/* Why there is no io_uring here, and what would change that, as a sentence without its subject; NULL: there is. Makes a
+ * ring as a worker does, uses it once and drops it. */
 const char *io_ring_refusal(void);
 
 /* The same for an errno of making one. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asking the kernel: entries of the submission queue, which are handed over together with the wait or a flush, and what the
- * kernel says to such a call.
+ * Asking the kernel: entries of the submission queue, which are handed over together with the wait or a flush, and what
+ * the kernel says to such a call.
  *
- * Each entry is to have user data: the operation in the low bits, above it a connection, nothing, or the number of a sending.
+ * Each entry is to have user data: the operation in the low bits, above it a connection, nothing, or the number of a
+ * sending.
  */
 #ifndef FOREBAY_SERVER_WORKER_IO_RING_SUBMIT_H
 #define FOREBAY_SERVER_WORKER_IO_RING_SUBMIT_H
@@ -25,8 +26,8 @@ void ring_cancel(struct io *io, uint64_t which);
 void ring_count_in_flight(struct connection *connection, int change);
 
 /* What the kernel said to a call of the ring: an errno below zero. Pauses where it lacked something. What is neither a
- * moment's lack nor an interruption does not pass by itself, and a worker without its ring serves nobody: the process ends, as
- * by a kill, and is started again. */
+ * moment's lack nor an interruption does not pass by itself, and a worker without its ring serves nobody: the process
+ * ends, as by a kill, and is started again. */
 void ring_check_call(struct io *io, int result);
 
 #endif

@@ -10,8 +10,8 @@ static void create_other(struct fixture *ret_fixture) {
     assert_int_equal(cache_create(&options, &ret_fixture->cache), CACHE_OK);
 }
 
-/* Whoever fills with stamps from before does not know whether a key was known then: what was written meanwhile counts as
- * changed, as it may have been evicted since. */
+/* Whoever fills with stamps from before does not know whether a key was known then: what was written meanwhile counts
+ * as changed, as it may have been evicted since. */
 TEST(stamps_of_all_keys_are_those_of_each) {
     struct fixture *fixture = *state;
     struct cache_stamps *stamps = cache_stamps_create(fixture->cache);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The absent filter over a store in memory: what need not be asked, and that no key of the store is taken for absent,
- * whatever is written, deleted, forgotten and killed meanwhile. Real stores and servers: tests/faults/test_absent_filter.py. */
+ * whatever is written, deleted, forgotten and killed meanwhile. Real stores and servers:
+ * tests/faults/test_absent_filter.py. */
 #include "policies/absence.h"
 #include "tests/support/tier_rig.h"
 #include <sched.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What each policy does with each command: answers, memory, and the row in the backend. What write-through and write-behind do
- * besides is in test_tier_write_through.c and test_tier_write_behind.c.
+ * What each policy does with each command: answers, memory, and the row in the backend. What write-through and
+ * write-behind do besides is in test_tier_write_through.c and test_tier_write_behind.c.
  */
 #include "tests/support/tier_rig.h"
 #include <stdlib.h>

@@ -222,7 +222,8 @@ RIG_TEST(one_takes_the_place_of_another, write_behind) {
     rig_assert_row(rig, "t:a", "1");
 }
 
-/* A row that is on its way when its namespace goes does not get into memory: it would be found by whose keys they are. */
+/* A row that is on its way when its namespace goes does not get into memory: it would be found by whose keys they
+ * are. */
 RIG_TEST(a_late_row_is_left_out, read_through) {
     rig_start(rig);
     rig_put_row(rig, "t:a", "1");

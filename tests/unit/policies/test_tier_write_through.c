@@ -278,7 +278,8 @@ RIG_TEST(a_placeholder_is_filled_unless_another_node_was_faster, write_through) 
     }
 }
 
-/* The versions of the place, of a delete that the store remembers and of the CAS that a client dictates are no order. */
+/* The versions of the place, of a delete that the store remembers and of the CAS that a client dictates are no
+ * order. */
 static const uint64_t dictated[] = {0, 1, UINT64_MAX};
 
 static void vivify_where_nothing_is(struct tier_rig *rig, const char *key, uint64_t cas) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines of the log in each form, whatever bytes they are made of. The readers here are strict, and share no code with what
- * writes. */
+/* Lines of the log in each form, whatever bytes they are made of. The readers here are strict, and share no code with
+ * what writes. */
 #include "server/log_line.h"
 #include "tests/support/check.h"
 #include <iconv.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What control groups leave of the machine's memory: files as the kernel has them, in a folder in place of /sys/fs/cgroup. */
+/* What control groups leave of the machine's memory: files as the kernel has them, in a folder in place of
+ * /sys/fs/cgroup. */
 #include "server/machine_memory.h"
 #include "tests/support/check.h"
 #include "tests/support/temp_folder.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is left of root's rights, for users as the system may have them. Each in a process of its own; root alone can try. */
+/* What is left of root's rights, for users as the system may have them. Each in a process of its own; root alone can
+ * try. */
 #include "server/privileges.h"
 #include "tests/support/check.h"
 #include <errno.h>

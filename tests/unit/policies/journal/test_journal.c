@@ -705,8 +705,8 @@ TEST(a_folder_that_no_journal_is_in_is_told) {
     }
 }
 
-/* Whoever cuts off what was acknowledged must be found out, however it was synced: also where nothing is left for a tick to
- * sync. */
+/* Whoever cuts off what was acknowledged must be found out, however it was synced: also where nothing is left for a
+ * tick to sync. */
 TEST(what_is_synced_is_noted) {
     struct journal_rig *rig = *state;
     rig->options.fsync_interval_ms = 2;

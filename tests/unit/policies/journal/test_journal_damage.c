@@ -112,8 +112,8 @@ static void check_flip(struct specimen *specimen, size_t at) {
     }
 }
 
-/* Each bit of the header and of the first records, which are of every kind, in a closed file; one of each byte behind them, and
- * where only what lies behind the records is different. */
+/* Each bit of the header and of the first records, which are of every kind, in a closed file; one of each byte behind
+ * them, and where only what lies behind the records is different. */
 static void flip_bits(struct specimen *specimen, enum past past) {
     make(specimen, past);
     for (size_t at = 0; at < specimen->ends[RECORDS]; at++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The journal on disks that are full or broken (without power: test_journal_power.c). What was refused may be missing, what
- * was acknowledged may not, and everything goes on by itself when the disk does.
+ * The journal on disks that are full or broken (without power: test_journal_power.c). What was refused may be missing,
+ * what was acknowledged may not, and everything goes on by itself when the disk does.
  */
 #include "tests/support/journal_fixture.h"
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of the files, written down: a journal and a low-water file are these on every machine, so that one which some other
- * machine, or an earlier build, has written can be read.
+ * The bytes of the files, written down: a journal and a low-water file are these on every machine, so that one which
+ * some other machine, or an earlier build, has written can be read.
  */
 #include "policies/journal/format.h"
 #include "policies/journal/low_water_file.h"

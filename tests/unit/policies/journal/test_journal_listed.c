@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that were removed while nobody looked: those in use are missed, and nothing else is, whenever the process was killed.
+ * Files that were removed while nobody looked: those in use are missed, and nothing else is, whenever the process was
+ * killed.
  */
 #include "policies/journal/low_water_file.h"
 #include "policies/journal/names.h"

@@ -116,8 +116,8 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* Everything up to some version that nobody is writing any more has been flushed, says the flusher. It never catches up,
- * however long it runs on behind workers that wait or have ended: a check finds something that has to be there. */
+/* Everything up to some version that nobody is writing any more has been flushed, says the flusher. It never catches
+ * up, however long it runs on behind workers that wait or have ended: a check finds something that has to be there. */
 static void flush_some(struct worker *worker) {
     struct model *model = worker->model;
     uint64_t low = atomic_load(&model->next);

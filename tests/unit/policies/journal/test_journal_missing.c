@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Journals that have lost what had been synced: their end, or all of it with the header. What is asked for everywhere: no start
- * passes over it, what is left comes out where that is asked for, and the next start has nothing to skip.
+ * Journals that have lost what had been synced: their end, or all of it with the header. What is asked for everywhere:
+ * no start passes over it, what is left comes out where that is asked for, and the next start has nothing to skip.
  */
 #include "tests/support/journal_specimen.h"
 
@@ -23,8 +23,9 @@ static void assert_damaged(struct specimen *specimen, const char *bytes, size_t 
     assert_int_equal(journal_rig_count_named(rig, "damaged-"), 1);
 }
 
-/* The first `whole` records are left, in a file that had been synced up to the end of record `synced`, and what lay behind
- * them is gone: the file ends there, or within the next record, or has zeros or records of an earlier use from there on. */
+/* The first `whole` records are left, in a file that had been synced up to the end of record `synced`, and what lay
+ * behind them is gone: the file ends there, or within the next record, or has zeros or records of an earlier use from
+ * there on. */
 static void check_missing(struct specimen *specimen, size_t whole, size_t synced, const char *before) {
     size_t end = specimen->ends[whole];
     char *bytes = journal_rig_allocate(&specimen->rig, specimen->size), said[160];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What stays in the journal when a store has it, for a store that goes back: how long, how much, that it is read, and that
- * nothing of it is taken for unsettled or keeps a change from being taken.
+ * What stays in the journal when a store has it, for a store that goes back: how long, how much, that it is read, and
+ * that nothing of it is taken for unsettled or keeps a change from being taken.
  */
 #include "policies/journal/kept.h"
 #include "tests/support/check.h"

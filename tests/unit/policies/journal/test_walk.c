@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A walk over a file finds what the scan of all its bytes finds, wherever the windows through which it is read begin and
- * end; and what it has found stays at hand until it says that it goes.
+ * A walk over a file finds what the scan of all its bytes finds, wherever the windows through which it is read begin
+ * and end; and what it has found stays at hand until it says that it goes.
  */
 #include "policies/journal/walk.h"
 #include "tests/support/check.h"

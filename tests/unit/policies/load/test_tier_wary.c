@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Loads from a store that turns out to have gone back to what it was: they wait, or are made again, and none shows what is older.
- * Real stores and servers: tests/faults/test_redis_replaced.py. */
+/* Loads from a store that turns out to have gone back to what it was: they wait, or are made again, and none shows what
+ * is older. Real stores and servers: tests/faults/test_redis_replaced.py. */
 #include "tests/support/tier_rig.h"
 #include <semaphore.h>
 #include <stdio.h>
@@ -164,8 +164,8 @@ RIG_TEST(a_load_alone_that_was_under_way_is_made_again, write_behind) {
     assert_string_equal(rig_finish(bad), "SERVER_ERROR backend store is not available");
 }
 
-/* A touch is of a row that memory does not have, and goes to the store as a whole row: of what that went back to, it would be newer
- * than what is to be written again. */
+/* A touch is of a row that memory does not have, and goes to the store as a whole row: of what that went back to, it
+ * would be newer than what is to be written again. */
 RIG_TEST(a_touch_waits_until_the_row_is_written_again, write_behind) {
     rig->spaces[0].existence = EXISTENCE_MEMORY;
     start(rig);
@@ -199,8 +199,8 @@ RIG_TEST(a_touch_that_finds_it_out_waits_as_well, write_behind) {
     assert_true(rig_row_expiry(rig, "key") > 0);
 }
 
-/* At a start, where what fills memory is written before anything else. The process before has noted that the store is owed
- * something. */
+/* At a start, where what fills memory is written before anything else. The process before has noted that the store is
+ * owed something. */
 RIG_TEST(a_recovered_touch_waits_until_the_row_is_written_again, write_behind) {
     enum { LARGE = 4000, LARGE_COUNT = 700, MEMORY = 4 << 20 /* they are more than half of it */ };
     char value[LARGE + 1];

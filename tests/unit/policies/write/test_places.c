@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where rows are, in words that are compared, and what is told of a copy that is not complete. What a start says of places:
- * tests/faults/test_places.py. */
+/* Where rows are, in words that are compared, and what is told of a copy that is not complete. What a start says of
+ * places: tests/faults/test_places.py. */
 #include "policies/policy.h"
 #include "policies/write/places.h"
 #include "tests/support/check.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The quarantine and its file, also where that is damaged. What quarantine_add has promised to keep is there after a restart.
+ * The quarantine and its file, also where that is damaged. What quarantine_add has promised to keep is there after a
+ * restart.
  */
 #include "policies/write/quarantine_note.h"
 #include "tests/support/quarantine_fixture.h"
@@ -70,7 +71,8 @@ static size_t record_size(const char *value) {
     return HEAD_SIZE + 1 + strlen(value) + strlen("the column is too short");
 }
 
-/* Changes a byte of the head of the first record, keeps the record as long as it was, and gives it the CRC that it has then. */
+/* Changes a byte of the head of the first record, keeps the record as long as it was, and gives it the CRC that it has
+ * then. */
 static void forge(struct fixture *fixture, size_t at, uint8_t says) {
     struct journal_rig *rig = &fixture->rig;
     size_t size, length = 0;
@@ -108,7 +110,8 @@ TEST(a_record_that_decays_before_others_refuses_the_start) {
     }
 }
 
-/* Whoever wrote it knew the CRC, and no entry can be like that: a key of 0 or of 251 bytes, a kind or an op that is none. */
+/* Whoever wrote it knew the CRC, and no entry can be like that: a key of 0 or of 251 bytes, a kind or an op that is
+ * none. */
 TEST(a_record_that_says_what_none_can_say_is_no_record) {
     static const struct {
         size_t at;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A quarantine whose disk fails, loses power or hangs. What quarantine_add has promised to keep is there after a power loss;
- * what it could not write is not in the list, and can be added later.
+ * A quarantine whose disk fails, loses power or hangs. What quarantine_add has promised to keep is there after a power
+ * loss; what it could not write is not in the list, and can be added later.
  */
 #include "tests/support/quarantine_fixture.h"
 #include <errno.h>

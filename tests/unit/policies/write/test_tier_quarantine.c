@@ -171,7 +171,8 @@ RIG_TEST(a_retry_of_many_rows_takes_turns, write_behind) {
     assert_int_equal(memory_store_rows(rig->store), ROWS + 1);
 }
 
-/* Those of the others are written at once, more of them than are tried together, and those of the part once it is back. */
+/* Those of the others are written at once, more of them than are tried together, and those of the part once it is
+ * back. */
 RIG_TEST(a_retry_does_not_wait_for_a_part_of_the_store, write_behind) {
     enum { ROWS = 400 };
     rig_start(rig);

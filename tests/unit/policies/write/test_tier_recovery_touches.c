@@ -5,8 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* All is in the store, and the journal has noted it: what follows does not find it replayed. The key is the one that was set
- * last. */
+/* All is in the store, and the journal has noted it: what follows does not find it replayed. The key is the one that
+ * was set last. */
 static void sync_and_note(struct tier_rig *rig, const char *key) {
     uint64_t version = version_of(rig, key);
     rig_do(rig, "sync");

@@ -135,7 +135,8 @@ static void every_setting_says_whether_it_can_change(void **state) {
     }
 }
 
-/* Alters each setting of a table in b alone, where offset says its struct is, and expects it to be found as its row says. */
+/* Alters each setting of a table in b alone, where offset says its struct is, and expects it to be found as its row
+ * says. */
 static void check_table(const struct setting *settings, size_t offset, const char *owner) {
     struct sides a, b;
     for (const struct setting *setting = settings; setting && setting->name; setting++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The parser of the binary protocol: what each packet becomes, what those that do not add up are answered, and how pieces
- * are waited for. */
+/* The parser of the binary protocol: what each packet becomes, what those that do not add up are answered, and how
+ * pieces are waited for. */
 #include "server/protocol/binary.h"
 #include "tests/support/check.h"
 #include <stdio.h>
@@ -70,8 +70,8 @@ static struct parser new_parser(void) {
     return parser;
 }
 
-/* Parses the front of a copy that is exactly as long as the bytes, so that the sanitizer sees every step beyond. The copy
- * lives until the next call. */
+/* Parses the front of a copy that is exactly as long as the bytes, so that the sanitizer sees every step beyond. The
+ * copy lives until the next call. */
 static struct parsed *parse_with(struct parser parser, const char *bytes, size_t size) {
     static char *copy;
     static struct parsed parsed;

@@ -11,7 +11,8 @@
 #define CAS         "\x80\0\0\0\0\0\0\x05"
 #define NO_CAS      "\0\0\0\0\0\0\0\0"
 
-/* The header of an answer: opcode, sizes of key and extras, status, size of the body (the last two as one byte each). */
+/* The header of an answer: opcode, sizes of key and extras, status, size of the body (the last two as one byte
+ * each). */
 #define HEADER(opcode, key, extras, status, body, cas)                                                       \
     "\x81" opcode "\0" key extras "\0\0" status "\0\0\0" body OPAQUE cas
 

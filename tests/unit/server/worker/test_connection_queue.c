@@ -126,8 +126,9 @@ TEST(an_empty_one_is_moved_as_an_empty_one) {
     ASSERT_POPS(2);
 }
 
-/* Each round `some` of those who wait for one of a few things get one, from the front on; they ask again, behind the others. Who
- * got none is at the front of the next round: so nobody waits for more rounds than it takes to serve all others once. */
+/* Each round `some` of those who wait for one of a few things get one, from the front on; they ask again, behind the
+ * others. Who got none is at the front of the next round: so nobody waits for more rounds than it takes to serve all
+ * others once. */
 TEST(who_got_nothing_comes_before_who_did_and_nobody_is_left_out) {
     struct rig *rig = *state;
     enum { SOME = 128, ROUNDS = 40 };

@@ -3,7 +3,8 @@
 #include "server/worker/share.h"
 #include "tests/support/check.h"
 
-/* Of so many connections each has `wanted` keys, and is served those that are its share. The least share; all of them together. */
+/* Of so many connections each has `wanted` keys, and is served those that are its share. The least share; all of them
+ * together. */
 static int64_t serve(size_t connections, int64_t wanted, size_t *ret_executed) {
     int64_t least = INT64_MAX;
     size_t executed = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Password files, who is found and followed in them, and the thread that proves passwords: what it finds, and in which order. */
+/* Password files, who is found and followed in them, and the thread that proves passwords: what it finds, and in which
+ * order. */
 #include "server/config/settings.h"
 #include "server/worker/auth/prover.h"
 #include "tests/support/check.h"
