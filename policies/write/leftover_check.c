@@ -62,8 +62,12 @@ static bool check_damage(const struct tier_options *options, const struct leftov
         tell_damage(options, all, damaged, complaints);
         return false;
     }
-    fprintf(notes, "seem damaged in %s: %s of the journal and %s: see forebay --journal-dump=%s\n",
-            options->data, FILES(damaged), QUARANTINES(all->spoilt), options->data);
+    if (damaged)
+        fprintf(notes, "%s of the journal in %s may be damaged: see forebay --journal-dump=%s\n",
+                FILES(damaged), options->data, options->data);
+    if (all->spoilt)
+        fprintf(notes, "%s in %s may be damaged or missing: %s\n", QUARANTINES(all->spoilt), options->data,
+                all->spoilt_damage);
     return true;
 }
 
