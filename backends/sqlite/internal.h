@@ -274,9 +274,10 @@ enum backend_status sqlite_prepare_common(struct sqlite_connection *connection,
 /* The columns of a table of ours, in their order. */
 #define SQLITE_ROW_COLUMNS "key, value, flags, expires_at, version, client_cas, marks"
 
-/* Of tables of ours: no two have one name, and none that is taken. */
-enum backend_status sqlite_check_names(const struct sqlite_connection *connection,
-                                       struct backend_error *ret_error);
+/* Before the schema is looked at: whose the tables are, that no two of ours have one name, and none that is
+ * taken; and the transaction, by this statement. */
+enum backend_status sqlite_begin_schema(struct sqlite_connection *connection, const char *begin,
+                                        struct backend_error *ret_error);
 
 /* A table is there, has these columns, and can be written to. */
 enum backend_status sqlite_check_table(struct sqlite_connection *connection, const char *table,
@@ -316,7 +317,8 @@ enum backend_status sqlite_look_for_tables(struct sqlite_connection *connection,
 
 /* While it opens, in one transaction: what the file says of its tables, before any is made; and then, when all are
  * there that can be, what it says from now on, and what is to be told (backend_connection.lost). */
-void sqlite_read_table_notes(struct sqlite_connection *connection);
+enum backend_status sqlite_read_table_notes(struct sqlite_connection *connection,
+                                            struct backend_error *ret_error);
 enum backend_status sqlite_renew_table_notes(struct sqlite_connection *connection,
                                              struct backend_error *ret_error);
 

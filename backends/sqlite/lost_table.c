@@ -103,14 +103,20 @@ static sqlite3_stmt *prepare_note(struct sqlite_connection *connection, const ch
     return statement;
 }
 
-static enum table_note read_note(struct sqlite_connection *connection, const struct sqlite_table *table) {
-    enum table_note note = NOTE_NONE;
+/* One that cannot be read is not taken for none: what was lost would not be told. */
+static enum backend_status read_note(struct sqlite_connection *connection, const struct sqlite_table *table,
+                                     enum table_note *ret_note, struct backend_error *ret_error) {
     sqlite3_stmt *statement = prepare_note(
         connection, "SELECT value FROM forebay_meta WHERE name = 'table ' || lower(?1)", table, NOTE_NONE);
-    if (sqlite3_step(statement) == SQLITE_ROW)
-        note = sqlite3_column_int64(statement, 0) == NOTE_LOST ? NOTE_LOST : NOTE_FILLED;
+    int result = statement ? sqlite3_step(statement) : SQLITE_ERROR;
+    *ret_note = NOTE_NONE;
+    if (result == SQLITE_ROW)
+        *ret_note = sqlite3_column_int64(statement, 0) == NOTE_LOST ? NOTE_LOST : NOTE_FILLED;
+    bool read = result == SQLITE_ROW || result == SQLITE_DONE;
+    enum backend_status status =
+        read ? BACKEND_OK : sqlite_refuse(connection, "reading forebay_meta", ret_error);
     sqlite3_finalize(statement);
-    return note;
+    return status;
 }
 
 static enum backend_status write_note(struct sqlite_connection *connection, const struct sqlite_table *table,
@@ -134,13 +140,18 @@ static bool is_noted(const struct sqlite_table *table) {
 
 /* ---- Opening ---- */
 
-void sqlite_read_table_notes(struct sqlite_connection *connection) {
-    for (size_t i = 0; i < connection->table_count; i++) {
+enum backend_status sqlite_read_table_notes(struct sqlite_connection *connection,
+                                            struct backend_error *ret_error) {
+    enum backend_status status = BACKEND_OK;
+    for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++) {
         struct sqlite_table *table = &connection->tables[i];
-        enum table_note note = is_noted(table) ? read_note(connection, table) : NOTE_NONE;
+        enum table_note note = NOTE_NONE;
+        if (is_noted(table))
+            status = read_note(connection, table, &note, ret_error);
         table->filled = note != NOTE_NONE;
         table->lost = note == NOTE_LOST || (table->filled && is_missing(connection, table->table->name));
     }
+    return status;
 }
 
 static const struct sqlite_table *noted_table(const struct sqlite_connection *connection, const char *name) {
@@ -160,8 +171,9 @@ static enum backend_status drop_notes(struct sqlite_connection *connection, stru
         result =
             sqlite3_prepare_v2(connection->db, "DELETE FROM forebay_meta WHERE rowid = ?1", -1, &drop, NULL);
     while (result == SQLITE_OK && (result = sqlite3_step(all)) == SQLITE_ROW) {
-        result = SQLITE_OK;
-        if (noted_table(connection, (const char *)sqlite3_column_text(all, 1)))
+        const char *name = (const char *)sqlite3_column_text(all, 1);
+        result = name ? SQLITE_OK : SQLITE_NOMEM;
+        if (!name || noted_table(connection, name))
             continue;
         sqlite3_bind_int64(drop, 1, sqlite3_column_int64(all, 0));
         result = sqlite_run(drop);

@@ -175,7 +175,7 @@ static enum backend_status make_all(struct sqlite_connection *connection, struct
     if (status == BACKEND_OK && sqlite3_exec(connection->db, sql, NULL, NULL, NULL) != SQLITE_OK)
         status = sqlite_refuse(connection, "cannot make forebay_meta", ret_error);
     if (status == BACKEND_OK)
-        sqlite_read_table_notes(connection);
+        status = sqlite_read_table_notes(connection, ret_error);
     for (size_t i = 0; i < connection->table_count && status == BACKEND_OK; i++) {
         struct sqlite_table *table = &connection->tables[i];
         if (!table->own_sql)
@@ -295,14 +295,10 @@ static enum backend_status make_and_prepare(struct sqlite_connection *connection
 /* One transaction: a file that is refused stays as it was. */
 enum backend_status sqlite_schema_open(struct sqlite_connection *connection,
                                        struct backend_error *ret_error) {
-    enum backend_status status = sqlite_find_own_sql(connection, ret_error);
-    if (status == BACKEND_OK)
-        status = sqlite_check_names(connection, ret_error);
+    const char *begin = connection->role == BACKEND_WRITER ? "BEGIN IMMEDIATE" : "BEGIN";
+    enum backend_status status = sqlite_begin_schema(connection, begin, ret_error);
     if (status != BACKEND_OK)
         return status;
-    const char *begin = connection->role == BACKEND_WRITER ? "BEGIN IMMEDIATE" : "BEGIN";
-    if (sqlite3_exec(connection->db, begin, NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_refuse_to_open(connection, ret_error);
     if (connection->role == BACKEND_WRITER)
         sqlite3_set_authorizer(connection->db, note_trigger, connection);
     status = make_and_prepare(connection, ret_error);

@@ -17,8 +17,8 @@ static enum backend_status refuse_name(const struct sqlite_connection *connectio
                         connection->path, table, why);
 }
 
-/* SQLite's names do not tell upper from lower case. */
-enum backend_status sqlite_check_names(const struct sqlite_connection *connection,
+/* Of tables of ours: no two have one name, and none that is taken. SQLite's names do not tell upper from lower case. */
+static enum backend_status check_names(const struct sqlite_connection *connection,
                                        struct backend_error *ret_error) {
     for (size_t i = 0; i < connection->table_count; i++) {
         const struct sqlite_table *table = &connection->tables[i];
@@ -175,8 +175,8 @@ static enum backend_status probe_meta(struct sqlite_connection *connection, stru
     if (!find_table(connection, "forebay_meta", &found))
         return sqlite_refuse(connection, "reading the schema", ret_error);
     enum backend_status status = found ? sqlite_prepare_common(connection, ret_error) : BACKEND_OK;
-    if (found)
-        sqlite_read_table_notes(connection);
+    if (found && status == BACKEND_OK)
+        status = sqlite_read_table_notes(connection, ret_error);
     return found && status == BACKEND_OK
                ? sqlite_high_version(&connection->base, &connection->high_version, ret_error)
                : status;
@@ -189,15 +189,21 @@ static enum backend_status probe_all(struct sqlite_connection *connection, struc
     return status == BACKEND_OK ? probe_meta(connection, ret_error) : status;
 }
 
-enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
+enum backend_status sqlite_begin_schema(struct sqlite_connection *connection, const char *begin,
                                         struct backend_error *ret_error) {
     enum backend_status status = sqlite_find_own_sql(connection, ret_error);
     if (status == BACKEND_OK)
-        status = sqlite_check_names(connection, ret_error);
+        status = check_names(connection, ret_error);
+    if (status == BACKEND_OK && sqlite3_exec(connection->db, begin, NULL, NULL, NULL) != SQLITE_OK)
+        status = sqlite_refuse_to_open(connection, ret_error);
+    return status;
+}
+
+enum backend_status sqlite_schema_probe(struct sqlite_connection *connection,
+                                        struct backend_error *ret_error) {
+    enum backend_status status = sqlite_begin_schema(connection, "BEGIN", ret_error);
     if (status != BACKEND_OK)
         return status;
-    if (sqlite3_exec(connection->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
-        return sqlite_refuse_to_open(connection, ret_error);
     status = probe_all(connection, ret_error);
     sqlite_roll_back(connection);
     if (status == BACKEND_OK)

@@ -44,6 +44,11 @@ static void open_anew(struct fixture *fixture) {
     open_both(fixture);
 }
 
+static void open_without_table(struct fixture *fixture) {
+    shell(fixture, "DROP TABLE sessions");
+    open_anew(fixture);
+}
+
 static const char *lost(const struct fixture *fixture) {
     return fixture->writer->lost;
 }
@@ -84,13 +89,11 @@ TEST(a_table_that_had_rows_is_missed_until_the_writer_goes_on) {
 TEST(a_batch_settles_what_was_missed_and_notes_its_rows) {
     struct fixture *fixture = *state;
     fill(fixture);
-    shell(fixture, "DROP TABLE sessions");
-    open_anew(fixture);
+    open_without_table(fixture);
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "two", 2)), BACKEND_OK);
     open_anew(fixture);
     assert_string_equal(lost(fixture), "");
-    shell(fixture, "DROP TABLE sessions");
-    open_anew(fixture);
+    open_without_table(fixture);
     assert_string_not_equal(lost(fixture), "");
 }
 
@@ -100,12 +103,10 @@ TEST(a_batch_that_is_rolled_back_notes_nothing) {
     open_both(fixture);
     shell(fixture, "CREATE TRIGGER no BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'no'); END");
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_PERMANENT);
-    shell(fixture, "DROP TABLE sessions");
-    open_anew(fixture);
+    open_without_table(fixture);
     assert_string_equal(lost(fixture), "");
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
-    shell(fixture, "DROP TABLE sessions");
-    open_anew(fixture);
+    open_without_table(fixture);
     assert_string_not_equal(lost(fixture), "");
 }
 
@@ -116,8 +117,7 @@ TEST(a_table_of_a_file_of_before_is_not_missed) {
     shell(fixture, "DELETE FROM forebay_meta WHERE name LIKE 'table %'");
     close_both(fixture);
     open_both(fixture);
-    shell(fixture, "DROP TABLE sessions");
-    open_anew(fixture);
+    open_without_table(fixture);
     assert_string_equal(lost(fixture), "");
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
     fixture->tables[0].written = false;
@@ -134,8 +134,7 @@ TEST(rows_that_a_file_of_before_has_are_noted_by_the_upkeep) {
     shell(fixture, "DELETE FROM forebay_meta WHERE name LIKE 'table %'");
     open_anew(fixture);
     maintain(fixture);
-    shell(fixture, "DROP TABLE sessions");
-    open_anew(fixture);
+    open_without_table(fixture);
     assert_string_not_equal(lost(fixture), "");
 }
 
