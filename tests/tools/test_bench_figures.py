@@ -12,6 +12,7 @@ import page
 import plots
 import pytest
 import state
+import workers
 
 SETTINGS = {"command": "tools/bench/report --seconds 4 --rounds 3", "seconds": 4, "rounds": 3, "quick": False, "keys": 100000, "users": 20000,
             "django_users": 2000, "pace": 4000}
@@ -40,6 +41,12 @@ def test_a_server_gets_the_second_hardware_thread_of_a_core_last():
 @pytest.mark.parametrize("processors, expected", [(1, [1]), (2, [1]), (3, [1]), (4, [1, 2]), (16, [1, 2, 4, 8]), (31, [1, 2, 4, 8])])
 def test_a_server_gets_no_more_than_half_of_the_processors(processors, expected):
     assert cores.counts(processors) == expected
+
+
+@pytest.mark.parametrize("processors, server, load, used", [
+    ([0], None, None, 1), ([0, 1], None, None, 2), ([0, 1, 2], None, None, 3), ([0, 2, 1, 3], "0,2", "1,3", 2)])
+def test_workers_share_processors_with_the_load_only_where_there_are_few(processors, server, load, used):
+    assert workers.places(processors) == (server, load, used)
 
 
 def test_a_spread_leaves_out_what_nobody_measured():
