@@ -39,7 +39,8 @@ struct faulty_disk {
 
     /* Faults: an errno, 0: none. */
     atomic_int write_failure, sync_failure, allocate_failure, rename_failure, folder_failure;
-    /* ENOSPC for whatever would make a file longer; what lies within files has its room. */
+    /* ENOSPC for whatever would make a file longer; what lies within files has its room. What the disk says is free
+     * is room's matter alone. */
     atomic_bool full;
     atomic_uint_fast64_t room; /* that it says is free; UINT64_MAX: it cannot tell */
     /* Bytes that can still be written before write_failure counts; a write may end early. */
