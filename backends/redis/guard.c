@@ -165,7 +165,7 @@ static uint64_t take_versions(struct redis_connection *connection, const struct 
     uint64_t highest = 0;
     for (unsigned slot = 0; slot < REDIS_SLOTS; slot++)
         highest = task->versions[slot] > highest ? task->versions[slot] : highest;
-    if (connection->cluster->proofs)
+    if (connection->role == BACKEND_WRITER)
         note_versions(connection, task);
     return highest;
 }
@@ -203,9 +203,10 @@ static bool ask_mark(struct redis_connection *connection, void *context, size_t 
     return send_mark(connection, context, MARK_GET);
 }
 
-static enum backend_status set_mark(struct redis_connection *connection, bool replaces, size_t jobs,
+/* And reads what is there then. */
+static enum backend_status set_mark(struct redis_connection *connection, bool replaces,
                                     struct backend_error *ret_error) {
-    const struct redis_deal deal = {.count = jobs,
+    const struct redis_deal deal = {.count = 2,
                                     .task = &replaces,
                                     .patient = true,
                                     .slot = slot_of_mark,
@@ -213,6 +214,31 @@ static enum backend_status set_mark(struct redis_connection *connection, bool re
                                     .hear = hear_mark};
     bool done[2];
     return redis_deal(connection, &deal, done, ret_error);
+}
+
+static enum redis_step hear_set(struct redis_connection *connection, void *context, size_t job,
+                                redisReply *reply, enum backend_status *ret_status,
+                                struct backend_error *ret_error) {
+    enum redis_step step = REDIS_DONE;
+    (void)context, (void)job;
+    if (reply->type == REDIS_REPLY_ERROR)
+        step = redis_error_means(connection, reply, ret_status, ret_error);
+    freeReplyObject(reply);
+    return step;
+}
+
+/* The connection keeps the one that it knows. */
+static bool replace_mark(struct redis_connection *connection) {
+    const bool replaces = true;
+    const struct redis_deal deal = {.count = 1,
+                                    .task = (void *)(uintptr_t)&replaces,
+                                    .patient = true,
+                                    .slot = slot_of_mark,
+                                    .send = send_mark,
+                                    .hear = hear_set};
+    struct backend_error error;
+    bool done;
+    return redis_deal(connection, &deal, &done, &error) == BACKEND_OK;
 }
 
 /* Whether the mark is what it was. What cannot be asked now is. */
@@ -232,14 +258,26 @@ static bool is_marked_as_before(struct redis_connection *connection) {
     return strcmp(mark, connection->mark) == 0;
 }
 
-void redis_cluster_mark_anew(struct redis_connection *connection) {
-    struct backend_error error; /* whoever knows of the loss tells it */
-    bool lost = connection->cluster->lost;
-    redis_proofs_forget(connection->cluster->proofs);
-    connection->cluster->lost = false;
+/* Where it cannot be set now, by the next opening. Whoever knows of the loss tells it. */
+static void mark_loss(struct redis_connection *connection) {
+    struct redis_proofs *proofs = connection->cluster->proofs;
     bool was_known = *connection->mark != '\0';
-    if (lost && (!was_known || is_marked_as_before(connection))) /* else somebody else has found out */
-        set_mark(connection, true, 1, &error);
+    if (proofs->to_mark && was_known && !is_marked_as_before(connection))
+        proofs->to_mark = false; /* somebody else has found out */
+    proofs->to_mark = proofs->to_mark && !replace_mark(connection);
+}
+
+/* What is there now is all that is expected from now on. */
+static void note_loss(struct redis_connection *connection) {
+    struct redis_proofs *proofs = connection->cluster->proofs;
+    redis_proofs_forget(proofs);
+    proofs->to_mark |= connection->cluster->lost;
+    connection->cluster->lost = false;
+}
+
+void redis_cluster_mark_anew(struct redis_connection *connection) {
+    note_loss(connection);
+    mark_loss(connection);
 }
 
 /* ---- Looking ---- */
@@ -412,19 +450,28 @@ static bool fails(const struct redis_connection *connection, enum backend_status
     return status != BACKEND_OK && !(status == BACKEND_TRANSIENT && connection->base.partial);
 }
 
-/* The writer's: makes itself known, and knows what it is to find there from now on. */
+/* Makes itself known, and knows what it is to find there from now on. */
 static enum backend_status take_possession(struct redis_connection *connection,
                                            struct backend_error *ret_error) {
     enum backend_status status = BACKEND_OK;
+    mark_loss(connection);
     for (unsigned replaces = 0; replaces < 2 && status == BACKEND_OK && !*connection->mark; replaces++)
-        status = set_mark(connection, replaces, 2, ret_error);
+        status = set_mark(connection, replaces, ret_error);
     if (status == BACKEND_OK)
         status = redis_cluster_register(connection, ret_error);
     return status == BACKEND_OK ? look(connection, ret_error) : status;
 }
 
+/* What was lost until now is told by that. */
+static void take_as_known(struct redis_connection *connection) {
+    struct redis_proofs *proofs = connection->cluster->proofs;
+    connection->is_known = true;
+    connection->base.went_back |= proofs->to_tell;
+    proofs->to_tell = false;
+}
+
 /* A loss that the connection before has not seen yet is told with the first answer (went_back), as there is nothing to
- * leave. */
+ * leave; by the next opening, if this one goes wrong after all. */
 enum backend_status redis_cluster_high_version(struct redis_connection *connection, uint64_t *ret_version,
                                                struct backend_error *ret_error) {
     struct high_task *task = calloc(1, sizeof *task);
@@ -434,21 +481,25 @@ enum backend_status redis_cluster_high_version(struct redis_connection *connecti
         return status;
     }
     status = read_versions(connection, task, ret_error);
-    if (status == BACKEND_REPLACED)
+    bool writes = connection->role == BACKEND_WRITER, lost = writes && status == BACKEND_REPLACED;
+    if (lost && connection->is_known)
         redis_cluster_mark_anew(connection);
-    if (status == BACKEND_REPLACED && !connection->is_known) {
-        connection->base.went_back = true;
+    if (lost && !connection->is_known) {
+        note_loss(connection);
+        connection->cluster->proofs->to_tell = true;
         status = read_versions(connection, task, ret_error);
     }
     bool failed = fails(connection, status);
     if (!failed)
         *ret_version = take_versions(connection, task);
-    if (!failed && connection->role == BACKEND_WRITER)
+    if (!failed && writes)
         status = take_possession(connection, ret_error);
-    if (!fails(connection, status))
+    if (task->refused)
+        status = BACKEND_REFUSED;
+    else if (!fails(connection, status))
         status = BACKEND_OK; /* the rest is learnt by a look */
-    connection->is_known |= status == BACKEND_OK;
-    bool refused = task->refused || status == BACKEND_REFUSED;
+    if (status == BACKEND_OK && writes)
+        take_as_known(connection);
     free(task);
-    return refused ? BACKEND_REFUSED : status;
+    return status;
 }

@@ -64,8 +64,6 @@ void redis_proofs_leave(struct redis_connection *connection) {
 }
 
 void redis_proofs_forget(struct redis_proofs *proofs) {
-    if (!proofs)
-        return;
     proofs->count = 0;
     proofs->moves++;
 }

@@ -16,9 +16,9 @@ static struct redis_server replica; /* of masters[0] */
 TEST(versions_begin_above_those_of_all_masters) {
     struct fixture *fixture = *state;
     assert_int_equal(open_writer(fixture, &fixture->writer), 0);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     assert_int_equal(open_writer(fixture, &fixture->other), 1000 + ROWS - 1);
-    assert_int_equal(look(fixture, fixture->other), BACKEND_OK);
+    assert_ok(fixture, look(fixture, fixture->other));
     assert_memory_equal(&fixture->writer->identity, &fixture->other->identity,
                         sizeof fixture->other->identity);
 }
@@ -29,9 +29,10 @@ TEST(a_high_version_that_is_none_is_refused) {
     uint64_t version = 0;
     redis_slot_tag(16383, strchr(key, '{') + 1);
     assert_string_equal(redis_server_ask(&masters[MASTERS - 1], "SET %s many", key), "OK");
-    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &fixture->error),
-                     BACKEND_OK);
-    assert_int_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error), BACKEND_REFUSED);
+    assert_ok(fixture,
+              redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &fixture->error));
+    assert_comes_to(fixture, redis_backend.high_version(fixture->writer, &version, &fixture->error),
+                    BACKEND_REFUSED);
     assert_non_null(strstr(fixture->error.message, key));
     assert_non_null(strstr(fixture->error.message, "holds many"));
 }
@@ -39,29 +40,29 @@ TEST(a_high_version_that_is_none_is_refused) {
 TEST(a_master_that_lost_what_it_had_is_noticed_by_the_next_batch) {
     struct fixture *fixture = *state;
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     open_writer(fixture, &fixture->other);
     assert_string_equal(redis_server_ask(&masters[1], "FLUSHALL"), "OK");
-    assert_int_equal(put_rows(fixture, 2000), BACKEND_REPLACED);
+    assert_comes_to(fixture, put_rows(fixture, 2000), BACKEND_REPLACED);
     assert_non_null(strstr(fixture->error.message, "went back to an older state"));
     /* Another node finds out as well, although versions are above what it knew. */
     const struct backend_identity before = fixture->writer->identity;
     open_writer(fixture, &fixture->writer);
     assert_memory_not_equal(&before, &fixture->writer->identity, sizeof before);
-    assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
-    assert_int_equal(look(fixture, fixture->other), BACKEND_REPLACED);
+    assert_ok(fixture, put_rows(fixture, 3000));
+    assert_comes_to(fixture, look(fixture, fixture->other), BACKEND_REPLACED);
     open_writer(fixture, &fixture->other);
-    assert_int_equal(look(fixture, fixture->other), BACKEND_OK);
-    assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
+    assert_ok(fixture, look(fixture, fixture->other));
+    assert_ok(fixture, look(fixture, fixture->writer));
 }
 
 TEST(a_master_that_lost_what_it_had_is_noticed_by_a_look) {
     struct fixture *fixture = *state;
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
-    assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
+    assert_ok(fixture, look(fixture, fixture->writer));
     assert_string_equal(redis_server_ask(&masters[2], "FLUSHALL"), "OK");
-    assert_int_equal(look(fixture, fixture->writer), BACKEND_REPLACED);
+    assert_comes_to(fixture, look(fixture, fixture->writer), BACKEND_REPLACED);
 }
 
 static enum backend_status read_into(struct fixture *fixture, struct backend_connection *reader,
@@ -87,19 +88,18 @@ TEST(a_reader_believes_no_master_that_lacks_something) {
     fixture->options.nodes = backend_nodes_create();
     fixture->options.acknowledged = &acknowledged;
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     for (unsigned lost = 0; lost < 2; lost++) {
         redis_backend.close(fixture->other);
-        assert_int_equal(
-            redis_backend.open(&fixture->options, BACKEND_READER, &fixture->other, &fixture->error),
-            BACKEND_OK);
-        assert_int_equal(read_rows(fixture, fixture->other), lost ? BACKEND_REPLACED : BACKEND_OK);
+        assert_ok(fixture,
+                  redis_backend.open(&fixture->options, BACKEND_READER, &fixture->other, &fixture->error));
+        assert_comes_to(fixture, read_rows(fixture, fixture->other), lost ? BACKEND_REPLACED : BACKEND_OK);
         assert_string_equal(redis_server_ask(&masters[1], "FLUSHALL"), "OK");
     }
     redis_server_ask(&masters[1], "CLIENT KILL TYPE normal SKIPME yes");
-    assert_int_equal(read_rows(fixture, fixture->writer), BACKEND_REPLACED);
+    assert_comes_to(fixture, read_rows(fixture, fixture->writer), BACKEND_REPLACED);
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 3000));
     eventually(read_rows(fixture, fixture->other) == BACKEND_OK);
 }
 
@@ -118,30 +118,31 @@ TEST(a_node_number_that_is_taken_is_refused) {
     char rival[80];
     snprintf(rival, sizeof rival, "%u home boot/1/1/1 elsewhere, process 1", (unsigned)fixture->now);
     ask_all("HSET", "forebay: nodes", "0", rival);
-    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &fixture->error),
-                     BACKEND_OK);
-    assert_int_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error), BACKEND_REFUSED);
+    assert_ok(fixture,
+              redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &fixture->error));
+    assert_comes_to(fixture, redis_backend.high_version(fixture->writer, &version, &fixture->error),
+                    BACKEND_REFUSED);
     assert_non_null(strstr(fixture->error.message, "its node number 0 is used by another server (elsewhere"));
     struct backend_error said = {.message = ""};
-    assert_int_equal(redis_backend.probe(&fixture->options, &said), BACKEND_REFUSED);
+    assert_comes_to(fixture, redis_backend.probe(&fixture->options, &said), BACKEND_REFUSED);
     assert_string_equal(said.message, fixture->error.message);
     fixture->options.node = 1;
-    assert_int_equal(redis_backend.probe(&fixture->options, &said), BACKEND_OK);
+    assert_ok(fixture, redis_backend.probe(&fixture->options, &said));
     fixture->options.node = 0;
     ask_all("HDEL", "forebay: nodes", "0", NULL);
     ask_all("HSET", "forebay: nodes", "7", rival);
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
+    assert_ok(fixture, look(fixture, fixture->writer));
     assert_int_equal(fixture->writer->company.others, 1);
 }
 
 TEST(forgotten_scripts_are_loaded_again) {
     struct fixture *fixture = *state;
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     for (int i = 0; i < MASTERS; i++)
         assert_string_equal(redis_server_ask(&masters[i], "SCRIPT FLUSH"), "OK");
-    assert_int_equal(put_rows(fixture, 2000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 2000));
 }
 
 /* ---- Replicas ---- */
@@ -192,9 +193,11 @@ TEST(a_batch_counts_where_the_replicas_of_its_master_have_it) {
     struct fixture *fixture = *state;
     size_t done, lacking;
     fixture->own.replicas = 1;
-    open_writer(fixture, &fixture->writer);
-    wait_for(fixture, 2000); /* half of it for the one that is there, on a busy machine */
-    assert_int_equal(put_some(fixture, 1000, &done, &lacking), BACKEND_TRANSIENT);
+    do { /* until none of them needs longer: the machine may be busy */
+        open_writer(fixture, &fixture->writer);
+        wait_for(fixture, 2000);
+        assert_int_equal(put_some(fixture, 1000, &done, &lacking), BACKEND_TRANSIENT);
+    } while (done == 0 || done + lacking < ROWS);
     assert_true(fixture->writer->partial);
     assert_non_null(strstr(fixture->error.message, "written, but only 0 of 1 replicas have it"));
     assert_int_equal(rows_at(&masters[0]) + rows_at(&masters[1]) + rows_at(&masters[2]), ROWS);
@@ -225,11 +228,11 @@ TEST(what_a_replica_lacks_is_not_done_until_it_has_it) {
 TEST(a_promoted_replica_that_has_all_is_nobodys_business) {
     struct fixture *fixture = *state;
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     await_replica();
     promote();
-    assert_int_equal(put_rows(fixture, 2000), BACKEND_OK);
-    assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 2000));
+    assert_ok(fixture, look(fixture, fixture->writer));
     assert_int_equal(fixture->writer->failovers.count, 1);
     char place[40];
     snprintf(place, sizeof place, "127.0.0.1:%d", masters[0].port);
@@ -239,10 +242,10 @@ TEST(a_promoted_replica_that_has_all_is_nobodys_business) {
 /* The batch that is lost has older versions, so the high version says nothing. */
 static void lose_a_batch(struct fixture *fixture) {
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 2000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 2000));
     await_replica();
     redis_server_cut_off(&replica, &masters[0], true);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     promote();
     redis_server_ask(&masters[0], "CONFIG SET masterauth %s", "");
 }
@@ -259,7 +262,7 @@ static uint64_t newest_at(const struct redis_server *server) {
 TEST(a_promoted_replica_that_lacks_a_batch_is_noticed) {
     struct fixture *fixture = *state;
     lose_a_batch(fixture);
-    assert_int_equal(put_rows(fixture, 3000), BACKEND_REPLACED);
+    assert_comes_to(fixture, put_rows(fixture, 3000), BACKEND_REPLACED);
     assert_non_null(strstr(fixture->error.message, "went back to an older state"));
     assert_int_equal(fixture->writer->failovers.count, 1);
     assert_true(newest_at(&masters[0]) > 0 && newest_at(&masters[0]) < 3000); /* it was asked first */
@@ -277,6 +280,31 @@ TEST(what_a_connection_has_seen_is_known_to_the_next_one) {
     assert_true(fixture->writer->went_back);
     assert_memory_not_equal(&before, &fixture->writer->identity, sizeof before); /* for other servers */
     eventually(put_rows(fixture, 3000) == BACKEND_OK); /* once all have the new map */
+    open_writer(fixture, &fixture->writer);
+    assert_false(fixture->writer->went_back);
+}
+
+/* And what is found by an opening that goes wrong, by the one that does not; other servers hear of it, too, once the
+ * store takes a new mark. */
+TEST(what_an_opening_has_found_is_not_forgotten_with_it) {
+    struct fixture *fixture = *state;
+    char rival[80];
+    uint64_t version;
+    fixture->options.nodes = backend_nodes_create();
+    lose_a_batch(fixture);
+    const struct backend_identity before = fixture->writer->identity;
+    redis_backend.close(fixture->writer);
+    snprintf(rival, sizeof rival, "%u home boot/1/1/1 elsewhere, process 1", (unsigned)fixture->now);
+    ask_all("HSET", "forebay: nodes", "0", rival);
+    ask_all("CONFIG SET", "min-replicas-to-write", "9", NULL);
+    assert_ok(fixture,
+              redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &fixture->error));
+    assert_int_not_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error), BACKEND_OK);
+    ask_all("CONFIG SET", "min-replicas-to-write", "0", NULL);
+    ask_all("HDEL", "forebay: nodes", "0", NULL);
+    open_writer(fixture, &fixture->writer);
+    assert_true(fixture->writer->went_back);
+    assert_memory_not_equal(&before, &fixture->writer->identity, sizeof before);
     open_writer(fixture, &fixture->writer);
     assert_false(fixture->writer->went_back);
 }
@@ -310,8 +338,7 @@ static void end_two_masters(void) {
 static void open_reader_at(struct fixture *fixture, const struct redis_server *seed,
                            struct backend_connection **connection) {
     snprintf(fixture->uri, sizeof fixture->uri, "redis+cluster://127.0.0.1:%d", seed->port);
-    if (redis_backend.open(&fixture->options, BACKEND_READER, connection, &fixture->error) != BACKEND_OK)
-        fail_msg("%s", fixture->error.message);
+    assert_ok(fixture, redis_backend.open(&fixture->options, BACKEND_READER, connection, &fixture->error));
 }
 
 /* Whether it gives a row that is older than those from this version on. On a busy machine it may give none. */
@@ -362,9 +389,9 @@ static const char *key_of(int master) {
 
 static void open_reader(struct fixture *fixture) {
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
-    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_READER, &fixture->other, &fixture->error),
-                     BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
+    assert_ok(fixture,
+              redis_backend.open(&fixture->options, BACKEND_READER, &fixture->other, &fixture->error));
 }
 
 static enum backend_status load_one(struct fixture *fixture, const char *name,
@@ -379,9 +406,9 @@ TEST(a_link_that_was_lost_is_made_anew_within_the_call) {
     struct load_result result;
     open_reader(fixture);
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(load_one(fixture, key_of(MASTERS - 1), &result), BACKEND_OK);
+        eventually((redis_server_ask(&masters[MASTERS - 1], "CLIENT KILL TYPE normal SKIPME yes"),
+                    load_one(fixture, key_of(MASTERS - 1), &result)) == BACKEND_OK);
         assert_true(result.found);
-        redis_server_ask(&masters[MASTERS - 1], "CLIENT KILL TYPE normal SKIPME yes");
     }
 }
 
@@ -402,8 +429,7 @@ static unsigned maps_asked_for_by_any(void) {
 static void lose_link_to(struct fixture *fixture, int master) {
     struct load_result result;
     redis_server_ask(&masters[master], "CLIENT KILL TYPE normal SKIPME yes");
-    if (load_one(fixture, key_of(master), &result) != BACKEND_OK)
-        fail_msg("%s", fixture->error.message);
+    assert_ok(fixture, load_one(fixture, key_of(master), &result));
 }
 
 TEST(each_server_asks_another_master_for_the_map) {
@@ -414,10 +440,9 @@ TEST(each_server_asks_another_master_for_the_map) {
         struct load_result result;
         fixture->options.node = node;
         redis_backend.close(fixture->other);
-        assert_int_equal(
-            redis_backend.open(&fixture->options, BACKEND_READER, &fixture->other, &fixture->error),
-            BACKEND_OK);
-        assert_int_equal(load_one(fixture, key_of(other), &result), BACKEND_OK);
+        assert_ok(fixture,
+                  redis_backend.open(&fixture->options, BACKEND_READER, &fixture->other, &fixture->error));
+        assert_ok(fixture, load_one(fixture, key_of(other), &result));
         for (int i = 0; i < MASTERS; i++)
             assert_string_equal(redis_server_ask(&masters[i], "CONFIG RESETSTAT"), "OK");
         eventually((lose_link_to(fixture, other), maps_asked_for_by_any() > 0)); /* not again at once */
@@ -468,8 +493,9 @@ TEST(a_hasty_load_goes_on_without_a_master_that_is_silent) {
         assert_non_null(strstr(fixture->error.message, "no answer yet"));
     }
     redis_server_pause(&masters[1], false);
-    eventually(load_rows(fixture).status == BACKEND_OK);
-    assert_int_equal(load_rows(fixture).good, ROWS);
+    struct loaded whole;
+    eventually((whole = load_rows(fixture), whole.status == BACKEND_OK));
+    assert_int_equal(whole.good, ROWS);
     assert_int_equal(fixture->other->reconnects, 0);
 }
 
@@ -539,6 +565,7 @@ int main(void) {
         CASE(a_promoted_replica_that_has_all_is_nobodys_business),
         CASE(a_promoted_replica_that_lacks_a_batch_is_noticed),
         CASE(what_a_connection_has_seen_is_known_to_the_next_one),
+        CASE(what_an_opening_has_found_is_not_forgotten_with_it),
         CASE(where_two_masters_answer_that_of_the_writer_alone_is_believed),
         CASE(a_link_that_was_lost_is_made_anew_within_the_call),
         CASE(a_hasty_load_goes_on_without_a_master_that_is_silent),

@@ -63,12 +63,12 @@ static void move_number(bool lost) {
 TEST(numbers_go_with_their_slots) {
     struct fixture *fixture = *state;
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     for (uint64_t turn = 1; turn <= 3; turn++) {
         move_number(false);
         eventually(look(fixture, fixture->writer) != BACKEND_TRANSIENT); /* a busy machine */
-        assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
-        assert_int_equal(put_rows(fixture, 1000 + 100 * turn), BACKEND_OK);
+        assert_ok(fixture, look(fixture, fixture->writer));
+        assert_ok(fixture, put_rows(fixture, 1000 + 100 * turn));
     }
     move_number(true);
     eventually(look(fixture, fixture->writer) == BACKEND_REPLACED);
@@ -79,19 +79,19 @@ TEST(a_slot_may_begin_to_move_between_the_high_version_of_a_batch_and_its_number
     struct fixture *fixture = *state;
     struct move move;
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     find_number(&move);
     assert_string_equal(redis_server_ask(&masters[0], "SET %s ours", move.mark),
                         "OK"); /* both keys stay here */
     begin_move(&move);
     move_key(move.applied);
-    assert_int_equal(put_rows(fixture, 2000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 2000));
     move_key(move.high);
     move_key(move.mark);
     end_move(&move);
-    assert_int_equal(put_rows(fixture, 3000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 3000));
     eventually(look(fixture, fixture->writer) != BACKEND_TRANSIENT); /* a busy machine */
-    assert_int_equal(look(fixture, fixture->writer), BACKEND_OK);
+    assert_ok(fixture, look(fixture, fixture->writer));
 }
 
 /* It cannot be given a number before it has a slot. */
@@ -119,9 +119,8 @@ TEST(a_master_without_slots_takes_rows_of_its_first_one) {
 
 static struct heard hear(struct fixture *fixture) {
     if (!fixture->other)
-        assert_int_equal(
-            redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
-            BACKEND_OK);
+        assert_ok(fixture,
+                  redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error));
     return hear_all(fixture->other);
 }
 
@@ -131,7 +130,7 @@ TEST(a_watcher_hears_all_masters) {
     struct heard heard = hear(fixture);
     assert_int_not_equal(heard.lost, 0); /* those of the map, and then the one without slots */
     assert_int_equal(heard_keys(&heard), 0);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     heard = hear(fixture);
     assert_int_equal(heard.lost, 0);
     assert_int_equal(heard_keys(&heard), ROWS);
@@ -148,7 +147,7 @@ TEST(a_watcher_that_one_master_cuts_off_says_so_and_begins_anew) {
     heard = hear(fixture);
     assert_int_equal(heard.lost, 1);
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     heard = hear(fixture);
     assert_int_equal(heard.lost, 0);
     assert_int_equal(heard_keys(&heard), ROWS);
@@ -205,8 +204,8 @@ TEST(one_master_that_hangs_keeps_all_from_being_proven) {
     struct fixture *fixture = *state;
     struct heard heard;
     fixture->options.timeout_ms = 300;
-    assert_int_equal(redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error),
-                     BACKEND_OK);
+    assert_ok(fixture,
+              redis_backend.open(&fixture->options, BACKEND_WATCHER, &fixture->other, &fixture->error));
     eventually(hear_in_time(fixture, &heard));
     redis_server_pause(&masters[2], true);
     uint64_t paused_us = monotonic_us();
@@ -297,7 +296,7 @@ TEST(pages_go_over_all_masters) {
     struct fixture *fixture = *state;
     struct page_reader reader;
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     for (begin_pages(&reader); !reader.place.end;)
         read_page(fixture, &reader);
     assert_int_equal(reader.pages, MASTERS);
@@ -309,7 +308,7 @@ TEST(pages_begin_anew_where_a_slot_has_moved) {
     enum { EMPTY = 16383 };
     struct page_reader reader;
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     begin_pages(&reader);
     read_page(fixture, &reader);
     read_page(fixture, &reader);
@@ -328,7 +327,7 @@ TEST(pages_have_no_end_while_a_slot_moves) {
     struct page_reader reader;
     char name[64];
     open_writer(fixture, &fixture->writer);
-    assert_int_equal(put_rows(fixture, 1000), BACKEND_OK);
+    assert_ok(fixture, put_rows(fixture, 1000));
     snprintf(name, sizeof name, "%s", redis_server_ask(&masters[0], "CLUSTER MYID"));
     assert_string_equal(
         redis_server_ask(&masters[MASTERS - 1], "CLUSTER SETSLOT %d MIGRATING %s", EMPTY, name), "OK");
