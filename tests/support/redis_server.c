@@ -128,11 +128,16 @@ bool redis_server_restart(struct redis_server *server) {
     return server->pid > 0 && wait_until_up(server);
 }
 
+/* A port that was free may be somebody else's by now. */
 bool redis_server_start(struct redis_server *server) {
+    enum { TRIES = 3 };
     temp_folder_make(&server->folder);
-    server->port = free_port();
-    if (redis_server_restart(server))
-        return true;
+    for (int i = 0; i < TRIES; i++) {
+        server->port = free_port();
+        server->cluster_port = 0;
+        if (redis_server_restart(server))
+            return true;
+    }
     redis_server_stop(server);
     return false;
 }
