@@ -31,6 +31,7 @@
  * confirm.h.
  */
 #include "policies/write/recover.h"
+#include "cache/base/count_text.h"
 #include "cache/base/fit.h"
 #include "policies/hold.h"
 #include "policies/write/leftover.h"
@@ -264,10 +265,9 @@ static void report(struct recovery *recovery, const struct journal_recovery *fou
     tier->replayed_files = found->files;
     tier->replay_ms = (monotonic_us() - start_us) / 1000;
     if (found->records)
-        service_log(&tier->service, LOG_LEVEL_NOTICE,
-                    "journal: %llu records of %llu files recovered in %llu ms",
-                    (unsigned long long)found->shown, (unsigned long long)found->files,
-                    (unsigned long long)tier->replay_ms);
+        service_log(&tier->service, LOG_LEVEL_NOTICE, "journal: %s of %s recovered in %llu ms",
+                    count_text(found->shown, "record", "records").text,
+                    count_text(found->files, "file", "files").text, (unsigned long long)tier->replay_ms);
 }
 
 bool recover(struct tier *tier, char *error, size_t error_size) {

@@ -115,6 +115,11 @@ bool options_take_help(struct reading *reading, const struct option_kind *kind, 
 
 bool options_take_journal_dump(struct reading *reading, const struct option_kind *kind,
                                const char *argument) {
+    if (!*argument) {
+        fit_print(reading->error, reading->error_size,
+                  "--journal-dump=: no folder is named: give the data folder (setting data)");
+        return false;
+    }
     reading->options->journal_folder = argument;
     return options_take_action(reading, kind, argument);
 }

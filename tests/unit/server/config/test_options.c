@@ -317,6 +317,7 @@ static const struct bad {
     {"-o idle_timout=1", "-o idle_timout=1: no such option", "did you mean idle_timeout?"},
     {"-p", "needs an argument", ""},
     {"--config", "needs an argument", ""},
+    {"--journal-dump=", "no folder is named: give the data folder", ""},
     {"word", "\"word\" is not an option", "--config FILE"},
     {"-m 1gb", "takes a number of MB", "1gb"},
     {"--check", "--check needs --config", ""},
