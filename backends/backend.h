@@ -290,6 +290,8 @@ enum { BACKEND_PROOF_MS = 50 };
 #define BACKEND_VERSION_UNTOLD UINT64_MAX
 /* Of a row that could not be asked for, while others were (backend_connection.partial). */
 #define BACKEND_VERSION_UNASKED (UINT64_MAX - 1)
+/* Of a store that was only looked at. */
+#define BACKEND_VERSION_HIDDEN UINT64_MAX
 
 /* How a call meets a part of the store that is silent, while others answer. */
 enum backend_patience {
@@ -407,8 +409,10 @@ struct backend_type {
     /* What open would come to for the writer, as far as that shows to somebody who changes nothing, neither in the
      * store nor beside it; other processes may use it meanwhile. BACKEND_OK, also of a store or a table that open would
      * make; BACKEND_TRANSIENT: it does not answer now; BACKEND_REFUSED. With BACKEND_OK the error's message is what is
-     * wrong all the same, or empty. */
-    enum backend_status (*probe)(const struct backend_options *options, struct backend_error *ret_error);
+     * wrong all the same, or empty, and *ret_version is what high_version would give; BACKEND_VERSION_HIDDEN: that does
+     * not show. */
+    enum backend_status (*probe)(const struct backend_options *options, uint64_t *ret_version,
+                                 struct backend_error *ret_error);
 
     /* The highest version ever applied through this store, 0: none; at most ENTRY_VERSION_HIGHEST. New versions start
      * above it. BACKEND_REFUSED: what the store has in its place is none, and the message names where and what; or, of

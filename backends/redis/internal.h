@@ -471,7 +471,8 @@ enum backend_status redis_scan_page(struct redis_connection *connection, const s
 
 enum backend_status redis_open(const struct backend_options *options, enum backend_role role,
                                struct backend_connection **ret_connection, struct backend_error *ret_error);
-enum backend_status redis_probe(const struct backend_options *options, struct backend_error *ret_error);
+enum backend_status redis_probe(const struct backend_options *options, uint64_t *ret_version,
+                                struct backend_error *ret_error);
 void redis_close(struct backend_connection *base);
 enum backend_status redis_look(struct backend_connection *base, struct backend_error *ret_error);
 enum backend_status redis_high_version(struct backend_connection *base, uint64_t *ret_version,

@@ -376,7 +376,8 @@ void sqlite_expect_expiry(struct sqlite_table *table, uint32_t expires_at);
 
 enum backend_status sqlite_open(const struct backend_options *options, enum backend_role role,
                                 struct backend_connection **ret_connection, struct backend_error *ret_error);
-enum backend_status sqlite_probe(const struct backend_options *options, struct backend_error *ret_error);
+enum backend_status sqlite_probe(const struct backend_options *options, uint64_t *ret_version,
+                                 struct backend_error *ret_error);
 void sqlite_close(struct backend_connection *base);
 enum backend_status sqlite_high_version(struct backend_connection *base, uint64_t *ret_version,
                                         struct backend_error *ret_error);

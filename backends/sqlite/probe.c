@@ -8,7 +8,7 @@
  *     no log beside the file, or an empty one   it is opened as a file that nobody changes (immutable)
  *     a log, and its index                      a server runs, or has died: opened for reading, the index too (readonly_shm)
  *     a log without its index                   a copy, or a system that was started anew: without the log, as above. Tables
- *                                               that only the log has are then not seen
+ *                                               and versions that only the log has are then not seen
  *
  * Beside a server that runs, the first way could read a page that a checkpoint is just writing. What does not look like
  * a database is therefore looked at again.
@@ -120,8 +120,14 @@ static enum backend_status open_to_look(struct sqlite_connection *connection, bo
 
 /* ---- The whole ---- */
 
+/* Once the schema was looked at. */
+static uint64_t version_of(const struct sqlite_connection *connection) {
+    bool hidden = has_beside(connection, "-wal") && !has_beside(connection, "-shm");
+    return hidden ? BACKEND_VERSION_HIDDEN : connection->high_version;
+}
+
 static enum backend_status probe_once(const struct backend_options *options, const struct sqlite_options *own,
-                                      struct backend_error *ret_error) {
+                                      uint64_t *ret_version, struct backend_error *ret_error) {
     struct sqlite_connection *connection = sqlite_allocate(options, BACKEND_WRITER);
     struct stat there;
     if (!connection)
@@ -139,19 +145,21 @@ static enum backend_status probe_once(const struct backend_options *options, con
         status = open_to_look(connection, stat(connection->path, &there) == 0, own, ret_error);
     if (status == BACKEND_OK)
         status = sqlite_schema_probe(connection, ret_error);
+    *ret_version = version_of(connection);
     sqlite_close(&connection->base);
     return status;
 }
 
-enum backend_status sqlite_probe(const struct backend_options *options, struct backend_error *ret_error) {
+enum backend_status sqlite_probe(const struct backend_options *options, uint64_t *ret_version,
+                                 struct backend_error *ret_error) {
     struct sqlite_options own;
     if (!backend_take_specific(&sqlite_backend, &sqlite_backend.options, options->specific, &own))
         return backend_fail(ret_error, BACKEND_REFUSED, "backend \"%s\" has settings of %s, not of SQLite",
                             options->name, options->specific->type->title);
-    enum backend_status status = probe_once(options, &own, ret_error);
+    enum backend_status status = probe_once(options, &own, ret_version, ret_error);
     for (int tries = 1; tries < TRIES && status == BACKEND_REFUSED; tries++) {
         usleep(PAUSE_US);
-        status = probe_once(options, &own, ret_error);
+        status = probe_once(options, &own, ret_version, ret_error);
     }
     return status;
 }

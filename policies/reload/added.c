@@ -191,7 +191,8 @@ static bool probe_table(struct reloading *self, const struct space_options *opti
     struct backend_options store = backend->options.store;
     store.tables = &table;
     store.table_count = 1;
-    enum backend_status status = backend->type->probe(&store, &error);
+    uint64_t version;
+    enum backend_status status = backend->type->probe(&store, &version, &error);
     if (status == BACKEND_TRANSIENT)
         self->silent[self->silent_count++] = backend;
     return status != BACKEND_REFUSED ||

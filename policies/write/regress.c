@@ -2,26 +2,36 @@
 /* See regress.h. */
 #include "policies/write/regress.h"
 #include "cache/base/clock_text.h"
+#include "cache/base/fit.h"
 #include "policies/store.h"
 #include "policies/tell.h"
 #include "policies/write/internal.h"
 #include "policies/write/store_note.h"
 
+enum { SENTENCE_MAX = 600 };
+
 static const char *name_of(const struct writer *writer) {
     return writer->backend->options.store.name;
 }
 
-/* The store has less than it had: whoever restored it knows, whoever did not has to. */
-static void tell_older(struct writer *writer, uint64_t version, const char *what_now) {
+void regress_say_older(const char *backend, uint64_t version, uint64_t before, const char *what_now,
+                       char *ret_text, size_t size) {
     char had[CLOCK_TEXT_MAX], has[CLOCK_TEXT_MAX + 24] = "is empty, or was not written by Forebay";
     if (version) {
         char until[CLOCK_TEXT_MAX];
         snprintf(has, sizeof has, "holds changes until %s", clock_text(version_us(version), 0, until));
     }
-    tell_of_backend(
-        writer->backend, &writer->older_lines, LOG_LEVEL_ERROR,
+    fit_print(
+        ret_text, size,
         "backend %s: the store %s; the one before held changes until %s. It is an older copy or another store: %s",
-        name_of(writer), has, clock_text(version_us(writer->store_version), 0, had), what_now);
+        backend, has, clock_text(version_us(before), 0, had), what_now);
+}
+
+/* The store has less than it had: whoever restored it knows, whoever did not has to. */
+static void tell_older(struct writer *writer, uint64_t version, const char *what_now) {
+    char text[SENTENCE_MAX];
+    regress_say_older(name_of(writer), version, writer->store_version, what_now, text, sizeof text);
+    tell_of_backend(writer->backend, &writer->older_lines, LOG_LEVEL_ERROR, "%s", text);
 }
 
 /* Its newest changes are there, and others that it had acknowledged are not; or it has changes of other servers

@@ -7,6 +7,8 @@
 #include "policies/write/exposure.h"
 #include "policies/write/leftover.h"
 #include "policies/write/places.h"
+#include "policies/write/regress.h"
+#include "policies/write/store_note.h"
 #include <dirent.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -170,6 +172,20 @@ static bool tell(const struct tier_options *options, size_t index, enum backend_
     return status == BACKEND_OK;
 }
 
+/* Compared as at a start. */
+static void compare(const struct tier_options *options, size_t index, uint64_t version, FILE *complaints) {
+    const char *name = options->backends[index].store.name;
+    struct store_note note = {0};
+    char said[2 * ERROR_SHOWN];
+    if (!store_note_find(options->data, name, &note) || version >= note.version)
+        return;
+    regress_say_older(
+        name, version, note.version,
+        "a start goes on with it, and what only the old one had is gone, except what the journal still has to write",
+        said, sizeof said);
+    fprintf(complaints, "forebay: warning: %s\n", said);
+}
+
 static void pass_over_key(struct backend_listener *self, const struct backend_table *table,
                           struct slice key) {
     (void)self, (void)table, (void)key;
@@ -203,6 +219,7 @@ static bool ask(const struct tier_options *options, size_t index, long running, 
     const struct backend_type *type = store.type ? store.type : backend_find(store.uri);
     struct backend_error error = {"no memory"};
     enum backend_status status = BACKEND_REFUSED;
+    uint64_t version = BACKEND_VERSION_HIDDEN;
     struct listing listing;
     if (list_tables(options, index, &listing)) {
         store.tables = listing.list;
@@ -211,12 +228,14 @@ static bool ask(const struct tier_options *options, size_t index, long running, 
         store.node = options->cache.node;
         store.running_pid = running;
         *error.message = '\0';
-        status = type->probe(&store, &error);
+        status = type->probe(&store, &version, &error);
         if (status == BACKEND_OK && store.coherent)
             listen_once(type, &store, complaints);
     }
     free(listing.tables);
     free(listing.list);
+    if (status == BACKEND_OK)
+        compare(options, index, version, complaints);
     return tell(options, index, status, error.message, notes, complaints);
 }
 

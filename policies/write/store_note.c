@@ -9,29 +9,32 @@
 
 enum { KEEP_US = 10000000, AHEAD_US = KEEP_US + KEEP_US / 2 };
 
-static bool path_of(const struct writer *writer, const char *rest, char *ret_path, size_t size) {
-    const char *data = writer->tier->options.data;
-    int length = data ? snprintf(ret_path, size, "%s/backend-%s.version%s", data,
-                                 writer->backend->options.store.name, rest)
-                      : -1;
-    return length > 0 && (size_t)length < size;
+enum { PATH_SIZE = 4096 };
+
+static bool path_of(const char *data, const char *backend, const char *rest, char ret_path[PATH_SIZE]) {
+    int length = data ? snprintf(ret_path, PATH_SIZE, "%s/backend-%s.version%s", data, backend, rest) : -1;
+    return length > 0 && length < PATH_SIZE;
+}
+
+bool store_note_find(const char *data, const char *backend, struct store_note *ret_note) {
+    char path[PATH_SIZE];
+    struct store_note note = *ret_note;
+    FILE *file = path_of(data, backend, "", path) ? own_file_read(path) : NULL;
+    if (!file)
+        return false;
+    bool found = fscanf(file, "high_version %" SCNu64 " versions_below %" SCNu64 " node %u", &note.version,
+                        &note.below, &note.node) >= 1;
+    if (found)
+        *ret_note = note;
+    fclose(file);
+    return found;
 }
 
 void store_note_read(struct writer *writer) {
-    char path[4096];
-    unsigned node = writer->tier->options.cache.node;
-    struct store_note note = {.node = node};
-    FILE *file = path_of(writer, "", path, sizeof path) ? own_file_read(path) : NULL;
-    writer->noted.node = writer->backend->former_node = node;
-    if (!file)
-        return;
-    if (fscanf(file, "high_version %" SCNu64 " versions_below %" SCNu64 " node %u", &note.version,
-               &note.below, &note.node) >= 1) {
-        writer->noted = note;
-        writer->store_version = note.version;
-        writer->backend->former_node = note.node;
-    }
-    fclose(file);
+    writer->noted.node = writer->tier->options.cache.node;
+    if (store_note_find(writer->tier->options.data, writer->backend->options.store.name, &writer->noted))
+        writer->store_version = writer->noted.version;
+    writer->backend->former_node = writer->noted.node;
 }
 
 bool store_note_begins_above(struct writer *writer) {
@@ -47,9 +50,10 @@ static bool write_file(const char *path, const struct store_note *note) {
 }
 
 static void write_note(struct writer *writer, uint64_t below) {
-    char path[4096], fresh[4096];
+    char path[PATH_SIZE], fresh[PATH_SIZE];
+    const char *data = writer->tier->options.data, *name = writer->backend->options.store.name;
     struct store_note note = {writer->store_version, below, writer->backend->former_node};
-    if (!path_of(writer, "", path, sizeof path) || !path_of(writer, ".new", fresh, sizeof fresh))
+    if (!path_of(data, name, "", path) || !path_of(data, name, ".new", fresh))
         return;
     enum progress_state before = progress_begin_call(&writer->progress);
     if (!write_file(fresh, &note) || rename(fresh, path) != 0)

@@ -14,7 +14,7 @@
  * So the first may lag behind the store, and a copy that is a few seconds older may pass unnoticed after a crash; it
  * never runs ahead. The second does, by some seconds, and is noted before anything above it is written; at an end it is
  * what was written. One that is missing or cannot be read or written costs the comparison and that start, nothing else.
- * The writer's thread, and whoever makes and ends it.
+ * The writer's thread, and whoever makes and ends it, where nothing else is said.
  */
 #ifndef FOREBAY_POLICIES_WRITE_STORE_NOTE_H
 #define FOREBAY_POLICIES_WRITE_STORE_NOTE_H
@@ -28,6 +28,10 @@ struct store_note {
     uint64_t version, below;
     unsigned node;
 };
+
+/* What the data folder (NULL: there is none) knows of a backend's store. A number of this server that it does not know
+ * is left as it is. False: nothing. Any thread. */
+bool store_note_find(const char *data, const char *backend, struct store_note *ret_note);
 
 /* Before the first connection. */
 void store_note_read(struct writer *writer);

@@ -1420,24 +1420,26 @@ TEST(a_reader_beside_the_writer_only_moves_forward) {
 }
 
 /* It waits for a moment at most: on a busy machine that may be too short, for once. */
-static void assert_probe(struct store *store, enum backend_status expected) {
+static uint64_t assert_probe(struct store *store, enum backend_status expected) {
     struct backend_error error = {""};
+    uint64_t version = BACKEND_VERSION_HIDDEN;
     enum backend_status status;
     uint64_t began_us = monotonic_us();
     do
-        status = type(store)->probe(&store->options, &error);
+        status = type(store)->probe(&store->options, &version, &error);
     while (status == BACKEND_TRANSIENT && expected != status && has_time_since(began_us));
     if (status != expected)
         fail_msg("%d, not %d: %s", (int)status, (int)expected, error.message);
+    return version;
 }
 
 TEST(a_probe_says_what_opening_would_come_to) {
     struct store *store = *state;
-    assert_probe(store, BACKEND_OK); /* beside the writer */
+    assert_int_equal(assert_probe(store, BACKEND_OK), 0); /* beside the writer */
     apply(store, put(store, "sess:a", "value", 7));
-    assert_probe(store, BACKEND_OK);
+    assert_int_equal(assert_probe(store, BACKEND_OK), 7);
     disconnect(store);
-    assert_probe(store, BACKEND_OK);
+    assert_int_equal(assert_probe(store, BACKEND_OK), 7);
     connect_both(store);
     assert_value(store, "sess:a", "value", 7);
 }

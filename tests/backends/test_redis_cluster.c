@@ -124,10 +124,10 @@ TEST(a_node_number_that_is_taken_is_refused) {
                     BACKEND_REFUSED);
     assert_non_null(strstr(fixture->error.message, "its node number 0 is used by another server (elsewhere"));
     struct backend_error said = {.message = ""};
-    assert_comes_to(fixture, redis_backend.probe(&fixture->options, &said), BACKEND_REFUSED);
+    assert_comes_to(fixture, redis_backend.probe(&fixture->options, &version, &said), BACKEND_REFUSED);
     assert_string_equal(said.message, fixture->error.message);
     fixture->options.node = 1;
-    assert_ok(fixture, redis_backend.probe(&fixture->options, &said));
+    assert_ok(fixture, redis_backend.probe(&fixture->options, &version, &said));
     fixture->options.node = 0;
     ask_all("HDEL", "forebay: nodes", "0", NULL);
     ask_all("HSET", "forebay: nodes", "7", rival);

@@ -423,16 +423,18 @@ TEST(silence_of_all_is_told_and_may_end) {
 
 TEST(a_name_that_none_knows_is_refused) {
     struct fixture *fixture = *state;
+    uint64_t version;
     use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d/mymaste", fixture->sentinel.port);
     assert_refused(fixture, "knows no master \"mymaste\": correct the name in its uri");
-    assert_int_equal(redis_backend.probe(&fixture->options, &fixture->error), BACKEND_REFUSED);
+    assert_int_equal(redis_backend.probe(&fixture->options, &version, &fixture->error), BACKEND_REFUSED);
 }
 
 TEST(a_name_that_one_does_not_know_may_be_known_by_one_that_is_silent) {
     struct fixture *fixture = *state;
+    uint64_t version;
     use_sentinels(fixture, "redis+sentinel://127.0.0.1:%d,127.0.0.1:%d/mymaste", fixture->sentinel.port, 1);
     assert_int_equal(open_as(fixture, BACKEND_WRITER), BACKEND_OK);
-    assert_int_equal(redis_backend.probe(&fixture->options, &fixture->error), BACKEND_TRANSIENT);
+    assert_int_equal(redis_backend.probe(&fixture->options, &version, &fixture->error), BACKEND_TRANSIENT);
     assert_says(fixture, "knows no master");
 }
 

@@ -102,6 +102,7 @@ static void close_as_killed(struct fixture *fixture) {
 /* A server was killed, and only the database was moved away: SQLite would empty the log for one that is made anew. */
 TEST(none_is_made_beside_the_log_of_another) {
     struct fixture *fixture = *state;
+    uint64_t version;
     struct backend_sighting sighting = {0};
     open_both(fixture);
     assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 1)), BACKEND_OK);
@@ -111,7 +112,8 @@ TEST(none_is_made_beside_the_log_of_another) {
     assert_true(log > 0);
     fixture->options.sighting = &sighting;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(sqlite_backend.probe(&fixture->options, &fixture->error), BACKEND_TRANSIENT);
+        assert_int_equal(sqlite_backend.probe(&fixture->options, &version, &fixture->error),
+                         BACKEND_TRANSIENT);
         assert_says(fixture, "put it back beside that");
         assert_int_equal(open_writer(fixture), BACKEND_TRANSIENT);
         assert_says(fixture, "put it back beside that");
@@ -119,7 +121,7 @@ TEST(none_is_made_beside_the_log_of_another) {
         assert_int_equal(size_of(fixture, "-wal"), log);
     }
     move(fixture, ".elsewhere", "");
-    assert_int_equal(sqlite_backend.probe(&fixture->options, &fixture->error), BACKEND_OK);
+    assert_int_equal(sqlite_backend.probe(&fixture->options, &version, &fixture->error), BACKEND_OK);
     assert_int_equal(open_when_settled(fixture), BACKEND_OK);
     assert_int_equal(open_reader(fixture), BACKEND_OK);
     assert_value(fixture, "sess:a", "one");

@@ -140,12 +140,13 @@ TEST(rows_that_a_file_of_before_has_are_noted_by_the_upkeep) {
 
 TEST(a_probe_says_what_is_missing_and_leaves_it_so) {
     struct fixture *fixture = *state;
+    uint64_t version;
     fill(fixture);
-    assert_int_equal(sqlite_backend.probe(&fixture->options, &fixture->error), BACKEND_OK);
+    assert_int_equal(sqlite_backend.probe(&fixture->options, &version, &fixture->error), BACKEND_OK);
     assert_string_equal(fixture->error.message, "");
     shell(fixture, "DROP TABLE sessions");
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(sqlite_backend.probe(&fixture->options, &fixture->error), BACKEND_OK);
+        assert_int_equal(sqlite_backend.probe(&fixture->options, &version, &fixture->error), BACKEND_OK);
         assert_says(fixture, "the table \"sessions\" was dropped or renamed while nobody");
     }
 }

@@ -13,6 +13,7 @@ import sys
 import time
 
 import pytest
+from checking import accepted
 from forebay import Background, Config, eventually, namespace, sqlite_backend
 
 LOST = "changes are kept in memory and journal until a store is there again"
@@ -469,10 +470,12 @@ def test_a_start_says_that_the_store_is_an_older_copy(serve):
     store(client, 10)
     client.sync()
     server.stop()
+    assert OLDER not in accepted(server)[1]
     server.start()
     assert OLDER not in server.log()
     server.stop()
     replace_by_rename(server)
+    assert OLDER in accepted(server)[1]
     server.start()
     said = server.log()
     assert said.count(OLDER) == 1 and "holds changes until 20" in said, said
@@ -487,6 +490,7 @@ def test_a_start_says_that_the_store_is_empty(serve):
     store(server.client(), 10)
     server.stop()
     os.unlink(path(server))
+    assert "the store is empty" in accepted(server)[1]
     server.start()
     assert OLDER in server.log() and "is empty" in server.log()
 
@@ -500,6 +504,7 @@ def test_a_start_says_that_redis_is_empty(serve, redis):
     server.stop()
     redis.stop()
     redis.start()
+    assert "the store is empty" in accepted(server)[1]
     server.start()
     assert OLDER in server.log()
 

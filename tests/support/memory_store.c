@@ -349,8 +349,10 @@ static enum backend_keys keys(const struct backend_table *table) {
     return BACKEND_KEYS_ANY;
 }
 
-static enum backend_status probe(const struct backend_options *options, struct backend_error *ret_error) {
+static enum backend_status probe(const struct backend_options *options, uint64_t *ret_version,
+                                 struct backend_error *ret_error) {
     (void)options, (void)ret_error;
+    *ret_version = BACKEND_VERSION_HIDDEN;
     return BACKEND_OK;
 }
 
