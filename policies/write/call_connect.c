@@ -11,6 +11,7 @@
 #include "policies/tell.h"
 #include "policies/write/call_internal.h"
 #include "policies/write/copy.h"
+#include "policies/write/failover.h"
 #include "policies/write/regress.h"
 #include "policies/write/store_note.h"
 #include <inttypes.h>
@@ -94,6 +95,7 @@ static enum backend_status open_connection(struct writer *writer) {
         status = BACKEND_REFUSED;
     }
     if (status != BACKEND_OK) {
+        failover_note_parts(writer); /* whatever else went wrong, that was seen */
         session_close(session);
         return status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status;
     }

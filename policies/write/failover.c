@@ -5,8 +5,8 @@
 #include "policies/tell.h"
 #include "policies/write/internal.h"
 
-/* Readers find it by themselves. */
-static void note_part(struct writer *writer, struct backend_failovers *failovers) {
+void failover_note_parts(struct writer *writer) {
+    struct backend_failovers *failovers = &writer->session.connection->failovers;
     if (failovers->count == 0)
         return;
     count_add(&writer->counters.failovers, failovers->count);
@@ -21,7 +21,7 @@ bool failover_note(struct writer *writer) {
     struct backend_connection *connection = writer->session.connection;
     char before[BACKEND_PLACE_SHOWN];
     if (connection)
-        note_part(writer, &connection->failovers);
+        failover_note_parts(writer);
     if (!connection || !*connection->place || !store_note_place(backend->store, connection->place, before))
         return false;
     if (!*before)
