@@ -19,7 +19,7 @@
  * ENTRY_VERSION_HIGHEST, counts as 0, loaded or as a guard.
  *
  * Adding a kind: a folder with a `const struct backend_type`, a line in kinds.h, and one in
- * tests/backends/test_conformance.c. Settings that only this kind has are rows of its own tables.
+ * tests/backends/conformance/kinds.c. Settings that only this kind has are rows of its own tables.
  */
 #ifndef FOREBAY_BACKENDS_BACKEND_H
 #define FOREBAY_BACKENDS_BACKEND_H
