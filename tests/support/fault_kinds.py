@@ -6,6 +6,8 @@ begin() does it, and end() takes it back after `lasts` seconds. A fault by which
 so (goes_back) and does that within world.back; fault_rounds.py says what may be lost then. By the others nothing may.
 """
 
+import random
+import threading
 import time
 
 from forebay import eventually, no_file_can_be_written
@@ -147,6 +149,34 @@ class MasterPaused(Fault):
         self.master.resume()
 
 
+class Stutter(Fault):
+    """All processes, the servers among them, stand still for moments, as on a machine that has too much to do: too short for a
+    failover, and longer than a server waits for a connection. Loses nothing."""
+
+    name = "stutter"
+    group = "pace"
+    lasts = 3
+
+    def __init__(self, world, dice):
+        super().__init__(world, dice)
+        self.dice = random.Random(dice.random())  # used by another thread
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.stutter, daemon=True)
+
+    def stutter(self):
+        while not self.over.wait(self.dice.uniform(0.01, 0.1)):
+            process = self.dice.choice([*self.store.redis(), *self.world.servers])
+            if process.running() and not process.is_paused():
+                process.pause_for(self.dice.choice((0.02, 0.1, 0.25, 0.4)))
+
+    def begin(self):
+        self.thread.start()
+
+    def end(self):
+        self.over.set()
+        self.thread.join()
+
+
 class MasterKilled(Fault):
     """kill -9 of a master. Alone, it comes back with what its disk has; else a replica takes over with what it has."""
 
@@ -255,7 +285,7 @@ class SlotsMoved(Fault):
         self.store.all.end_move(self.slots, self.source, self.target)
 
 
-KINDS = (NodeKilled, DiskFull, Cut, Frozen, MasterPaused, MasterKilled, FailOver, ReplicaKilled, CutOffAndKilled,
+KINDS = (NodeKilled, DiskFull, Cut, Frozen, Stutter, MasterPaused, MasterKilled, FailOver, ReplicaKilled, CutOffAndKilled,
          SentinelKilled, SlotsMoved)
 
 

@@ -242,7 +242,7 @@ class Process:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def _is_paused(self):
+    def is_paused(self):
         for path in glob.glob(f"/proc/{self.pid}/task/*/stat"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(path, encoding="utf-8", errors="replace") as stat:
                 if stat.read().rpartition(") ")[2][0] not in "TtZX":
@@ -252,10 +252,16 @@ class Process:
     def pause(self):
         """Until each thread has stopped: one that is writing ends that first."""
         self.signal(signal.SIGSTOP)
-        eventually(self._is_paused, pause=0.001)
+        eventually(self.is_paused, pause=0.001)
 
     def resume(self):
         self.signal(signal.SIGCONT)
+
+    def pause_for(self, seconds):
+        """Whatever becomes of it meanwhile."""
+        self.signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.resume()
 
     def wait(self, seconds=PATIENCE):
         try:
