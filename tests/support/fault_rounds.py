@@ -18,6 +18,8 @@ What may be lost, where a fault lets the store go back to what it was (docs/desi
         have changed last                                its changes again
     the server of the key was killed, and begins while   the same: its journal counts, and what is changed then stays so
         the store is away: what others have changed
+    another server that was killed in the same round,    shown as the store has it, until the server of the key has
+        and has to ask for what others have changed      written it again
     a Redis Cluster                                      what the promoted replica lacks, of its slots
     several writers of a key                             what the store lacks
     replicas = 1                                         nothing
@@ -129,10 +131,14 @@ class World:
 
     def readable(self, server):
         """The keys of which it shows nothing older after something newer. With replicas = 1, what is in the master alone is shown
-        by whoever reads it there, and a takeover takes that back; but not from who has acknowledged it."""
-        if not self.is_unsure():
-            return self.keys()
-        return [key for writer in self.writers for key in writer.keys if key.space == "behind" and self.home(writer) is server]
+        by whoever reads it there, and a takeover takes that back; but not from who has acknowledged it. Who was killed shows what
+        a store that went back has."""
+        own = [key for writer in self.writers for key in writer.keys if self.home(writer) is server]
+        if self.is_unsure():
+            return [key for key in own if key.space == "behind"]
+        if server in self.hit(NodeKilled) and any(fault.goes_back() for fault in self.faults):
+            return own
+        return self.keys()
 
     def is_unsure(self):
         return self.store.careful and any(fault.takes_over for fault in self.faults)

@@ -236,7 +236,8 @@ TEST(a_password_that_no_hash_takes_is_no_proof) {
     assert_null(proof_create(slice_of(password, sizeof password)));
     struct proof *proof = proof_create(slice_of(password, PROOF_PASSWORD_MAX));
     assert_non_null(proof);
-    assert_int_equal(strlen(proof->password), PROOF_PASSWORD_MAX);
+    assert_memory_equal(proof->password, password, PROOF_PASSWORD_MAX);
+    assert_int_equal(proof->password[PROOF_PASSWORD_MAX], '\0');
     proof_free(proof);
 }
 
