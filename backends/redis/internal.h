@@ -178,7 +178,8 @@ enum backend_status redis_cluster_high_version(struct redis_connection *connecti
 void redis_cluster_take_up_nodes(struct redis_connection *connection);
 enum backend_status redis_cluster_look(struct redis_connection *connection, struct backend_error *ret_error);
 
-/* Gives the cluster another mark, if a master was found to have less than it had: other servers find out by it. */
+/* mark_cluster.c: after BACKEND_REPLACED, the writer's. Gives the cluster another mark, if a master was found to have
+ * less than it had: other servers find out by it. */
 void redis_cluster_mark_anew(struct redis_connection *connection);
 
 /* ---- sentinel.c ---- */
