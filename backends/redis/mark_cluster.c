@@ -22,25 +22,13 @@ static unsigned slot_of_mark(struct redis_connection *connection, void *context,
     return redis_slot_of(SLICE(REDIS_MARK_KEY));
 }
 
-static bool append_set(struct redis_connection *connection, bool replaces) {
-    const char *words[] = {"SET", REDIS_MARK_KEY, connection->new_mark, "NX"};
-    const size_t sizes[] = {3, sizeof REDIS_MARK_KEY - 1, REDIS_MARK_SIZE, 2};
-    return redis_append(connection, replaces ? 3 : 4, words, sizes);
-}
-
-static bool append_get(struct redis_connection *connection) {
-    const char *words[] = {"GET", REDIS_MARK_KEY};
-    const size_t sizes[] = {3, sizeof REDIS_MARK_KEY - 1};
-    return redis_append(connection, 2, words, sizes);
-}
-
 /* ---- Learning it ---- */
 
 enum { JOB_SET, JOB_GET, LEARNING_JOBS };
 
 static bool send_learning(struct redis_connection *connection, void *context, size_t job) {
     const bool *replaces = context;
-    return job == JOB_SET ? append_set(connection, *replaces) : append_get(connection);
+    return job == JOB_SET ? redis_send_set_mark(connection, *replaces) : redis_send_get_mark(connection);
 }
 
 static enum redis_step hear_get(struct redis_connection *connection, void *context, size_t job,
@@ -84,7 +72,7 @@ enum backend_status redis_cluster_learn_mark(struct redis_connection *connection
 
 static bool send_replacement(struct redis_connection *connection, void *context, size_t job) {
     (void)context, (void)job;
-    return append_set(connection, true);
+    return redis_send_set_mark(connection, true);
 }
 
 static enum redis_step hear_replacement(struct redis_connection *connection, void *context, size_t job,
@@ -112,7 +100,7 @@ static bool replace_mark(struct redis_connection *connection) {
 
 static bool send_get(struct redis_connection *connection, void *context, size_t job) {
     (void)context, (void)job;
-    return append_get(connection);
+    return redis_send_get_mark(connection);
 }
 
 /* Whether the mark is what it was. What cannot be asked now is. */
@@ -151,7 +139,7 @@ void redis_cluster_mark_anew(struct redis_connection *connection) {
 
 bool redis_cluster_ask_mark(struct redis_connection *connection) {
     bool is_known = *connection->mark != '\0';
-    return is_known ? append_get(connection) : append_set(connection, false);
+    return is_known ? redis_send_get_mark(connection) : redis_send_set_mark(connection, false);
 }
 
 enum redis_step redis_cluster_compare_mark(struct redis_connection *connection, redisReply *reply,
