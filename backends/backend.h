@@ -290,7 +290,7 @@ enum { BACKEND_PROOF_MS = 50 };
 #define BACKEND_VERSION_UNTOLD UINT64_MAX
 /* Of a row that could not be asked for, while others were (backend_connection.partial). */
 #define BACKEND_VERSION_UNASKED (UINT64_MAX - 1)
-/* Of a store that was only looked at. */
+/* Of a store that was only looked at, and did not show it (probe). */
 #define BACKEND_VERSION_HIDDEN UINT64_MAX
 
 /* How a call meets a part of the store that is silent, while others answer. */

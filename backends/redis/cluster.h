@@ -102,12 +102,11 @@ bool redis_node_may_be_back(struct redis_node *node);
 /* REDIS_SLOTS: each has a master. */
 unsigned redis_cluster_first_uncovered(const struct redis_cluster *cluster);
 
-/* ---- nodes_cluster.c: as redis_register and redis_look_for_rival ---- */
+/* How many masters do not serve; slots without one count for one more. */
+unsigned redis_cluster_parts_away(const struct redis_cluster *cluster);
 
-enum backend_status redis_cluster_register(struct redis_connection *connection,
-                                           struct backend_error *ret_error);
-enum backend_status redis_cluster_look_for_rival(struct redis_connection *connection, long running_pid,
-                                                 struct backend_error *ret_error);
+/* Whether some master serves, as far as is known. */
+bool redis_cluster_is_partial(const struct redis_cluster *cluster);
 
 /* Whether an error answer says that the keys are at another node, or on their way there. */
 bool redis_is_elsewhere(const redisReply *reply);
@@ -124,6 +123,13 @@ bool redis_cluster_seed_is_away(struct redis_connection *connection, struct back
 void redis_cluster_tell_uncovered(const struct redis_connection *connection, unsigned slot,
                                   struct backend_error *ret_error);
 
+/* ---- nodes_cluster.c: as redis_register and redis_look_for_rival ---- */
+
+enum backend_status redis_cluster_register(struct redis_connection *connection,
+                                           struct backend_error *ret_error);
+enum backend_status redis_cluster_look_for_rival(struct redis_connection *connection, long running_pid,
+                                                 struct backend_error *ret_error);
+
 /* ---- guard.c ---- */
 
 /* Adds a command to the link in hand, which is the node's: its high version is raised to this (0: to nothing), and must
@@ -139,10 +145,23 @@ void redis_guard_take_next(const struct redis_cluster *cluster, struct redis_nod
 /* The key of a high version, as a word. */
 struct slice redis_high_key(struct redis_connection *connection, unsigned slot);
 
-/* How many masters do not serve; slots without one count for one more. */
-unsigned redis_cluster_parts_away(const struct redis_cluster *cluster);
+/* ---- mark_cluster.c: the writer's ---- */
 
-/* Whether some master serves, as far as is known. */
-bool redis_cluster_is_partial(const struct redis_cluster *cluster);
+/* Reads it, and gives the cluster one where it has none; "" afterwards: it takes no writes now. */
+enum backend_status redis_cluster_learn_mark(struct redis_connection *connection,
+                                             struct backend_error *ret_error);
+
+/* A master was found to have less than it had: what is there now is all that is expected from now on. */
+void redis_cluster_note_loss(struct redis_connection *connection);
+
+/* Gives the cluster another one for a loss that was noted, unless somebody else has; if it cannot be set now, that is
+ * for the next opening to do. Whoever knows of the loss tells it. */
+void redis_cluster_mark_loss(struct redis_connection *connection);
+
+/* Adds a command to the link in hand by which it shows whether the mark is the one that the connection knows; where it
+ * knows none, one is set. False: out of memory. And takes the answer, also to be freed: BACKEND_REPLACED, if not. */
+bool redis_cluster_ask_mark(struct redis_connection *connection);
+enum redis_step redis_cluster_compare_mark(struct redis_connection *connection, redisReply *reply,
+                                           enum backend_status *ret_status, struct backend_error *ret_error);
 
 #endif

@@ -158,6 +158,7 @@ static bool is_half_wrong(struct redis_connection *connection, struct backend_er
 /* As a reader: the writer's connection would mark the store. */
 enum backend_status redis_probe(const struct backend_options *options, uint64_t *ret_version,
                                 struct backend_error *ret_error) {
+    uint64_t version = 0;
     struct redis_connection *connection = allocate(options, BACKEND_READER);
     if (!connection)
         return backend_fail(ret_error, BACKEND_TRANSIENT, "backend \"%s\": out of memory", options->name);
@@ -167,13 +168,15 @@ enum backend_status redis_probe(const struct backend_options *options, uint64_t 
     if (status == BACKEND_OK)
         status = first_contact(connection, ret_error);
     if (status == BACKEND_OK)
-        status = redis_high_version(&connection->base, ret_version, ret_error);
+        status = redis_high_version(&connection->base, &version, ret_error);
     if (status == BACKEND_OK && connection->cluster)
         status = redis_cluster_probe(connection, ret_error);
     if (status == BACKEND_OK)
         status = redis_look_for_rival(connection, options->data, options->running_pid, ret_error);
     if (status == BACKEND_OK && !is_half_wrong(connection, ret_error))
         *ret_error->message = '\0';
+    if (status == BACKEND_OK)
+        *ret_version = version;
     redis_close(&connection->base);
     return status;
 }

@@ -6,8 +6,8 @@
  *     the high version   each master raises one before it is given rows, in the same pipeline, in a slot of its own: its guard
  *                        slot. Versions start above the highest of all slots, which is read when a connection is opened.
  *                        It must not be lower than it was: then this master lost what it had
- *     the mark           is one for the cluster. A server that finds a master with less than it had sets another one, and
- *                        all others find out by it
+ *     the mark           is one for the cluster (mark_cluster.c). A server that finds a master with less than it had sets
+ *                        another one, and all others find out by it
  *
  * While a guard slot is on its way to another master, that has to be asked; then another slot is taken for it, and
  * raised behind the rows of the same call (deal.c, seal_again).
@@ -15,7 +15,6 @@
  * What a master is known to have is kept in proofs (proofs.c), which go with the slots; the high version that it is
  * raised to is one of them once its batch is sealed.
  */
-#include "backends/failure.h"
 #include "backends/redis/deal.h"
 #include "backends/redis/proofs.h"
 #include "cache/base/clock.h"
@@ -170,116 +169,6 @@ static uint64_t take_versions(struct redis_connection *connection, const struct 
     return highest;
 }
 
-/* ---- The mark ---- */
-
-enum { MARK_SET, MARK_GET };
-
-static unsigned slot_of_mark(struct redis_connection *connection, void *context, size_t job) {
-    (void)connection, (void)context, (void)job;
-    return redis_slot_of(SLICE(REDIS_MARK_KEY));
-}
-
-static bool send_mark(struct redis_connection *connection, void *context, size_t job) {
-    const char *set[] = {"SET", REDIS_MARK_KEY, connection->new_mark, "NX"}, *get[] = {"GET", REDIS_MARK_KEY};
-    const size_t sizes[] = {3, sizeof REDIS_MARK_KEY - 1, REDIS_MARK_SIZE, 2};
-    const bool *replaces = context;
-    return job == MARK_SET ? redis_append(connection, *replaces ? 3 : 4, set, sizes)
-                           : redis_append(connection, 2, get, sizes);
-}
-
-/* A store that takes no writes now is known by none. */
-static enum redis_step hear_mark(struct redis_connection *connection, void *context, size_t job,
-                                 redisReply *reply, enum backend_status *ret_status,
-                                 struct backend_error *ret_error) {
-    (void)context, (void)ret_status, (void)ret_error;
-    if (job == MARK_GET && redis_is_mark(reply))
-        redis_take_mark(connection, reply);
-    freeReplyObject(reply);
-    return REDIS_DONE;
-}
-
-static bool ask_mark(struct redis_connection *connection, void *context, size_t job) {
-    (void)job;
-    return send_mark(connection, context, MARK_GET);
-}
-
-/* And reads what is there then. */
-static enum backend_status set_mark(struct redis_connection *connection, bool replaces,
-                                    struct backend_error *ret_error) {
-    const struct redis_deal deal = {.count = 2,
-                                    .task = &replaces,
-                                    .patient = true,
-                                    .slot = slot_of_mark,
-                                    .send = send_mark,
-                                    .hear = hear_mark};
-    bool done[2];
-    return redis_deal(connection, &deal, done, ret_error);
-}
-
-static enum redis_step hear_set(struct redis_connection *connection, void *context, size_t job,
-                                redisReply *reply, enum backend_status *ret_status,
-                                struct backend_error *ret_error) {
-    enum redis_step step = REDIS_DONE;
-    (void)context, (void)job;
-    if (reply->type == REDIS_REPLY_ERROR)
-        step = redis_error_means(connection, reply, ret_status, ret_error);
-    freeReplyObject(reply);
-    return step;
-}
-
-/* The connection keeps the one that it knows. */
-static bool replace_mark(struct redis_connection *connection) {
-    const bool replaces = true;
-    const struct redis_deal deal = {.count = 1,
-                                    .task = (void *)(uintptr_t)&replaces,
-                                    .patient = true,
-                                    .slot = slot_of_mark,
-                                    .send = send_mark,
-                                    .hear = hear_set};
-    struct backend_error error;
-    bool done;
-    return redis_deal(connection, &deal, &done, &error) == BACKEND_OK;
-}
-
-/* Whether the mark is what it was. What cannot be asked now is. */
-static bool is_marked_as_before(struct redis_connection *connection) {
-    char mark[REDIS_MARK_SIZE + 1];
-    const bool replaces = true;
-    const struct redis_deal deal = {.count = 1,
-                                    .task = (void *)(uintptr_t)&replaces,
-                                    .patient = true,
-                                    .slot = slot_of_mark,
-                                    .send = ask_mark,
-                                    .hear = hear_mark};
-    struct backend_error error;
-    bool done;
-    memcpy(mark, connection->mark, sizeof mark);
-    redis_deal(connection, &deal, &done, &error);
-    return strcmp(mark, connection->mark) == 0;
-}
-
-/* Where it cannot be set now, by the next opening. Whoever knows of the loss tells it. */
-static void mark_loss(struct redis_connection *connection) {
-    struct redis_proofs *proofs = connection->cluster->proofs;
-    bool was_known = *connection->mark != '\0';
-    if (proofs->to_mark && was_known && !is_marked_as_before(connection))
-        proofs->to_mark = false; /* somebody else has found out */
-    proofs->to_mark = proofs->to_mark && !replace_mark(connection);
-}
-
-/* What is there now is all that is expected from now on. */
-static void note_loss(struct redis_connection *connection) {
-    struct redis_proofs *proofs = connection->cluster->proofs;
-    redis_proofs_forget(proofs);
-    proofs->to_mark |= connection->cluster->lost;
-    connection->cluster->lost = false;
-}
-
-void redis_cluster_mark_anew(struct redis_connection *connection) {
-    note_loss(connection);
-    mark_loss(connection);
-}
-
 /* ---- Looking ---- */
 
 struct look_task {
@@ -305,26 +194,8 @@ static struct redis_node *node_in_hand(const struct redis_connection *connection
 
 static bool send_look(struct redis_connection *connection, void *context, size_t job) {
     const struct look_task *task = context;
-    static const bool replaces = false;
-    bool is_known = *connection->mark != '\0';
-    if (job > 0 || !task->has_mark)
-        return redis_guard_send(connection, node_in_hand(connection), 0);
-    return send_mark(connection, (void *)(uintptr_t)&replaces, is_known ? MARK_GET : MARK_SET);
-}
-
-static enum redis_step compare_mark(struct redis_connection *connection, redisReply *reply,
-                                    enum backend_status *ret_status, struct backend_error *ret_error) {
-    bool same = reply->type == REDIS_REPLY_STRING && strcmp(reply->str, connection->mark) == 0;
-    bool told =
-        same || reply->type == REDIS_REPLY_ERROR || reply->type == REDIS_REPLY_STATUS || !*connection->mark;
-    freeReplyObject(reply);
-    if (told)
-        return REDIS_DONE;
-    *ret_status = backend_fail(
-        ret_error, BACKEND_REPLACED,
-        "backend \"%s\", redis at %s: the cluster was emptied or replaced by another store, or a part of it went back to an older state",
-        connection->name, redis_shown(connection));
-    return REDIS_FAILED;
+    return job > 0 || !task->has_mark ? redis_guard_send(connection, node_in_hand(connection), 0)
+                                      : redis_cluster_ask_mark(connection);
 }
 
 static enum redis_step hear_look(struct redis_connection *connection, void *context, size_t job,
@@ -333,7 +204,7 @@ static enum redis_step hear_look(struct redis_connection *connection, void *cont
     const struct look_task *task = context;
     return job > 0 || !task->has_mark
                ? redis_guard_hear(connection, node_in_hand(connection), 0, reply, ret_status, ret_error)
-               : compare_mark(connection, reply, ret_status, ret_error);
+               : redis_cluster_compare_mark(connection, reply, ret_status, ret_error);
 }
 
 /* Whoever has rows that are behind no number gets one. Nobody waits for replicas of that. */
@@ -450,13 +321,27 @@ static bool fails(const struct redis_connection *connection, enum backend_status
     return status != BACKEND_OK && !(status == BACKEND_TRANSIENT && connection->base.partial);
 }
 
+/* The versions, once no loss shows any more. One that the connection before has not seen yet is told with the first
+ * answer (went_back), as there is nothing to leave; by the next opening, if this one goes wrong after all. */
+static enum backend_status read_past_losses(struct redis_connection *connection, struct high_task *task,
+                                            struct backend_error *ret_error) {
+    enum backend_status status = read_versions(connection, task, ret_error);
+    if (status != BACKEND_REPLACED || connection->role != BACKEND_WRITER)
+        return status;
+    if (connection->is_known) {
+        redis_cluster_mark_anew(connection);
+        return status;
+    }
+    redis_cluster_note_loss(connection);
+    connection->cluster->proofs->to_tell = true;
+    return read_versions(connection, task, ret_error);
+}
+
 /* Makes itself known, and knows what it is to find there from now on. */
 static enum backend_status take_possession(struct redis_connection *connection,
                                            struct backend_error *ret_error) {
-    enum backend_status status = BACKEND_OK;
-    mark_loss(connection);
-    for (unsigned replaces = 0; replaces < 2 && status == BACKEND_OK && !*connection->mark; replaces++)
-        status = set_mark(connection, replaces, ret_error);
+    redis_cluster_mark_loss(connection);
+    enum backend_status status = redis_cluster_learn_mark(connection, ret_error);
     if (status == BACKEND_OK)
         status = redis_cluster_register(connection, ret_error);
     return status == BACKEND_OK ? look(connection, ret_error) : status;
@@ -470,36 +355,33 @@ static void take_as_known(struct redis_connection *connection) {
     proofs->to_tell = false;
 }
 
-/* A loss that the connection before has not seen yet is told with the first answer (went_back), as there is nothing to
- * leave; by the next opening, if this one goes wrong after all. */
+static enum backend_status learn_versions(struct redis_connection *connection, struct high_task *task,
+                                          uint64_t *ret_version, struct backend_error *ret_error) {
+    bool writes = connection->role == BACKEND_WRITER;
+    enum backend_status status = read_past_losses(connection, task, ret_error);
+    uint64_t version = 0;
+    if (!fails(connection, status)) {
+        version = take_versions(connection, task);
+        status = writes ? take_possession(connection, ret_error) : status;
+    }
+    if (task->refused)
+        return BACKEND_REFUSED;
+    if (fails(connection, status))
+        return status;
+    if (writes)
+        take_as_known(connection);
+    *ret_version = version;
+    return BACKEND_OK; /* what is away is learnt by a look */
+}
+
 enum backend_status redis_cluster_high_version(struct redis_connection *connection, uint64_t *ret_version,
                                                struct backend_error *ret_error) {
     struct high_task *task = calloc(1, sizeof *task);
     enum backend_status status = BACKEND_TRANSIENT;
-    if (!task) {
+    if (task)
+        status = learn_versions(connection, task, ret_version, ret_error);
+    else
         redis_out_of_memory(connection, &status, ret_error);
-        return status;
-    }
-    status = read_versions(connection, task, ret_error);
-    bool writes = connection->role == BACKEND_WRITER, lost = writes && status == BACKEND_REPLACED;
-    if (lost && connection->is_known)
-        redis_cluster_mark_anew(connection);
-    if (lost && !connection->is_known) {
-        note_loss(connection);
-        connection->cluster->proofs->to_tell = true;
-        status = read_versions(connection, task, ret_error);
-    }
-    bool failed = fails(connection, status);
-    if (!failed)
-        *ret_version = take_versions(connection, task);
-    if (!failed && writes)
-        status = take_possession(connection, ret_error);
-    if (task->refused)
-        status = BACKEND_REFUSED;
-    else if (!fails(connection, status))
-        status = BACKEND_OK; /* the rest is learnt by a look */
-    if (status == BACKEND_OK && writes)
-        take_as_known(connection);
     free(task);
     return status;
 }

@@ -4,7 +4,7 @@
  *
  *     redis.c       the kind: its settings
  *     connection.c  opening and closing, the highest version
- *     mark.c        whether the store has lost what it had
+ *     mark.c        whether the store has lost what it had; of a cluster with mark_cluster.c
  *     nodes.c       who else has the store open, and what time it is there; of a cluster with nodes_cluster.c
  *     address.c     URIs
  *     overlap.c     two backends over one database, two namespaces with one name for their entries
@@ -15,7 +15,7 @@
  *     sentinel.c    which Redis is the master
  *     cluster.c     the masters of a cluster and their slots, with slots.c
  *     deal.c        commands dealt to them, with answers.c
- *     guard.c       high version and mark of a cluster
+ *     guard.c       the high version of a cluster; looking at it, and opening it
  *     proofs.c      what its masters are known to have, and replicas of it
  *     words.c       the words of commands
  *     script.c      the scripts
@@ -178,7 +178,8 @@ enum backend_status redis_cluster_high_version(struct redis_connection *connecti
 void redis_cluster_take_up_nodes(struct redis_connection *connection);
 enum backend_status redis_cluster_look(struct redis_connection *connection, struct backend_error *ret_error);
 
-/* Gives the cluster another mark, if a master was found to have less than it had: other servers find out by it. */
+/* mark_cluster.c: after BACKEND_REPLACED, the writer's. Gives the cluster another mark, if a master was found to have
+ * less than it had: other servers find out by it. */
 void redis_cluster_mark_anew(struct redis_connection *connection);
 
 /* ---- sentinel.c ---- */
@@ -364,6 +365,11 @@ bool redis_is_refusal(const redisReply *reply);
 void redis_make_mark(struct redis_connection *connection);
 
 bool redis_is_mark(const redisReply *reply);
+
+/* Adds a command to the link in hand: sets it where there is none, or in place of whatever is there; asks for it.
+ * False: out of memory. */
+bool redis_send_set_mark(struct redis_connection *connection, bool replaces);
+bool redis_send_get_mark(struct redis_connection *connection);
 
 /* The store is known by this one from now on. */
 void redis_take_mark(struct redis_connection *connection, const redisReply *reply);

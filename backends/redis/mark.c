@@ -52,11 +52,16 @@ void redis_take_mark(struct redis_connection *connection, const redisReply *repl
     connection->base.identity.parts[1] = strtoull(connection->mark + REDIS_MARK_SIZE / 2, NULL, 16);
 }
 
-/* Sets it where there is none, or in place of whatever is there, and reads it. */
-static bool ask_mark(struct redis_connection *connection, bool replace) {
-    const char *set[] = {"SET", REDIS_MARK_KEY, connection->new_mark, "NX"}, *get[] = {"GET", REDIS_MARK_KEY};
+bool redis_send_set_mark(struct redis_connection *connection, bool replaces) {
+    const char *words[] = {"SET", REDIS_MARK_KEY, connection->new_mark, "NX"};
     const size_t sizes[] = {3, sizeof REDIS_MARK_KEY - 1, REDIS_MARK_SIZE, 2};
-    return redis_append(connection, replace ? 3 : 4, set, sizes) && redis_append(connection, 2, get, sizes);
+    return redis_append(connection, replaces ? 3 : 4, words, sizes);
+}
+
+bool redis_send_get_mark(struct redis_connection *connection) {
+    const char *words[] = {"GET", REDIS_MARK_KEY};
+    const size_t sizes[] = {3, sizeof REDIS_MARK_KEY - 1};
+    return redis_append(connection, 2, words, sizes);
 }
 
 static enum redis_step hear_mark(struct redis_connection *connection) {
@@ -76,8 +81,8 @@ static enum redis_step hear_mark(struct redis_connection *connection) {
 enum redis_step redis_learn_mark(struct redis_connection *connection, enum backend_status *ret_status,
                                  struct backend_error *ret_error) {
     enum redis_step step = REDIS_DONE;
-    for (unsigned replace = 0; replace < 2 && step == REDIS_DONE && !*connection->mark; replace++) {
-        if (!ask_mark(connection, replace))
+    for (unsigned replaces = 0; replaces < 2 && step == REDIS_DONE && !*connection->mark; replaces++) {
+        if (!redis_send_set_mark(connection, replaces) || !redis_send_get_mark(connection))
             return redis_out_of_memory(connection, ret_status, ret_error);
         step = hear_mark(connection);
     }

@@ -29,7 +29,8 @@
  * WAIT counts the replicas that have the last write of this connection. Of a batch that is repeated because they were
  * too few, that is its number: so without one that was set, there is nothing to wait for.
  *
- * They outlive the connection: one that is opened anew would not know what to expect.
+ * They outlive the connection: one that is opened anew would not know what to expect. So does what is owed after a loss
+ * (to_mark, to_tell: mark_cluster.c).
  *
  * Readers have copies of them, and ask each master over a new link, or by a new map, before they believe what it has: a
  * reader may be there before the writer. A number alone that was evicted proves nothing to them. Two servers may answer

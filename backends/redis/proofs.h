@@ -21,8 +21,8 @@ struct redis_proofs {
     size_t count;
     uint64_t last_number;
     uint64_t moves; /* how often one was seen at another server than before */
-    bool to_mark;   /* a loss was found, and the store has no new mark yet, by which others find out */
-    bool to_tell;   /* it was found by an opening, of which none has succeeded since */
+    bool to_mark;   /* a loss was found, and the cluster has no new mark yet, by which others find out */
+    bool to_tell;   /* a loss was found by an opening, of which none has succeeded since */
     struct redis_proof list[2 * REDIS_MASTERS_MAX];
 };
 

@@ -145,7 +145,8 @@ static enum backend_status probe_once(const struct backend_options *options, con
         status = open_to_look(connection, stat(connection->path, &there) == 0, own, ret_error);
     if (status == BACKEND_OK)
         status = sqlite_schema_probe(connection, ret_error);
-    *ret_version = version_of(connection);
+    if (status == BACKEND_OK)
+        *ret_version = version_of(connection);
     sqlite_close(&connection->base);
     return status;
 }

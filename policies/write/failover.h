@@ -11,7 +11,7 @@ struct writer;
 /* After each call. True: it was found, or found elsewhere, and readers have to go there. */
 bool failover_note(struct writer *writer);
 
-/* Of parts alone, whose readers find it by themselves: before a connection is given up as well. */
+/* Of parts alone, whose readers find it by themselves; with a connection, and also before that is given up. */
 void failover_note_parts(struct writer *writer);
 
 #endif

@@ -8,8 +8,6 @@
 #include "policies/write/internal.h"
 #include "policies/write/store_note.h"
 
-enum { SENTENCE_MAX = 600 };
-
 static const char *name_of(const struct writer *writer) {
     return writer->backend->options.store.name;
 }
@@ -29,7 +27,7 @@ void regress_say_older(const char *backend, uint64_t version, uint64_t before, c
 
 /* The store has less than it had: whoever restored it knows, whoever did not has to. */
 static void tell_older(struct writer *writer, uint64_t version, const char *what_now) {
-    char text[SENTENCE_MAX];
+    char text[REGRESS_SENTENCE_MAX];
     regress_say_older(name_of(writer), version, writer->store_version, what_now, text, sizeof text);
     tell_of_backend(writer->backend, &writer->older_lines, LOG_LEVEL_ERROR, "%s", text);
 }

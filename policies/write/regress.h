@@ -6,8 +6,7 @@
  *
  * Across a start the number is compared with the one that the journal has noted beside its low-water versions: what is
  * above these is restored and written anyway, so a store that has this batch has all. The first connection is made
- * before the journal is read, and looked back at when it is. The writer's thread alone, where nothing
- * else is said.
+ * before the journal is read, and looked back at when it is. The writer's thread alone, where nothing else is said.
  */
 #ifndef FOREBAY_POLICIES_WRITE_REGRESS_H
 #define FOREBAY_POLICIES_WRITE_REGRESS_H
@@ -18,8 +17,10 @@
 
 struct writer;
 
+enum { REGRESS_SENTENCE_MAX = 600 };
+
 /* The sentence about a store with this high version where it was seen to have `before`, which ends with what becomes of
- * it now. Any thread. */
+ * it now; cut at size, which REGRESS_SENTENCE_MAX is enough for. Any thread. */
 void regress_say_older(const char *backend, uint64_t version, uint64_t before, const char *what_now,
                        char *ret_text, size_t size);
 

@@ -172,11 +172,11 @@ static bool tell(const struct tier_options *options, size_t index, enum backend_
     return status == BACKEND_OK;
 }
 
-/* Compared as at a start. */
-static void compare(const struct tier_options *options, size_t index, uint64_t version, FILE *complaints) {
+/* By what a start would compare it with; one that is hidden is above all. */
+static void tell_older(const struct tier_options *options, size_t index, uint64_t version, FILE *complaints) {
     const char *name = options->backends[index].store.name;
     struct store_note note = {0};
-    char said[2 * ERROR_SHOWN];
+    char said[REGRESS_SENTENCE_MAX];
     if (!store_note_find(options->data, name, &note) || version >= note.version)
         return;
     regress_say_older(
@@ -235,7 +235,7 @@ static bool ask(const struct tier_options *options, size_t index, long running, 
     free(listing.tables);
     free(listing.list);
     if (status == BACKEND_OK)
-        compare(options, index, version, complaints);
+        tell_older(options, index, version, complaints);
     return tell(options, index, status, error.message, notes, complaints);
 }
 

@@ -14,8 +14,6 @@
 #include "tests/backends/conformance/subjects.h"
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const struct subject *const subjects[] = {
     &about_rows,        &about_versions, &about_touches,  &about_conditions, &about_batches, &about_expiry,
@@ -23,23 +21,6 @@ static const struct subject *const subjects[] = {
 };
 
 enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
-
-/* As one group of tests, named after the kind. */
-static int run(const struct kind *kind) {
-    size_t count = 0;
-    for (size_t i = 0; i < SUBJECTS; i++)
-        count += subjects[i]->count;
-    struct CMUnitTest *tests = calloc(count, sizeof *tests), *end = tests;
-    for (size_t i = 0; i < SUBJECTS; i++) {
-        memcpy(end, subjects[i]->cases, subjects[i]->count * sizeof *end);
-        end += subjects[i]->count;
-    }
-    for (size_t i = 0; i < count; i++)
-        tests[i].initial_state = (void *)kind;
-    int failed = _cmocka_run_group_tests(kind->name, tests, count, NULL, NULL);
-    free(tests);
-    return failed;
-}
 
 int main(void) {
     int failed = 0;
@@ -49,7 +30,7 @@ int main(void) {
         return 1;
     }
     for (size_t i = 0; i < kind_count; i++)
-        failed += run(&kinds[i]);
+        failed += subjects_run(kinds[i].name, subjects, SUBJECTS, (void *)&kinds[i]);
     if (servers_stop() == 0) {
         fprintf(stderr, "no key has moved with its slot: these tests have shown nothing\n");
         failed++;

@@ -127,6 +127,20 @@ TEST(none_is_made_beside_the_log_of_another) {
     assert_value(fixture, "sess:a", "one");
 }
 
+/* What only the log has may be newer. */
+TEST(a_probe_tells_no_version_where_the_log_cannot_be_read) {
+    struct fixture *fixture = *state;
+    uint64_t version = 0;
+    open_both(fixture);
+    assert_int_equal(apply_one(fixture, put(fixture, "sess:a", "one", 7)), BACKEND_OK);
+    close_as_killed(fixture);
+    assert_int_equal(sqlite_backend.probe(&fixture->options, &version, &fixture->error), BACKEND_OK);
+    assert_int_equal(version, 7);
+    move(fixture, "-shm", ".gone");
+    assert_int_equal(sqlite_backend.probe(&fixture->options, &version, &fixture->error), BACKEND_OK);
+    assert_true(version == BACKEND_VERSION_HIDDEN);
+}
+
 TEST(a_renamed_database_is_whole) {
     struct fixture *fixture = *state;
     open_both(fixture);
@@ -319,6 +333,7 @@ int main(void) {
         CASE(a_file_that_is_gone_is_neither_read_nor_written),
         CASE(a_file_that_goes_before_it_could_be_opened_is_not_made_anew),
         CASE(none_is_made_beside_the_log_of_another),
+        CASE(a_probe_tells_no_version_where_the_log_cannot_be_read),
         CASE(a_renamed_database_is_whole),
         CASE(a_log_that_is_gone_is_noticed_and_nothing_is_lost),
         CASE(what_others_write_is_noticed_and_nothing_else),

@@ -24,8 +24,8 @@ What may be lost, where a fault lets the store go back to what it was (docs/desi
     several writers of a key                             what the store lacks
     replicas = 1                                         nothing
 
-Everything else loses nothing: kill -9 of servers, cut and frozen connections, stopped masters that go on, failovers that
-hand all on, a full disk, clocks that are seconds apart.
+Everything else loses nothing: kill -9 of servers, cut and frozen connections, stopped masters that go on, processes that
+stutter, failovers that hand all on, a full disk, clocks that are seconds apart.
 """
 
 import collections

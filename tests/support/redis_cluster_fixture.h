@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A Redis Cluster, and connections to it. */
+/* A Redis Cluster, and connections to it. The program starts and stops the servers; of its threads, that of the tests
+ * alone uses what is here. */
 #ifndef FOREBAY_TESTS_SUPPORT_REDIS_CLUSTER_FIXTURE_H
 #define FOREBAY_TESTS_SUPPORT_REDIS_CLUSTER_FIXTURE_H
 
@@ -9,18 +10,13 @@
 #include "backends/redis/slots.h"
 #include "cache/base/clock.h"
 #include "tests/support/check.h"
-#include "tests/support/heard.h"
 #include "tests/support/redis_server.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { MASTERS = 3, ROWS = 60 };
 
-static struct redis_server masters[MASTERS]; /* of the whole run: each test begins with FLUSHALL */
+extern struct redis_server masters[MASTERS]; /* of the whole run: each test begins with FLUSHALL */
 
-static struct redis_server fresh; /* a master without slots */
+extern struct redis_server fresh; /* a master without slots */
 
 /* What a call comes to, and if it is another result, what it has said. On a busy machine a master may be too slow for
  * one call, and the caller repeats it. */
@@ -44,82 +40,20 @@ struct fixture {
     uint32_t now;
 };
 
-static inline int set_up(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    for (int i = 0; i < MASTERS; i++)
-        assert_string_equal(redis_server_ask(&masters[i], "FLUSHALL"), "OK");
-    snprintf(fixture->uri, sizeof fixture->uri, "redis+cluster://127.0.0.1:%d", masters[0].port);
-    fixture->table = (struct backend_table){.name = "sessions", .key_prefix = "sess:"};
-    fixture->list[0] = &fixture->table;
-    fixture->now = (uint32_t)time(NULL);
-    fixture->own = (struct redis_options){{&redis_backend}, .tombstone_seconds = 60};
-    fixture->options = (struct backend_options){.name = "cache",
-                                                .uri = fixture->uri,
-                                                .timeout_ms = EVENTUALLY_SECONDS * 1000,
-                                                .specific = &fixture->own.base,
-                                                .tables = fixture->list,
-                                                .table_count = 1};
-    *state = fixture;
-    return 0;
-}
+/* Of each case (CASE in check.h): *state is the fixture. */
+int set_up(void **state);
+int tear_down(void **state);
 
-static inline int tear_down(void **state) {
-    struct fixture *fixture = *state;
-    redis_backend.close(fixture->writer);
-    redis_backend.close(fixture->other);
-    redis_backend.close(fixture->third);
-    backend_nodes_destroy(fixture->options.nodes);
-    free(fixture);
-    return 0;
-}
+/* As the server opens it: it counts only once it has given its high version, which is returned. One that was open there
+ * is closed. It must succeed. */
+uint64_t open_writer(struct fixture *fixture, struct backend_connection **connection);
 
-static inline enum backend_status try_writer(struct fixture *fixture, struct backend_connection **connection,
-                                             uint64_t *ret_version) {
-    redis_backend.close(*connection);
-    *connection = NULL;
-    enum backend_status status =
-        redis_backend.open(&fixture->options, BACKEND_WRITER, connection, &fixture->error);
-    if (status == BACKEND_OK)
-        status = redis_backend.high_version(*connection, ret_version, &fixture->error);
-    return status == BACKEND_REPLACED ? BACKEND_TRANSIENT : status; /* to be opened anew */
-}
+/* Rows for each of the masters, by the writer: "sess:0" and so on, whose versions begin with this one. Of so many it is
+ * told that they are done, and that only replicas lack them. */
+enum backend_status put_some(struct fixture *fixture, uint64_t version, size_t *ret_done,
+                             size_t *ret_lacking);
+enum backend_status put_rows(struct fixture *fixture, uint64_t version);
 
-/* As the server opens it: it counts only once it has given its high version. */
-static inline uint64_t open_writer(struct fixture *fixture, struct backend_connection **connection) {
-    uint64_t version = 0;
-    assert_ok(fixture, try_writer(fixture, connection, &version));
-    return version;
-}
-
-/* Rows for each of the masters. Of so many it is told that they are done, and that only replicas lack them. */
-static inline enum backend_status put_some(struct fixture *fixture, uint64_t version, size_t *ret_done,
-                                           size_t *ret_lacking) {
-    struct mutation mutations[ROWS];
-    char keys[ROWS][16];
-    for (unsigned i = 0; i < ROWS; i++) {
-        snprintf(keys[i], sizeof keys[i], "sess:%u", i);
-        mutations[i] = (struct mutation){
-            .table = &fixture->table,
-            .kind = MUTATION_PUT,
-            .entry = {.key = slice_string(keys[i]), .value = SLICE("value"), .version = version + i}};
-    }
-    enum backend_status status =
-        redis_backend.apply(fixture->writer, mutations, ROWS, fixture->now, &fixture->error);
-    *ret_done = *ret_lacking = 0;
-    for (unsigned i = 0; i < ROWS; i++) {
-        *ret_done += mutations[i].done;
-        *ret_lacking += mutations[i].lacks_replicas;
-    }
-    return status;
-}
-
-static inline enum backend_status put_rows(struct fixture *fixture, uint64_t version) {
-    size_t done, lacking;
-    return put_some(fixture, version, &done, &lacking);
-}
-
-static inline enum backend_status look(struct fixture *fixture, struct backend_connection *connection) {
-    return redis_backend.look(connection, &fixture->error);
-}
+enum backend_status look(struct fixture *fixture, struct backend_connection *connection);
 
 #endif

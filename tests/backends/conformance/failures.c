@@ -3,17 +3,18 @@
 #include "tests/backends/conformance/steps.h"
 #include "tests/backends/conformance/subjects.h"
 
-static enum backend_status try_apply(struct store *store, struct mutation *mutations, size_t count) {
+static enum backend_status status_of_apply(struct store *store, struct mutation *mutations, size_t count) {
     struct backend_error error;
-    return type(store)->apply(store->writer, mutations, count, store->now, &error);
+    return try_apply(store, mutations, count, &error);
 }
 
-static enum backend_status try_load(struct store *store, unsigned table, const struct slice *keys,
-                                    size_t count) {
+/* By the reader. */
+static enum backend_status status_of_load(struct store *store, unsigned table, const struct slice *keys,
+                                          size_t count) {
     struct load_result results[8];
     struct backend_error error;
     assert_true(count <= 8);
-    return type(store)->load(store->reader, store->list[table], keys, count, store->now, results, &error);
+    return try_load(store, store->reader, table, keys, count, store->now, results, &error);
 }
 
 TEST(a_table_that_fails_leaves_the_others_alone) {
@@ -25,15 +26,15 @@ TEST(a_table_that_fails_leaves_the_others_alone) {
     assert_true(load(store, "sess:a").found);
     store->kind->change_table(store, true);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(try_apply(store, both, 2), BACKEND_TABLE_FAILED);
-        assert_int_equal(try_apply(store, both, 1), BACKEND_TABLE_FAILED);
-        assert_int_equal(try_load(store, 0, &key, 1), BACKEND_TABLE_FAILED);
-        assert_int_equal(try_apply(store, &both[1], 1), BACKEND_OK);
-        assert_int_equal(try_load(store, 1, &other, 1), BACKEND_OK);
+        assert_int_equal(status_of_apply(store, both, 2), BACKEND_TABLE_FAILED);
+        assert_int_equal(status_of_apply(store, both, 1), BACKEND_TABLE_FAILED);
+        assert_int_equal(status_of_load(store, 0, &key, 1), BACKEND_TABLE_FAILED);
+        assert_int_equal(status_of_apply(store, &both[1], 1), BACKEND_OK);
+        assert_int_equal(status_of_load(store, 1, &other, 1), BACKEND_OK);
     }
     store->kind->change_table(store, false);
-    assert_int_equal(try_load(store, 0, &key, 1), BACKEND_OK);
-    assert_int_equal(try_apply(store, both, 2), BACKEND_OK);
+    assert_int_equal(status_of_load(store, 0, &key, 1), BACKEND_OK);
+    assert_int_equal(status_of_apply(store, both, 2), BACKEND_OK);
     assert_slice(load(store, "sess:a").entry.value, SLICE("one"));
 }
 
@@ -47,11 +48,11 @@ TEST(a_connection_opened_later_passes_over_a_table_that_fails) {
     disconnect(store);
     store->options.running = true;
     connect_both(store);
-    assert_int_equal(try_apply(store, &mutation, 1), BACKEND_OK);
-    assert_int_equal(try_load(store, 1, &other, 1), BACKEND_OK);
-    assert_int_equal(try_load(store, 0, &key, 1), BACKEND_TABLE_FAILED);
+    assert_int_equal(status_of_apply(store, &mutation, 1), BACKEND_OK);
+    assert_int_equal(status_of_load(store, 1, &other, 1), BACKEND_OK);
+    assert_int_equal(status_of_load(store, 0, &key, 1), BACKEND_TABLE_FAILED);
     store->kind->change_table(store, false);
-    assert_int_equal(try_load(store, 0, &key, 1), BACKEND_OK);
+    assert_int_equal(status_of_load(store, 0, &key, 1), BACKEND_OK);
     apply(store, put(store, "sess:a", "two", 2));
     assert_true(load(store, "sess:a").found);
 }
@@ -68,10 +69,10 @@ TEST(a_row_that_cannot_be_read_is_told_from_its_neighbours) {
     apply(store, put(store, "sess:c", "three", 1));
     store->kind->spoil_row(store);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(try_load(store, 0, keys, 3), BACKEND_PERMANENT);
-        assert_int_equal(try_load(store, 0, &keys[1], 1), BACKEND_PERMANENT);
-        assert_int_equal(try_load(store, 0, &keys[0], 1), BACKEND_OK);
-        assert_int_equal(try_load(store, 0, &keys[2], 1), BACKEND_OK);
+        assert_int_equal(status_of_load(store, 0, keys, 3), BACKEND_PERMANENT);
+        assert_int_equal(status_of_load(store, 0, &keys[1], 1), BACKEND_PERMANENT);
+        assert_int_equal(status_of_load(store, 0, &keys[0], 1), BACKEND_OK);
+        assert_int_equal(status_of_load(store, 0, &keys[2], 1), BACKEND_OK);
     }
     assert_slice(load(store, "sess:a").entry.value, SLICE("one"));
 }

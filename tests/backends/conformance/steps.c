@@ -43,14 +43,19 @@ bool has_time_since(uint64_t began_us) {
     return monotonic_us() - began_us < EVENTUALLY_SECONDS * US_PER_SECOND;
 }
 
-void apply_all(struct store *store, struct mutation *mutations, size_t count) {
-    struct backend_error error;
+enum backend_status try_apply(struct store *store, struct mutation *mutations, size_t count,
+                              struct backend_error *ret_error) {
     enum backend_status status;
     uint64_t began_us = monotonic_us();
     do
-        status = type(store)->apply(store->writer, mutations, count, store->now, &error);
+        status = type(store)->apply(store->writer, mutations, count, store->now, ret_error);
     while (may_be_repeated(store, status) && has_time_since(began_us));
-    if (status != BACKEND_OK)
+    return status;
+}
+
+void apply_all(struct store *store, struct mutation *mutations, size_t count) {
+    struct backend_error error;
+    if (try_apply(store, mutations, count, &error) != BACKEND_OK)
         fail_msg("%s", error.message);
 }
 
@@ -60,16 +65,22 @@ bool apply(struct store *store, struct mutation mutation) {
     return mutation.superseded;
 }
 
+enum backend_status try_load(struct store *store, struct backend_connection *connection, unsigned table,
+                             const struct slice *keys, size_t count, uint32_t now,
+                             struct load_result *results, struct backend_error *ret_error) {
+    enum backend_status status;
+    uint64_t began_us = monotonic_us();
+    do
+        status = type(store)->load(connection, store->list[table], keys, count, now, results, ret_error);
+    while (may_be_repeated(store, status) && has_time_since(began_us));
+    return status;
+}
+
 struct load_result load_from(struct store *store, struct backend_connection *connection, unsigned table,
                              struct slice key, uint32_t now) {
     struct load_result result;
     struct backend_error error;
-    enum backend_status status;
-    uint64_t began_us = monotonic_us();
-    do
-        status = type(store)->load(connection, store->list[table], &key, 1, now, &result, &error);
-    while (may_be_repeated(store, status) && has_time_since(began_us));
-    if (status != BACKEND_OK)
+    if (try_load(store, connection, table, &key, 1, now, &result, &error) != BACKEND_OK)
         fail_msg("%s", error.message);
     return result;
 }

@@ -22,11 +22,17 @@ struct mutation on(unsigned what, uint64_t base, struct mutation mutation);
 bool may_be_repeated(const struct store *store, enum backend_status status);
 bool has_time_since(uint64_t began_us);
 
-/* By the writer; it must succeed. */
+/* By the writer, and what that comes to; apply_all: it must succeed. */
+enum backend_status try_apply(struct store *store, struct mutation *mutations, size_t count,
+                              struct backend_error *ret_error);
 void apply_all(struct store *store, struct mutation *mutations, size_t count);
 /* Applies one mutation, returns whether it was superseded. */
 bool apply(struct store *store, struct mutation mutation);
 
+/* What that comes to: results as backend_type.load says. */
+enum backend_status try_load(struct store *store, struct backend_connection *connection, unsigned table,
+                             const struct slice *keys, size_t count, uint32_t now,
+                             struct load_result *results, struct backend_error *ret_error);
 /* It must succeed. The result lives until the connection is used again. load: by the reader, of the first table. */
 struct load_result load_from(struct store *store, struct backend_connection *connection, unsigned table,
                              struct slice key, uint32_t now);
