@@ -166,8 +166,8 @@ class Stutter(Fault):
     def stutter(self):
         while not self.over.wait(self.dice.uniform(0.01, 0.1)):
             process = self.dice.choice([*self.store.redis(), *self.world.servers])
-            if process.running() and not process.is_paused():
-                process.pause_for(self.dice.choice((0.02, 0.1, 0.25, 0.4)))
+            if process.running():
+                process.stutter(self.dice.choice((0.02, 0.1, 0.25, 0.4)))
 
     def begin(self):
         self.thread.start()

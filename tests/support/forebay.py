@@ -180,6 +180,8 @@ class Process:
 
     what = "server"
     started = []  # by the test that runs (conftest.py)
+    stands_still = False  # as it was told to (pause), and not for a moment
+    signals = threading.Lock()
 
     def __init__(self, folder, port=None):
         self.folder = str(folder)
@@ -203,6 +205,7 @@ class Process:
             self.process = subprocess.Popen(
                 self.command(), cwd=self.folder, stdout=log, stderr=log, env=self.environment(),
                 preexec_fn=die_with_the_test, start_new_session=True)
+        self.stands_still = False
         if self not in Process.started:
             Process.started.append(self)
         return self
@@ -242,7 +245,7 @@ class Process:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def is_paused(self):
+    def _is_paused(self):
         for path in glob.glob(f"/proc/{self.pid}/task/*/stat"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(path, encoding="utf-8", errors="replace") as stat:
                 if stat.read().rpartition(") ")[2][0] not in "TtZX":
@@ -251,17 +254,24 @@ class Process:
 
     def pause(self):
         """Until each thread has stopped: one that is writing ends that first."""
-        self.signal(signal.SIGSTOP)
-        eventually(self.is_paused, pause=0.001)
+        with self.signals:
+            self.stands_still = True
+            self.signal(signal.SIGSTOP)
+        eventually(self._is_paused, pause=0.001)
 
     def resume(self):
+        self.stands_still = False
         self.signal(signal.SIGCONT)
 
-    def pause_for(self, seconds):
-        """Whatever becomes of it meanwhile."""
+    def stutter(self, seconds):
+        """Whatever becomes of it meanwhile; what was paused, or is by then, stays so."""
+        if self.stands_still:
+            return
         self.signal(signal.SIGSTOP)
         time.sleep(seconds)
-        self.resume()
+        with self.signals:
+            if not self.stands_still:
+                self.signal(signal.SIGCONT)
 
     def wait(self, seconds=PATIENCE):
         try:
