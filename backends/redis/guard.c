@@ -241,36 +241,52 @@ static bool replace_mark(struct redis_connection *connection) {
     return redis_deal(connection, &deal, &done, &error) == BACKEND_OK;
 }
 
-/* Whether the mark is what it was. What cannot be asked now is. */
-static bool is_marked_as_before(struct redis_connection *connection) {
-    char mark[REDIS_MARK_SIZE + 1];
-    const bool replaces = true;
+struct mark_task {
+    const char *expected;
+    bool differs;
+};
+
+static enum redis_step hear_whether_it_differs(struct redis_connection *connection, void *context, size_t job,
+                                               redisReply *reply, enum backend_status *ret_status,
+                                               struct backend_error *ret_error) {
+    struct mark_task *task = context;
+    (void)connection, (void)job, (void)ret_status, (void)ret_error;
+    task->differs = redis_is_mark(reply) && strcmp(reply->str, task->expected) != 0;
+    freeReplyObject(reply);
+    return REDIS_DONE;
+}
+
+/* Whether somebody else has replaced this mark. Where it cannot be asked for now, nobody has. */
+static bool is_marked_anew(struct redis_connection *connection, const char *mark) {
+    struct mark_task task = {.expected = mark};
     const struct redis_deal deal = {.count = 1,
-                                    .task = (void *)(uintptr_t)&replaces,
+                                    .task = &task,
                                     .patient = true,
                                     .slot = slot_of_mark,
                                     .send = ask_mark,
-                                    .hear = hear_mark};
+                                    .hear = hear_whether_it_differs};
     struct backend_error error;
     bool done;
-    memcpy(mark, connection->mark, sizeof mark);
     redis_deal(connection, &deal, &done, &error);
-    return strcmp(mark, connection->mark) == 0;
+    return task.differs;
 }
 
 /* Where it cannot be set now, by the next opening. Whoever knows of the loss tells it. */
 static void mark_loss(struct redis_connection *connection) {
     struct redis_proofs *proofs = connection->cluster->proofs;
-    bool was_known = *connection->mark != '\0';
-    if (proofs->to_mark && was_known && !is_marked_as_before(connection))
-        proofs->to_mark = false; /* somebody else has found out */
-    proofs->to_mark = proofs->to_mark && !replace_mark(connection);
+    if (proofs->to_mark && *proofs->mark && is_marked_anew(connection, proofs->mark))
+        proofs->to_mark = false; /* others find out by that one */
+    if (!proofs->to_mark)
+        return;
+    memcpy(proofs->given, connection->new_mark, sizeof proofs->given); /* it may get there unheard */
+    proofs->to_mark = !replace_mark(connection);
 }
 
 /* What is there now is all that is expected from now on. */
 static void note_loss(struct redis_connection *connection) {
     struct redis_proofs *proofs = connection->cluster->proofs;
     redis_proofs_forget(proofs);
+    memcpy(proofs->mark, connection->mark, sizeof proofs->mark);
     proofs->to_mark |= connection->cluster->lost;
     connection->cluster->lost = false;
 }
@@ -450,11 +466,12 @@ static bool fails(const struct redis_connection *connection, enum backend_status
     return status != BACKEND_OK && !(status == BACKEND_TRANSIENT && connection->base.partial);
 }
 
-/* Makes itself known, and knows what it is to find there from now on. */
+/* Makes itself known, and knows what it is to find there from now on. Whoever knows a mark already leaves it. */
 static enum backend_status take_possession(struct redis_connection *connection,
                                            struct backend_error *ret_error) {
     enum backend_status status = BACKEND_OK;
-    mark_loss(connection);
+    if (!*connection->mark)
+        mark_loss(connection);
     for (unsigned replaces = 0; replaces < 2 && status == BACKEND_OK && !*connection->mark; replaces++)
         status = set_mark(connection, replaces, ret_error);
     if (status == BACKEND_OK)
@@ -467,7 +484,10 @@ static void take_as_known(struct redis_connection *connection) {
     struct redis_proofs *proofs = connection->cluster->proofs;
     connection->is_known = true;
     connection->base.went_back |= proofs->to_tell;
+    connection->base.renamed = *proofs->given && strcmp(proofs->given, connection->mark) == 0;
     proofs->to_tell = false;
+    *proofs->given = '\0';
+    memcpy(proofs->mark, connection->mark, sizeof proofs->mark);
 }
 
 /* A loss that the connection before has not seen yet is told with the first answer (went_back), as there is nothing to
