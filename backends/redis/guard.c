@@ -256,8 +256,8 @@ static enum redis_step hear_whether_it_differs(struct redis_connection *connecti
     return REDIS_DONE;
 }
 
-/* Whether somebody else has replaced this mark. Where it cannot be asked for now, nobody has. */
-static bool is_marked_anew(struct redis_connection *connection, const char *mark) {
+/* Whether somebody else has replaced this mark. False: it cannot be asked for now. */
+static bool ask_for_others(struct redis_connection *connection, const char *mark, bool *ret_replaced) {
     struct mark_task task = {.expected = mark};
     const struct redis_deal deal = {.count = 1,
                                     .task = &task,
@@ -267,17 +267,21 @@ static bool is_marked_anew(struct redis_connection *connection, const char *mark
                                     .hear = hear_whether_it_differs};
     struct backend_error error;
     bool done;
-    redis_deal(connection, &deal, &done, &error);
-    return task.differs;
+    enum backend_status status = redis_deal(connection, &deal, &done, &error);
+    *ret_replaced = task.differs;
+    return status == BACKEND_OK;
 }
 
 /* Where it cannot be set now, by the next opening. Whoever knows of the loss tells it. */
 static void mark_loss(struct redis_connection *connection) {
     struct redis_proofs *proofs = connection->cluster->proofs;
-    if (proofs->to_mark && *proofs->mark && is_marked_anew(connection, proofs->mark))
-        proofs->to_mark = false; /* others find out by that one */
-    if (!proofs->to_mark)
+    bool replaced = false;
+    if (!proofs->to_mark || (*proofs->mark && !ask_for_others(connection, proofs->mark, &replaced)))
         return;
+    if (replaced) { /* who has found out as well */
+        proofs->to_mark = false;
+        return;
+    }
     memcpy(proofs->given, connection->new_mark, sizeof proofs->given); /* it may get there unheard */
     proofs->to_mark = !replace_mark(connection);
 }
@@ -486,6 +490,8 @@ static void take_as_known(struct redis_connection *connection) {
     connection->base.went_back |= proofs->to_tell;
     connection->base.renamed = *proofs->given && strcmp(proofs->given, connection->mark) == 0;
     proofs->to_tell = false;
+    if (!*connection->mark)
+        return;
     *proofs->given = '\0';
     memcpy(proofs->mark, connection->mark, sizeof proofs->mark);
 }
