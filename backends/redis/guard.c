@@ -161,12 +161,16 @@ static void note_versions(struct redis_connection *connection, const struct high
     }
 }
 
+/* That of a master that is away is what it is known to have: it has to prove that when it is there again. */
 static uint64_t take_versions(struct redis_connection *connection, const struct high_task *task) {
+    const struct redis_proofs *proofs = connection->cluster->proofs;
     uint64_t highest = 0;
     for (unsigned slot = 0; slot < REDIS_SLOTS; slot++)
         highest = task->versions[slot] > highest ? task->versions[slot] : highest;
     if (connection->role == BACKEND_WRITER)
         note_versions(connection, task);
+    for (size_t i = 0; proofs && i < proofs->count; i++)
+        highest = proofs->list[i].high > highest ? proofs->list[i].high : highest;
     return highest;
 }
 
