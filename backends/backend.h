@@ -338,8 +338,10 @@ struct backend_connection {
     /* The kind's, of a store of several parts, for the caller to take and set count to 0. */
     struct backend_failovers failovers;
     /* The kind's, of the writer's connection, by high_version: a part of the store has less than it had acknowledged to
-     * the connection before; its identity is another one, too. */
+     * the connection before; its identity is another one, too, once the store takes one. */
     bool went_back;
+    /* The same: its identity is another one, but was given to it by this server, for a loss that was told. */
+    bool renamed;
     /* The kind's, of the writer's connection, as opened: a table that has had rows was gone, and has been made anew:
      * which, and where, for a line that goes on with what becomes of it; "": none was. */
     char lost[480];

@@ -158,6 +158,10 @@ void redis_cluster_note_loss(struct redis_connection *connection);
  * for the next opening to do. Whoever knows of the loss tells it. */
 void redis_cluster_mark_loss(struct redis_connection *connection);
 
+/* An opening has succeeded, and knows the mark, or that there is none: whether it is this server's own for a loss that
+ * was told (renamed). */
+void redis_cluster_know_mark(struct redis_connection *connection);
+
 /* Adds a command to the link in hand by which it shows whether the mark is the one that the connection knows; where it
  * knows none, one is set. False: out of memory. And takes the answer, also to be freed: BACKEND_REPLACED, if not. */
 bool redis_cluster_ask_mark(struct redis_connection *connection);

@@ -160,12 +160,16 @@ static void note_versions(struct redis_connection *connection, const struct high
     }
 }
 
+/* That of a master that is away is what it is known to have: it has to prove that when it is there again. */
 static uint64_t take_versions(struct redis_connection *connection, const struct high_task *task) {
+    const struct redis_proofs *proofs = connection->cluster->proofs;
     uint64_t highest = 0;
     for (unsigned slot = 0; slot < REDIS_SLOTS; slot++)
         highest = task->versions[slot] > highest ? task->versions[slot] : highest;
     if (connection->role == BACKEND_WRITER)
         note_versions(connection, task);
+    for (size_t i = 0; proofs && i < proofs->count; i++)
+        highest = proofs->list[i].high > highest ? proofs->list[i].high : highest;
     return highest;
 }
 
@@ -340,7 +344,8 @@ static enum backend_status read_past_losses(struct redis_connection *connection,
 /* Makes itself known, and knows what it is to find there from now on. */
 static enum backend_status take_possession(struct redis_connection *connection,
                                            struct backend_error *ret_error) {
-    redis_cluster_mark_loss(connection);
+    if (!*connection->mark)
+        redis_cluster_mark_loss(connection);
     enum backend_status status = redis_cluster_learn_mark(connection, ret_error);
     if (status == BACKEND_OK)
         status = redis_cluster_register(connection, ret_error);
@@ -353,6 +358,7 @@ static void take_as_known(struct redis_connection *connection) {
     connection->is_known = true;
     connection->base.went_back |= proofs->to_tell;
     proofs->to_tell = false;
+    redis_cluster_know_mark(connection);
 }
 
 static enum backend_status learn_versions(struct redis_connection *connection, struct high_task *task,

@@ -8,6 +8,7 @@
  *
  *     to_mark   this server has found a loss, and not by the mark. It is paid by a new mark, its own or, where that comes
  *               first, another server's: tried at once, and by each opening (redis_cluster_mark_loss)
+ *     given     and that one is known again as its own, by which nothing new is told (backend_connection.renamed)
  *     to_tell   an opening has found one. It is paid by the first that succeeds (went_back; take_as_known in guard.c):
  *               calls and looks tell it themselves, by BACKEND_REPLACED
  *
@@ -31,22 +32,13 @@ static bool send_learning(struct redis_connection *connection, void *context, si
     return job == JOB_SET ? redis_send_set_mark(connection, *replaces) : redis_send_get_mark(connection);
 }
 
-static enum redis_step hear_get(struct redis_connection *connection, void *context, size_t job,
-                                redisReply *reply, enum backend_status *ret_status,
-                                struct backend_error *ret_error) {
-    (void)context, (void)job, (void)ret_status, (void)ret_error;
-    if (redis_is_mark(reply))
-        redis_take_mark(connection, reply);
-    freeReplyObject(reply);
-    return REDIS_DONE;
-}
-
 /* A store that takes no writes now is known by none. */
 static enum redis_step hear_learning(struct redis_connection *connection, void *context, size_t job,
                                      redisReply *reply, enum backend_status *ret_status,
                                      struct backend_error *ret_error) {
-    if (job == JOB_GET)
-        return hear_get(connection, context, job, reply, ret_status, ret_error);
+    (void)context, (void)ret_status, (void)ret_error;
+    if (job == JOB_GET && redis_is_mark(reply))
+        redis_take_mark(connection, reply);
     freeReplyObject(reply);
     return REDIS_DONE;
 }
@@ -98,36 +90,71 @@ static bool replace_mark(struct redis_connection *connection) {
     return redis_deal(connection, &deal, &done, &error) == BACKEND_OK;
 }
 
-static bool send_get(struct redis_connection *connection, void *context, size_t job) {
+struct comparison {
+    const char *known;
+    bool differs;
+};
+
+static bool send_comparison(struct redis_connection *connection, void *context, size_t job) {
     (void)context, (void)job;
     return redis_send_get_mark(connection);
 }
 
-/* Whether the mark is what it was. What cannot be asked now is. */
-static bool is_marked_as_before(struct redis_connection *connection) {
-    char mark[REDIS_MARK_SIZE + 1];
-    const struct redis_deal deal = {
-        .count = 1, .patient = true, .slot = slot_of_mark, .send = send_get, .hear = hear_get};
+static enum redis_step hear_comparison(struct redis_connection *connection, void *context, size_t job,
+                                       redisReply *reply, enum backend_status *ret_status,
+                                       struct backend_error *ret_error) {
+    struct comparison *comparison = context;
+    (void)connection, (void)job, (void)ret_status, (void)ret_error;
+    comparison->differs = redis_is_mark(reply) && strcmp(reply->str, comparison->known) != 0;
+    freeReplyObject(reply);
+    return REDIS_DONE;
+}
+
+/* Whether somebody else has replaced this mark. False: it cannot be asked for now. */
+static bool compare_mark(struct redis_connection *connection, const char *known, bool *ret_differs) {
+    struct comparison comparison = {.known = known};
+    const struct redis_deal deal = {.count = 1,
+                                    .task = &comparison,
+                                    .patient = true,
+                                    .slot = slot_of_mark,
+                                    .send = send_comparison,
+                                    .hear = hear_comparison};
     struct backend_error error;
     bool done;
-    memcpy(mark, connection->mark, sizeof mark);
-    redis_deal(connection, &deal, &done, &error);
-    return strcmp(mark, connection->mark) == 0;
+    enum backend_status status = redis_deal(connection, &deal, &done, &error);
+    *ret_differs = comparison.differs;
+    return status == BACKEND_OK;
 }
 
 void redis_cluster_note_loss(struct redis_connection *connection) {
     struct redis_proofs *proofs = connection->cluster->proofs;
     redis_proofs_forget(proofs);
+    if (*connection->mark)
+        memcpy(proofs->mark, connection->mark, sizeof proofs->mark);
     proofs->to_mark |= connection->cluster->lost;
     connection->cluster->lost = false;
 }
 
 void redis_cluster_mark_loss(struct redis_connection *connection) {
     struct redis_proofs *proofs = connection->cluster->proofs;
-    bool was_known = *connection->mark != '\0';
-    if (proofs->to_mark && was_known && !is_marked_as_before(connection))
-        proofs->to_mark = false; /* somebody else has found out */
-    proofs->to_mark = proofs->to_mark && !replace_mark(connection);
+    bool differs = false;
+    if (!proofs->to_mark || (*proofs->mark && !compare_mark(connection, proofs->mark, &differs)))
+        return;
+    if (differs) { /* by which others find out */
+        proofs->to_mark = false;
+        return;
+    }
+    memcpy(proofs->given, connection->new_mark, sizeof proofs->given); /* it may get there unheard */
+    proofs->to_mark = !replace_mark(connection);
+}
+
+void redis_cluster_know_mark(struct redis_connection *connection) {
+    struct redis_proofs *proofs = connection->cluster->proofs;
+    connection->base.renamed = *proofs->given && strcmp(proofs->given, connection->mark) == 0;
+    if (!*connection->mark)
+        return;
+    *proofs->given = '\0';
+    memcpy(proofs->mark, connection->mark, sizeof proofs->mark);
 }
 
 void redis_cluster_mark_anew(struct redis_connection *connection) {

@@ -23,6 +23,9 @@ struct redis_proofs {
     uint64_t moves; /* how often one was seen at another server than before */
     bool to_mark;   /* a loss was found, and the cluster has no new mark yet, by which others find out */
     bool to_tell;   /* a loss was found by an opening, of which none has succeeded since */
+    /* Of the cluster: as it was known last, and in its place, by this server, since the last opening that succeeded.
+     * "": not known, and none. */
+    char mark[REDIS_MARK_SIZE + 1], given[REDIS_MARK_SIZE + 1];
     struct redis_proof list[2 * REDIS_MASTERS_MAX];
 };
 

@@ -35,11 +35,11 @@ static void tell_lost_part(struct writer *writer) {
 /* A connection is open. */
 static void take_over(struct writer *writer, uint64_t version) {
     struct backend_connection *connection = writer->session.connection;
-    bool lost = store_is_lost(writer->backend->store);
-    bool replaced = store_is_other(writer->backend->store, &connection->identity);
+    bool lost = store_is_lost(writer->backend->store), renamed = connection->renamed && !lost;
+    bool replaced = store_is_other(writer->backend->store, &connection->identity) && !renamed;
     if (lost) /* before it counts as found: the end of a drain sees one or the other */
         rewrite_begin(writer, regress_mark(writer, replaced));
-    bool other = store_found(writer->backend->store, &connection->identity);
+    bool other = store_found(writer->backend->store, &connection->identity) && !renamed;
     if (lost)
         call_let_readers_go(writer); /* they, too, are to have open what is there now */
     if (lost)

@@ -173,14 +173,12 @@ static bool tell(const struct tier_options *options, size_t index, enum backend_
 }
 
 /* By what a start would compare it with; one that is hidden is above all. */
-static void tell_older(const struct tier_options *options, size_t index, uint64_t version, FILE *complaints) {
-    const char *name = options->backends[index].store.name;
-    struct store_note note = {0};
+static void tell_older(const char *name, uint64_t version, uint64_t before, FILE *complaints) {
     char said[REGRESS_SENTENCE_MAX];
-    if (!store_note_find(options->data, name, &note) || version >= note.version)
+    if (version >= before)
         return;
     regress_say_older(
-        name, version, note.version,
+        name, version, before,
         "a start goes on with it, and what only the old one had is gone, except what the journal still has to write",
         said, sizeof said);
     fprintf(complaints, "forebay: warning: %s\n", said);
@@ -220,7 +218,9 @@ static bool ask(const struct tier_options *options, size_t index, long running, 
     struct backend_error error = {"no memory"};
     enum backend_status status = BACKEND_REFUSED;
     uint64_t version = BACKEND_VERSION_HIDDEN;
+    struct store_note note = {0};
     struct listing listing;
+    store_note_find(options->data, store.name, &note); /* first, as a server may be writing to both */
     if (list_tables(options, index, &listing)) {
         store.tables = listing.list;
         store.table_count = listing.count;
@@ -235,7 +235,7 @@ static bool ask(const struct tier_options *options, size_t index, long running, 
     free(listing.tables);
     free(listing.list);
     if (status == BACKEND_OK)
-        tell_older(options, index, version, complaints);
+        tell_older(store.name, version, note.version, complaints);
     return tell(options, index, status, error.message, notes, complaints);
 }
 

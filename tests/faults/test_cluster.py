@@ -3,6 +3,7 @@
 is away for good; and what is wrong with a cluster is told."""
 
 import select
+import signal
 import socketserver
 import threading
 
@@ -14,6 +15,7 @@ from load import Load
 pytestmark = pytest.mark.skipif(Redis.missing() is not None, reason=str(Redis.missing()))
 
 KEYS = 150
+MARK = "forebay: store"
 # A busy machine would do for one, and slots move between masters.
 WITHOUT_FAILOVERS = ("--cluster-node-timeout", "3000", "--cluster-replica-no-failover", "yes")
 
@@ -125,6 +127,39 @@ def test_what_is_lost_with_a_master(tmp_path, serve):
         careful.server.client().sync()
         found = careful.values(cluster)
         assert {found[key] for key in behind | through} == {b"new"} and len(found) == 2 * Careful.COUNT
+
+
+def test_a_loss_that_is_marked_late_is_told_once(tmp_path, serve):
+    """The one that was promoted takes no writes without a replica, so no new mark of the store either: it gets one when it is opened
+    next, for whatever reason, by which other servers hear of the loss. The server that knows of it has told it."""
+    with Cluster(tmp_path / "redis", replicas=1) as cluster:
+        server = serve(config(cluster.uri))
+        other = serve(Config(namespace("sessions", "sess:", "write-behind"),
+                             backends=[section("backend", "local", uri=cluster.uri)], node=1), folder=tmp_path / "other")
+        client, (dead, heir) = server.client(), (cluster.masters[0], cluster.replicas[0])
+        fill(client, b"old")
+        client.sync()
+        mark = dead.ask("GET", MARK)
+        heir.connect().config_set("min-replicas-to-write", 1)
+        cluster.cut_off(dead)
+        fill(client, b"new")
+        client.sync()
+        dead.kill()
+        eventually(lambda: stat(server, "store_regressions") == "1")
+        dead.start()
+        eventually(lambda: "entries that memory holds were written to the store again" in server.log())
+        assert heir.ask("GET", MARK) == mark and stat(other, "store_regressions") == "0"
+
+        server.config = config(cluster.uri)
+        server.config.sections.append(namespace("more", "more:", "write-behind"))
+        server.write_config()
+        server.signal(signal.SIGHUP)
+        eventually(lambda: "reload: " in server.log())
+        fill(client, b"newer")
+        client.sync()
+        assert heir.ask("GET", MARK) != mark
+        assert stat(server, "store_regressions") == "1" and "another store" not in server.log()
+        eventually(lambda: stat(other, "store_regressions") == "1")
 
 
 def test_a_master_that_hands_over_is_left(tmp_path, serve):

@@ -14,7 +14,8 @@ import time
 
 import pytest
 from checking import accepted
-from forebay import Background, Config, eventually, namespace, sqlite_backend
+from forebay import THERE, Background, Config, eventually, namespace, section, sqlite_backend
+from relay import Relay
 
 LOST = "changes are kept in memory and journal until a store is there again"
 BACK = "the store is there again"
@@ -507,6 +508,26 @@ def test_a_start_says_that_redis_is_empty(serve, redis):
     assert "the store is empty" in accepted(server)[1]
     server.start()
     assert OLDER in server.log()
+
+
+def test_a_check_beside_a_server_that_writes_takes_the_store_for_no_older_one(serve, redis):
+    """Between its look at the store and its end, as much is written, and noted, as may be."""
+    def over(port):
+        return Config(namespace("sessions", "sess:", "write-behind", flush_delay="20ms"),
+                      backends=[section("backend", "local", uri=f"redis://127.0.0.1:{port}/0", timeout=THERE)])
+    between = Relay(redis.port, freezes_at=b"forebay: nodes")
+    server = serve(over(redis.port))
+    store(server.client(), 10)
+    server.client().sync()
+    server.config = over(between.port)
+    server.write_config()
+    said = []
+    with contextlib.closing(between), Background(lambda _: said.extend(accepted(server))):
+        eventually(between.frozen.is_set)
+        store(server.client(), 10)
+        server.stop()
+        between.frozen.clear()
+    assert OLDER not in said[1]
 
 
 def test_the_shell_works_on_what_is_there(serve):

@@ -6,10 +6,10 @@ import threading
 
 
 class Relay:
-    """Between a server and its Redis: hands bytes on until it is frozen."""
+    """Between a server and its Redis: hands bytes on until it is frozen; by itself once it has met those that are named."""
 
-    def __init__(self, port):
-        self.target, self.frozen = port, threading.Event()
+    def __init__(self, port, freezes_at=None):
+        self.target, self.freezes_at, self.frozen = port, freezes_at, threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -33,6 +33,8 @@ class Relay:
             while True:
                 try:
                     data = source.recv(1 << 16)
+                    if self.freezes_at and self.freezes_at in data:
+                        self.frozen.set()
                     while data and self.frozen.is_set():
                         threading.Event().wait(0.01)
                     if not data:

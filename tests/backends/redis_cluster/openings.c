@@ -15,6 +15,25 @@ TEST(versions_begin_above_those_of_all_masters) {
                         sizeof fixture->other->identity);
 }
 
+/* It alone has the newest. Else the store would be taken for an older one. */
+TEST(versions_begin_above_that_of_a_master_that_is_away) {
+    struct fixture *fixture = *state;
+    struct mutation newest = {.table = &fixture->table,
+                              .kind = MUTATION_PUT,
+                              .entry = {.key = SLICE("sess:59"),
+                                        .value = SLICE("value"),
+                                        .version = 2000}}; /* of the last master */
+    fixture->options.nodes = backend_nodes_create();
+    open_writer(fixture, &fixture->writer);
+    assert_ok(fixture, put_rows(fixture, 1000));
+    assert_ok(fixture, redis_backend.apply(fixture->writer, &newest, 1, fixture->now, &fixture->error));
+    fixture->options.timeout_ms = 1000;
+    redis_server_pause(&masters[MASTERS - 1], true);
+    uint64_t version = open_writer(fixture, &fixture->writer);
+    redis_server_pause(&masters[MASTERS - 1], false);
+    assert_int_equal(version, 2000);
+}
+
 TEST(a_high_version_that_is_none_is_refused) {
     struct fixture *fixture = *state;
     char key[60] = "forebay: high_version:{....}";
@@ -61,9 +80,8 @@ TEST(forgotten_scripts_are_loaded_again) {
 }
 
 static const struct CMUnitTest cases[] = {
-    CASE(versions_begin_above_those_of_all_masters),
-    CASE(a_high_version_that_is_none_is_refused),
-    CASE(a_node_number_that_is_taken_is_refused),
+    CASE(versions_begin_above_those_of_all_masters), CASE(versions_begin_above_that_of_a_master_that_is_away),
+    CASE(a_high_version_that_is_none_is_refused),    CASE(a_node_number_that_is_taken_is_refused),
     CASE(forgotten_scripts_are_loaded_again),
 };
 

@@ -97,6 +97,13 @@ TEST(what_a_connection_has_seen_is_known_to_the_next_one) {
     assert_false(fixture->writer->went_back);
 }
 
+/* Who takes no writes meanwhile takes no new mark. */
+static void want_replicas(int count) {
+    for (int i = 0; i < MASTERS; i++)
+        assert_string_equal(redis_server_ask(&masters[i], "CONFIG SET min-replicas-to-write %d", count),
+                            "OK");
+}
+
 /* And what is found by an opening that goes wrong, by the one that does not; other servers hear of it, too, once the
  * store takes a new mark. */
 TEST(what_an_opening_has_found_is_not_forgotten_with_it) {
@@ -107,17 +114,46 @@ TEST(what_an_opening_has_found_is_not_forgotten_with_it) {
     const struct backend_identity before = fixture->writer->identity;
     redis_backend.close(fixture->writer);
     set_rival(fixture, "0");
-    ask_all("CONFIG SET", "min-replicas-to-write", "9", NULL);
+    want_replicas(9);
     assert_ok(fixture,
               redis_backend.open(&fixture->options, BACKEND_WRITER, &fixture->writer, &fixture->error));
     assert_int_not_equal(redis_backend.high_version(fixture->writer, &version, &fixture->error), BACKEND_OK);
-    ask_all("CONFIG SET", "min-replicas-to-write", "0", NULL);
+    want_replicas(0);
     remove_rival("0");
     open_writer(fixture, &fixture->writer);
     assert_true(fixture->writer->went_back);
     assert_memory_not_equal(&before, &fixture->writer->identity, sizeof before);
     open_writer(fixture, &fixture->writer);
     assert_false(fixture->writer->went_back);
+}
+
+/* The store takes the new mark only when that opening has succeeded: the connection does not take it for another
+ * store's, and neither does the next one, by which others hear of it. */
+TEST(a_loss_that_is_marked_late_is_told_once) {
+    struct fixture *fixture = *state;
+    uint64_t version;
+    fixture->options.nodes = backend_nodes_create();
+    lose_a_batch(fixture);
+    const struct backend_identity before = fixture->writer->identity;
+    fixture->options.node = 1;
+    open_writer(fixture, &fixture->other);
+    fixture->options.node = 0;
+    redis_server_ask(&masters[0], "CONFIG SET min-replicas-to-write %d", 9); /* that has the mark */
+    open_writer(fixture, &fixture->writer);
+    assert_true(fixture->writer->went_back);
+    assert_memory_equal(&before, &fixture->writer->identity, sizeof before);
+    want_replicas(0);
+    assert_ok(fixture, redis_backend.high_version(fixture->writer, &version, &fixture->error));
+    assert_ok(fixture, look(fixture, fixture->writer));
+    assert_ok(fixture, look(fixture, fixture->other));
+    open_writer(fixture, &fixture->writer);
+    assert_false(fixture->writer->went_back);
+    assert_true(fixture->writer->renamed);
+    assert_memory_not_equal(&before, &fixture->writer->identity, sizeof before);
+    assert_ok(fixture, look(fixture, fixture->writer));
+    assert_comes_to(fixture, look(fixture, fixture->other), BACKEND_REPLACED);
+    open_writer(fixture, &fixture->writer);
+    assert_false(fixture->writer->renamed);
 }
 
 /* ---- Two masters ---- */
@@ -193,6 +229,7 @@ static const struct CMUnitTest cases[] = {
     CASE(a_promoted_replica_that_lacks_a_batch_is_noticed),
     CASE(what_a_connection_has_seen_is_known_to_the_next_one),
     CASE(what_an_opening_has_found_is_not_forgotten_with_it),
+    CASE(a_loss_that_is_marked_late_is_told_once),
     CASE(where_two_masters_answer_that_of_the_writer_alone_is_believed),
 };
 
