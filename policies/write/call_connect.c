@@ -74,6 +74,13 @@ static void note_what_was_met(struct writer *writer) {
     pthread_mutex_unlock(&writer->mutex);
 }
 
+/* What a part that is away has is not known to a process that begins: it counts as it was noted, and new versions are
+ * above whatever may be there. */
+static uint64_t with_parts_away(struct writer *writer, uint64_t version) {
+    bool is_sane = store_note_begins_above(writer);
+    return is_sane && version < writer->store_version ? writer->store_version : version;
+}
+
 /* A connection counts only when it has said which versions the store holds: what is written from then on is
  * above them. */
 static enum backend_status open_connection(struct writer *writer) {
@@ -88,6 +95,8 @@ static enum backend_status open_connection(struct writer *writer) {
     uint64_t began_us = monotonic_us();
     status = writer->backend->type->high_version(session->connection, &version, &session->error);
     slow_log_end(writer->backend, NULL, CALL_VERSION, 0, began_us, status);
+    if (status == BACKEND_OK && session->starting && session->connection->parts_away > 0)
+        version = with_parts_away(writer, version);
     if (status == BACKEND_OK && !cache_raise_version(writer->tier->cache, version)) {
         fit_print(session->error.message, sizeof session->error.message,
                   "backend \"%s\": its highest version is %" PRIu64 ", which no clock gives",

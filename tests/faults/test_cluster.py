@@ -305,6 +305,28 @@ def test_a_copy_to_a_cluster_waits_for_a_lost_master_with_its_keys_alone(tmp_pat
         assert set(cluster.values("sess:").values()) == {b"after"}
 
 
+def test_a_start_without_the_master_that_has_the_newest_change_has_no_older_store(tmp_path, serve):
+    """What a master that is away has counts as it was noted at the end; new changes are above that."""
+    with Cluster(tmp_path / "redis", "--cluster-require-full-coverage", "no") as cluster:
+        server, away = serve(config(cluster.uri, AWAY)), cluster.masters[-1]
+        keys = [f"sess:{i}" for i in range(KEYS)]
+        key, there = cluster.keys_of(keys, away)[0], cluster.keys_of(keys, cluster.masters[0])[0]
+        fill(server.client(), b"old")
+        server.client().sync()
+        assert server.client().set(key, b"newest") == b"STORED"
+        server.client().sync()
+        server.stop()
+        away.pause()
+        server.start()
+        client = server.client()
+        eventually(lambda: client.get(there) == b"old")
+        assert client.set(key, b"newer") == b"STORED"
+        away.resume()
+        client.sync()
+        assert away.rows("sess:")[key.encode()].value == b"newer"
+        assert "It is an older copy" not in server.log() and stat(server, "store_regressions") == "0"
+
+
 @pytest.mark.threads
 def test_a_master_that_is_away_for_good_holds_up_nobody_else(tmp_path, serve):
     """Its rows wait, and its keys fail; those of the others are written and read. When it is back, all is written."""
