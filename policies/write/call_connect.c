@@ -74,11 +74,11 @@ static void note_what_was_met(struct writer *writer) {
     pthread_mutex_unlock(&writer->mutex);
 }
 
-/* What a part that is away has is not known to a process that begins: it counts as it was noted, and new versions are
- * above whatever may be there. */
+/* What a part that is away has is not known to a process that begins: it counts as it was noted, unless that is what no
+ * clock gives. */
 static uint64_t with_parts_away(struct writer *writer, uint64_t version) {
-    bool is_sane = store_note_begins_above(writer);
-    return is_sane && version < writer->store_version ? writer->store_version : version;
+    uint64_t noted = writer->store_version;
+    return version < noted && cache_raise_version(writer->tier->cache, noted) ? noted : version;
 }
 
 /* A connection counts only when it has said which versions the store holds: what is written from then on is

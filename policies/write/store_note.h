@@ -36,8 +36,8 @@ bool store_note_find(const char *data, const char *backend, struct store_note *r
 /* Before the first connection. */
 void store_note_read(struct writer *writer);
 
-/* For a start without the store, or a part of it: versions are drawn above all that was written to it. False: it
- * says what no clock gives, and counts for nothing. */
+/* For a start without the store: versions are drawn above all that was written to it. False: it says what no clock
+ * gives, and counts for nothing. */
 bool store_note_begins_above(struct writer *writer);
 
 /* The store has been compared with what was noted: from now on it is asked by the number of now. The file says so

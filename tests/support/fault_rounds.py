@@ -18,8 +18,9 @@ What may be lost, where a fault lets the store go back to what it was (docs/desi
         have changed last                                its changes again
     the server of the key was killed, and begins while   the same: its journal counts, and what is changed then stays so
         the store is away: what others have changed
-    another server that was killed in the same round,    shown as the store has it, until the server of the key has
-        and has to ask for what others have changed      written it again
+    another server that asks the store for what others   shown as the store has it, until the server of the key has
+        have changed: it was killed, or does not hear    written it again
+        of changes, or has no copy
     a Redis Cluster                                      what the promoted replica lacks, of its slots
     several writers of a key                             what the store lacks
     replicas = 1                                         nothing
@@ -131,12 +132,12 @@ class World:
 
     def readable(self, server):
         """The keys of which it shows nothing older after something newer. With replicas = 1, what is in the master alone is shown
-        by whoever reads it there, and a takeover takes that back; but not from who has acknowledged it. Who was killed shows what
-        a store that went back has."""
+        by whoever reads it there, and a takeover takes that back; but not from who has acknowledged it. Others show what
+        a store that went back has, where they ask it."""
         own = [key for writer in self.writers for key in writer.keys if self.home(writer) is server]
         if self.is_unsure():
             return [key for key in own if key.space == "behind"]
-        if server in self.hit(NodeKilled) and any(fault.goes_back() for fault in self.faults):
+        if any(fault.goes_back() for fault in self.faults):
             return own
         return self.keys()
 
