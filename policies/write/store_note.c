@@ -7,9 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { KEEP_US = 10000000, AHEAD_US = KEEP_US + KEEP_US / 2 };
-
-enum { PATH_SIZE = 4096 };
+enum { KEEP_US = 10000000, AHEAD_US = KEEP_US + KEEP_US / 2, PATH_SIZE = 4096 };
 
 static bool path_of(const char *data, const char *backend, const char *rest, char ret_path[PATH_SIZE]) {
     int length = data ? snprintf(ret_path, PATH_SIZE, "%s/backend-%s.version%s", data, backend, rest) : -1;

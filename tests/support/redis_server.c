@@ -137,6 +137,7 @@ bool redis_server_start(struct redis_server *server) {
         server->cluster_port = 0;
         if (redis_server_restart(server))
             return true;
+        redis_server_kill(server); /* it may be there and not answer */
     }
     redis_server_stop(server);
     return false;
